@@ -1,0 +1,137 @@
+"""Against closed forms: where the true log-likelihood is known, how far is the VAE from it?
+
+    python benchmarks/exact.py
+
+Prints, in nats per row of held-out data:
+
+1. linear-Gaussian data, no hidden layer: against FactorAnalysis, and `score` against the exact
+   marginal of the fitted decoder, N(b, W W' + diag(sigma^2));
+2. independent Bernoulli columns: against the product of maximum-likelihood columns, and the KL;
+3. a mixture of four Bernoulli products: against the truth;
+4. a 2-D latent: `score_samples` against quadrature of the fitted decoder on a 401 x 401 grid.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, spearmanr
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.decomposition import FactorAnalysis
+from sklearn.model_selection import train_test_split
+
+from skvae import VAETransformer
+
+
+def main():
+    print("1. linear-Gaussian: n = 2000 rows to fit and 2000 to score")
+    print(f"{'d':>4}{'q':>3}{'seed':>5}{'VAE':>10}{'FA':>10}{'gap':>8}{'score - exact':>15}")
+    for d, q in [(5, 1), (10, 3), (20, 5)]:
+        for seed in range(3):
+            vae, factors, exact = linear_gaussian(d, q, seed)
+            print(f"{d:4}{q:3}{seed:5}{vae:10.3f}{factors:10.3f}", end="")
+            print(f"{factors - vae:8.3f}{vae - exact:15.4f}", flush=True)
+    print("\n2. independent Bernoulli columns, d = 20")
+    for seed in range(3):
+        loss, optimum, kl = independent_bernoulli(seed)
+        print(f"seed {seed}: -ELBO {loss:.3f}, optimum {optimum:.3f}, KL {kl:.3f}")
+    print("\n3. mixture of four Bernoulli products, d = 20")
+    for seed in range(3):
+        vae, truth, correlation = bernoulli_mixture(seed)
+        print(f"seed {seed}: log p {vae:.3f}, truth {truth:.3f}, correlation {correlation:.3f}")
+    print("\n4. score_samples against quadrature, 2-D latent, 1000 draws")
+    for name, bias, largest, rank in calibration():
+        print(f"{name}: mean bias {bias:.4f}, largest excess {largest:.4f}, Spearman {rank:.5f}")
+
+
+def linear_gaussian(d, q, seed):
+    """Held-out mean log p: the VAE's score, FactorAnalysis, the fitted decoder in closed form."""
+    rng = np.random.default_rng(seed)
+    loadings, noise = rng.normal(size=(q, d)), rng.uniform(0.3, 1.5, size=d)
+    X = rng.normal(size=(4000, q)) @ loadings + noise * rng.normal(size=(4000, d)) + 3.0
+    train, test = X[:2000], X[2000:]
+    vae = VAETransformer(
+        q,
+        hidden_layer_sizes=(),
+        early_stopping=False,
+        max_iter=200,
+        random_state=seed,
+        learning_rate="cosine",
+        learning_rate_init=1e-2,
+    ).fit(train)
+    factors = FactorAnalysis(q, svd_method="lapack").fit(train)
+    return vae.score(test), factors.score(test), exact_marginal(vae, test)
+
+
+def exact_marginal(vae, X):
+    """Mean log N(x; b, W W' + diag(sigma^2)) of a VAE whose decoder is linear."""
+    d, q = X.shape[1], vae.n_components_
+    b = vae.inverse_transform(np.zeros((1, q)))[0]
+    W = (vae.inverse_transform(np.eye(q)) - b).T
+    group = vae.module_.observations[0]
+    sigma = group.likelihood.sigma(group.tensors).detach().numpy()
+    scale = sigma * vae._columns.groups[0].constants["spread"]
+    return multivariate_normal(b, W @ W.T + np.diag(scale**2)).logpdf(X.reshape(-1, d)).mean()
+
+
+def independent_bernoulli(seed):
+    """Held-out -ELBO, the product model's negative log-likelihood, and the mean KL."""
+    rng = np.random.default_rng(seed)
+    X = (rng.random((4000, 20)) < rng.uniform(0.1, 0.9, size=20)).astype(float)
+    train, test = X[:2000], X[2000:]
+    vae = VAETransformer(2, likelihood="bernoulli", random_state=seed).fit(train)
+    mean, std = vae.latent_distribution(test)
+    kl = 0.5 * (mean**2 + std**2 - 1 - 2 * np.log(std)).sum(axis=1).mean()
+    p = train.mean(axis=0)
+    optimum = -(test * np.log(p) + (1 - test) * np.log1p(-p)).sum(axis=1).mean()
+    return -vae.elbo(test).mean(), optimum, kl
+
+
+def bernoulli_mixture(seed):
+    """Held-out mean log p of the VAE and of the truth, and the correlation of the two by rows."""
+    rng = np.random.default_rng(seed)
+    share, p = rng.dirichlet(np.full(4, 5.0)), rng.uniform(0.05, 0.95, size=(4, 20))
+    X = (rng.random((4000, 20)) < p[rng.choice(4, size=4000, p=share)]).astype(float)
+    train, test = X[:2000], X[2000:]
+    vae = VAETransformer(2, likelihood="bernoulli", random_state=seed).fit(train)
+    by_part = test @ np.log(p).T + (1 - test) @ np.log1p(-p).T + np.log(share)
+    truth, score = logsumexp(by_part, axis=1), vae.score_samples(test)
+    return score.mean(), truth.mean(), np.corrcoef(truth, score)[0, 1]
+
+
+def calibration():
+    """Bias, largest excess over quadrature and rank correlation of `score_samples`."""
+    digits, cancer = load_digits().data / 16, load_breast_cancer().data
+    for name, X, settings in [
+        ("digits, Bernoulli", (digits > 0.5).astype(float), {"likelihood": "bernoulli"}),
+        ("digits, continuous Bernoulli", digits, {"likelihood": "continuous_bernoulli"}),
+        ("breast cancer, Gaussian", cancer, {}),
+    ]:
+        train, test = train_test_split(X, test_size=100, random_state=0)
+        vae = VAETransformer(2, random_state=0, **settings).fit(train)
+        error = vae.score_samples(test, n_draws=1000) - quadrature(vae, test)
+        truth = quadrature(vae, test)
+        rank = spearmanr(truth, truth + error).statistic
+        yield name, error.mean(), error.max(), rank
+
+
+def quadrature(vae, X, half_width=7.0, n=401):
+    """log p(x) by the trapezium rule over a 2-D latent, in the units of X. (n,)."""
+    axis = np.linspace(-half_width, half_width, n)
+    z = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    log_area = 2 * np.log(axis[1] - axis[0])
+    log_prior = -0.5 * (z**2).sum(axis=1) - np.log(2 * np.pi)
+    model = copy.deepcopy(vae.module_).double()
+    x = torch.from_numpy(vae._columns.to_working(X, None, np.float64))
+    with torch.no_grad():
+        parts = [
+            model.cell_log_prob(x, torch.from_numpy(codes)[:, None, :]).sum(-1).numpy()
+            for codes in np.array_split(z, 100)
+        ]
+    log_joint = np.concatenate(parts) + log_prior[:, None] + log_area
+    return logsumexp(log_joint, axis=0) + vae._columns.log_jacobian(X, None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Configuration of the documentation, which builds offline: make docs."""
+
+import re
+import sys
+from inspect import getdoc
+
+import skvae
+
+project = "skvae"
+author = "the skvae developers"
+project_copyright = "2026, the skvae developers"
+version = release = skvae.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+default_role = "code"
+
+myst_enable_extensions = ["amsmath", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "none"  # the docstrings name the types
+numpydoc_show_class_members = False  # _templates/autosummary lists them
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "ignore_pattern": r"^(?!plot_)",  # the rest are scripts for the command line
+    "write_computation_times": False,
+}
+
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_prev_next": False}
+html_show_sourcelink = False
+
+
+def add_references(app, what, name, obj, options, lines):
+    """Append the references that a docstring cites and its module lists.
+
+    A module lists its sources once, but each object has a page of its own.
+    """
+    text = "\n".join(lines)
+    cited = set(re.findall(r"\[(\d+)\]_", text)) - set(re.findall(r"\.\. \[(\d+)\]", text))
+    if what == "module" or not cited:
+        return
+    source = getdoc(sys.modules[obj.__module__])
+    listed = dict(re.findall(r"(?ms)^\.\. \[(\d+)\] (.+?)(?=^\.\. \[|\Z)", source))
+    lines += ["", "References", "----------"]
+    for number in sorted(cited, key=int):
+        # the backslash keeps an initial, "D. P. Kingma", from opening a list
+        lines += [f".. [{number}] \\{' '.join(listed[number].split())}", ""]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", add_references, priority=0)  # before numpydoc

@@ -1,0 +1,32 @@
+"""scikit-learn's callbacks where its version has them (1.9 on), silence where it has not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn 1.8
+
+    class _SilentContext:
+        def subcontext(self, **_: Any) -> _SilentContext:
+            return self
+
+        def call_on_fit_task_begin(self, **_: Any) -> _SilentContext:
+            return self
+
+        def call_on_fit_task_end(self, **_: Any) -> bool:
+            return False
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """An estimator whose callbacks nobody can set."""
+
+        def _init_callback_context(self, **_: Any) -> _SilentContext:
+            return _SilentContext()
+
+    def with_callbacks(method: Any) -> Any:
+        """Return the method as it is."""
+        return method
+
+
+__all__ = ["CallbackSupportMixin", "with_callbacks"]

@@ -1,0 +1,50 @@
+"""Distinct rows in an order of their own: what training sees does not depend on the caller's."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK_BYTES = 2**22
+
+
+def distinct_rows(
+    X: NDArray[Any], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """One index for each distinct row of positive weight, and the sum of its weights.
+
+    Rows are told apart and ordered by a 64-bit BLAKE2b hash of their values in float64, so the
+    result is the same for any order of the rows, for weights and repetitions, and for any
+    container or dtype that holds the same numbers. Among n distinct rows some two share a
+    hash with probability below n^2 / 2^65, one in 36,000 for 30 million.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    weight : ndarray of shape (n,)
+        Non-negative.
+
+    Returns
+    -------
+    index : ndarray of shape (n_distinct,)
+    weight : ndarray of shape (n_distinct,)
+    """
+    kept = np.flatnonzero(weight)
+    hashes = row_hashes(X)[kept]
+    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+    total: NDArray[np.float64] = np.bincount(inverse, weights=weight[kept])  # type: ignore[assignment]
+    return kept[first], total
+
+
+def row_hashes(X: NDArray[Any]) -> NDArray[np.uint64]:
+    """A 64-bit hash of each row's values in float64, (n, d) -> (n,)."""
+    size = max(1, CHUNK_BYTES // max(1, 8 * X.shape[1]))
+    digests = []
+    for start in range(0, len(X), size):
+        # adding zero turns -0.0 into 0.0
+        chunk = np.ascontiguousarray(X[start : start + size], dtype=np.float64) + 0.0
+        digests.append(b"".join([blake2b(row, digest_size=8).digest() for row in chunk]))
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)

@@ -1,0 +1,293 @@
+"""Minibatch stochastic gradient variational Bayes: rows in, a trained module out.
+
+This file knows nothing of scikit-learn. The article's recipe [1]_, Adam [2]_ with every
+element of the gradient clipped, over minibatches whose composition follows the weights.
+
+References
+----------
+.. [1] "Under the Hood of the Variational Autoencoder (in Prose and Code)",
+       Fast Forward Labs, 2016.
+.. [2] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+from torch.optim.adam import adam
+
+from skvae._model import VAE
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
+}
+
+# Validation draws this many posterior samples in all, so that few rows are scored with many.
+VALIDATION_DRAWS = 256
+CHUNK_ROWS = 4096
+# An epoch of fit takes at least so many steps: it passes several times over a small table, whose
+# validation would else cost more than its training and whose patience would end in a few steps.
+MIN_STEPS = 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: the parameters of ``VAETransformer`` of the same names."""
+
+    objective: str
+    beta: float
+    kl_warmup: float
+    free_bits: float
+    n_draws: int
+    alpha: float
+    learning_rate: str
+    learning_rate_init: float
+    batch_size: int
+    gradient_clip: float | None
+    early_stopping: bool
+    n_iter_no_change: int
+    tol: float
+
+    def __post_init__(self) -> None:
+        if self.free_bits > 0 and self.objective != "elbo":
+            raise ValueError(
+                f"free_bits={self.free_bits} is a floor on the divergence in objective='elbo'; "
+                f"objective={self.objective!r} has none. Set free_bits=0 or objective='elbo'."
+            )
+
+    def objective_settings(self, beta: float) -> dict[str, Any]:
+        return {"name": self.objective, "beta": beta, "free_bits": self.free_bits}
+
+
+@dataclass
+class Rows:
+    """Distinct rows in working units (n, d) on the training device, their weights (n,).
+
+    ``log_jacobian``, a mean over the rows, brings bounds to the caller's units.
+    """
+
+    x: Tensor
+    weight: Tensor
+    log_jacobian: float
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass
+class History:
+    """What training did, epoch by epoch, in nats per row and the caller's units."""
+
+    loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+    best_validation_score: float | None = None
+    interrupted: bool = False
+
+
+class Optimizer:
+    """Adam over all parameters of a module, laid out as one vector.
+
+    The parameters become views of ``values`` and their gradients views of ``gradient``, so
+    that a clip, a step or a copy is one call. Weight matrices come first: L2 spares the rest.
+    """
+
+    def __init__(
+        self, module: nn.Module, plan: Plan, state: dict[str, NDArray[Any]] | None
+    ) -> None:
+        parameters = sorted(module.parameters(), key=lambda p: p.dim() < 2)
+        self.n_decayed = sum(p.numel() for p in parameters if p.dim() >= 2)
+        self.values = torch.cat([p.detach().reshape(-1) for p in parameters])
+        self.gradient = torch.zeros_like(self.values)
+        start = 0
+        for parameter in parameters:
+            place = slice(start, start + parameter.numel())
+            parameter.data = self.values[place].view_as(parameter)
+            parameter.grad = self.gradient[place].view_as(parameter)
+            start = place.stop
+        self.plan = plan
+        self.moments = {
+            "first": torch.zeros_like(self.values),
+            "second": torch.zeros_like(self.values),
+            "steps": self.values.new_zeros(()),
+        }
+        for name, array in (state or {}).items():
+            self.moments[name].copy_(torch.as_tensor(array))
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Go one step down the gradient of ``loss``, at ``rate`` times the first step size."""
+        self.gradient.zero_()
+        loss.backward()
+        if self.plan.alpha > 0:
+            # alpha / (2 batch_size) |W|^2, as in MLPClassifier
+            self.gradient[: self.n_decayed].add_(
+                self.values[: self.n_decayed], alpha=self.plan.alpha / self.plan.batch_size
+            )
+        if self.plan.gradient_clip is not None:
+            self.gradient.clamp_(-self.plan.gradient_clip, self.plan.gradient_clip)
+        # The function, since torch.optim.Adam imports torch's compiler: 1.5 s at the first fit.
+        adam(
+            [self.values],
+            [self.gradient],
+            [self.moments["first"]],
+            [self.moments["second"]],
+            [],
+            [self.moments["steps"]],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            eps=1e-8,
+            weight_decay=0.0,
+            maximize=False,
+            lr=rate * self.plan.learning_rate_init,
+        )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The running moments, as arrays."""
+        return {name: tensor.cpu().numpy().copy() for name, tensor in self.moments.items()}
+
+
+def stratified_batches(
+    cumulative_weight: Tensor, n_steps: int, batch_size: int, generator: Generator
+) -> Tensor:
+    """The rows of each minibatch of one epoch, (n_steps, batch_size).
+
+    Every batch has exactly ``batch_size`` slots. The slots lie evenly on the scale of cumulative
+    weight, shifted by one uniform number; each takes the row on whose stretch it lands, and a
+    random permutation deals them out. A row's expected number of slots is in proportion to its
+    weight, its actual number within one of it. Equal weights give the usual shuffled epoch.
+    """
+    n = len(cumulative_weight)
+    n_slots = n_steps * batch_size
+    device = cumulative_weight.device
+    u = torch.rand((), generator=generator, dtype=torch.float64, device=device)
+    ladder = torch.arange(n_slots, dtype=torch.float64, device=device)
+    slots = (ladder + u) * (cumulative_weight[-1] / n_slots)
+    rows = torch.searchsorted(cumulative_weight, slots, right=True).clamp_(max=n - 1)
+    deal = torch.randperm(n_slots, generator=generator, device=device)
+    return rows[deal].view(n_steps, batch_size)
+
+
+def train(
+    model: VAE,
+    rows: Rows,
+    plan: Plan,
+    *,
+    epochs: range,
+    min_steps: int,
+    validation: Rows | None,
+    optimizer: Optimizer,
+    generator: Generator,
+    on_epoch: Callable[[History], bool],
+) -> History:
+    """Train ``model`` in place and return what happened.
+
+    Runs the epochs numbered ``epochs`` of ``epochs.stop`` in all, each a pass over the rows and at
+    least ``min_steps`` steps.
+    With ``plan.early_stopping`` training ends once the validation bound has not risen by ``tol``
+    nats in ``n_iter_no_change`` epochs, and the weights of its best epoch come back.
+    ``on_epoch`` is called after each epoch and ends training by returning True; so does an
+    interrupt from the keyboard. Raises ValueError when the loss or a weight is not finite.
+    """
+    history = History()
+    best = optimizer.values.clone()
+    bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
+    score = None if validation is None else _Validation(model, validation, plan, generator)
+    per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
+    cumulative_weight = rows.weight.cumsum(0)
+    try:
+        if score is not None and epochs.start > 0:
+            history.best_validation_score = bar = score()
+        for epoch in epochs:
+            batches = stratified_batches(cumulative_weight, per_epoch, plan.batch_size, generator)
+            progress = (np.arange(per_epoch) / per_epoch + epoch) / epochs.stop
+            loss = _epoch(model, rows.x, batches, progress, plan, optimizer, generator)
+            loss -= rows.log_jacobian
+            if not (math.isfinite(loss) and bool(torch.isfinite(optimizer.values).all())):
+                raise ValueError(
+                    f"Training diverged in epoch {epoch + 1}: the loss or a weight is not finite "
+                    f"at learning_rate_init={plan.learning_rate_init}. Lower learning_rate_init "
+                    "or gradient_clip, or scale the data."
+                )
+            history.loss_curve.append(loss)
+            if score is not None:
+                value = score()
+                history.validation_scores.append(value)
+                if history.best_validation_score is None or value > history.best_validation_score:
+                    history.best_validation_score = value
+                    best.copy_(optimizer.values)
+                since_best = 0 if value > bar else since_best + 1
+                bar = max(bar, value + plan.tol)
+            if on_epoch(history):
+                break
+            if plan.early_stopping and since_best >= plan.n_iter_no_change:
+                break
+    except KeyboardInterrupt:
+        history.interrupted = True
+    if plan.early_stopping and history.best_validation_score is not None:
+        optimizer.values.copy_(best)
+    return history
+
+
+def _epoch(
+    model: VAE,
+    x: Tensor,
+    batches: Tensor,
+    progress: NDArray[np.float64],
+    plan: Plan,
+    optimizer: Optimizer,
+    generator: Generator,
+) -> float:
+    """One step for each batch, ``progress`` of the way through training; the mean loss."""
+    noise = x.new_empty(plan.n_draws, plan.batch_size, model.n_components)
+    total = x.new_zeros((), dtype=torch.float64)
+    for batch, done in zip(batches, progress.tolist(), strict=True):
+        warmth = 1.0 if done >= plan.kl_warmup else done / plan.kl_warmup
+        bound = model.objective(
+            model.draw_target(x[batch], generator),
+            noise.normal_(generator=generator),
+            generator=generator,
+            **plan.objective_settings(warmth * plan.beta),
+        )
+        loss = -bound.mean()
+        total += loss.detach()
+        optimizer.step(loss, SCHEDULES[plan.learning_rate](done))
+    return float(total) / len(batches)
+
+
+class _Validation:
+    """The weighted mean bound of held-out rows, with the same noise at every call."""
+
+    def __init__(self, model: VAE, rows: Rows, plan: Plan, generator: Generator) -> None:
+        n_draws = max(plan.n_draws, min(VALIDATION_DRAWS // len(rows), 50), 1)
+        shape = (n_draws, len(rows), model.n_components)
+        self.model = model
+        self.settings = plan.objective_settings(plan.beta)
+        self.log_jacobian = rows.log_jacobian
+        self.x = model.draw_target(rows.x, generator)
+        self.share = rows.weight / rows.weight.sum()
+        self.noise = rows.x.new_empty(shape).normal_(generator=generator)
+
+    def __call__(self) -> float:
+        with torch.no_grad():
+            bound = torch.cat(
+                [
+                    self.model.objective(self.x[rows], self.noise[:, rows], **self.settings)
+                    for rows in chunks(len(self.x), CHUNK_ROWS)
+                ]
+            )
+            return float(self.share @ bound.double()) + self.log_jacobian
+
+
+def chunks(n_rows: int, size: int) -> Iterator[slice]:
+    """Slices of at most ``size`` rows that cover ``n_rows``."""
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))

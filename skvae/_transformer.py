@@ -1,0 +1,739 @@
+"""The scikit-learn shell: validates, calls the model and the training, returns arrays."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils import check_scalar, metadata_routing
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from skvae._callbacks import CallbackSupportMixin, with_callbacks
+from skvae._columns import Columns
+from skvae._container import Container
+from skvae._distinct import distinct_rows
+from skvae._inference import infer
+from skvae._model import VAE
+from skvae._random import derive, generator_from, quasi_normal, seed_from
+from skvae._runtime import resolve_device, torch_runtime
+from skvae._training import MIN_STEPS, SCHEDULES, Optimizer, Plan, Rows, train
+from skvae._validation import validate_table, validate_weight
+from skvae.likelihoods import LIKELIHOODS, Likelihood
+from skvae.networks import ACTIVATIONS, MLP, Network
+from skvae.sgvb import OBJECTIVES
+
+SCORING_DRAWS = 128  # a power of two balances the quasi-random draws
+
+
+class VAETransformer(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """Variational autoencoder for dimension reduction, generation and likelihoods.
+
+    An encoder network maps a row x to a normal distribution q(z|x) of codes, a decoder network
+    maps a code z to a distribution p(x|z) of rows, and both are trained together to raise the
+    evidence lower bound (ELBO) on log p(x), with a standard normal prior on z [1]_. The model
+    and its training follow [2]_.
+
+    Read more in the :doc:`user guide </user_guide>`.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Number of latent dimensions.
+
+    hidden_layer_sizes : array-like of int, default=(128, 128)
+        Width of each hidden layer of the encoder; the decoder mirrors it. Empty for a linear
+        model, which with Gaussian columns is factor analysis.
+
+    activation : {"elu", "relu", "silu", "gelu", "tanh", "identity"}, default="silu"
+        Activation of the hidden layers.
+
+    encoder, decoder : Network, default=None
+        An architecture of :mod:`skvae.networks`, instead of ``hidden_layer_sizes``,
+        ``activation`` and ``dropout``. Without a decoder an MLP encoder is mirrored.
+
+    likelihood : str, Likelihood or dict, default="auto"
+        The distribution p(x|z) of a column: a value of :mod:`skvae.likelihoods`, or its name,
+        "gaussian", "bernoulli" or "continuous_bernoulli". A dict gives them by column name (by
+        position where columns have no names). "auto", also for columns that a dict leaves out,
+        is Bernoulli for a column that holds only 0 and 1, each in at least 5 % of the rows, and
+        for all columns of a table of nothing but 0 and 1; Gaussian for the others.
+
+    objective : {"elbo", "iwae"}, default="elbo"
+        The bound that training raises: the ELBO averaged over ``n_draws`` posterior draws, or the
+        tighter importance-weighted bound of that many [3]_.
+
+    beta : float, default=1.0
+        Weight of the KL divergence from the prior in training [4]_. Likelihoods are reported at
+        1, whatever its value.
+
+    kl_warmup : float, default=0.0
+        Share of the ``max_iter`` epochs over which the weight of the KL divergence rises from 0 to
+        ``beta``, in [0, 1].
+
+    free_bits : float, default=0.0
+        Nats of KL divergence that each latent dimension of a row has for free [5]_. Only for
+        ``objective="elbo"``.
+
+    n_draws : int, default=1
+        Posterior draws for each row in training.
+
+    dropout : float, default=0.0
+        Share of hidden units that a training step drops, in [0, 1).
+
+    alpha : float, default=0.0
+        Strength of the L2 penalty on the weights, alpha / (2 batch_size) times the sum of their
+        squares, as in :class:`~sklearn.neural_network.MLPClassifier`.
+
+    learning_rate : {"constant", "cosine"}, default="constant"
+        Schedule of the learning rate. "cosine" lets it fall to zero over ``max_iter`` epochs,
+        which needs fewer epochs where their number is known: set ``early_stopping=False``.
+
+    learning_rate_init : float, default=3e-3
+        Learning rate of Adam at the start.
+
+    batch_size : int, default=128
+        Rows in a minibatch; at most as many as there are distinct rows.
+
+    max_iter : int, default=200
+        Most epochs. An epoch is a pass over the rows, and at least 32 minibatches.
+
+    gradient_clip : float or None, default=5.0
+        Largest magnitude of each element of the gradient. None does not clip.
+
+    early_stopping : bool, default=True
+        Hold out rows, stop when their bound has not risen by ``tol`` nats in
+        ``n_iter_no_change`` epochs, and take the weights of the best epoch.
+
+    validation_fraction : float, default=0.1
+        Share of the distinct rows that early stopping holds out, unless ``fit`` is given
+        ``X_val``. All copies of a row are on one side.
+
+    n_iter_no_change : int, default=10
+        Epochs without progress after which training stops.
+
+    tol : float, default=1e-4
+        What counts as progress, in nats per row.
+
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from where the last fit ended, in the units learnt then, until
+        ``max_iter`` epochs in all: raise ``max_iter`` to train further.
+
+    device : str or torch.device, default="auto"
+        "cpu", "cuda", ...; "auto" takes CUDA where there is one.
+
+    random_state : int, RandomState instance or None, default=None
+        Seed of the start weights, the validation split, the minibatches and all noise. None takes
+        fresh entropy; numpy's global generator is neither read nor advanced.
+
+    verbose : int, default=0
+        Whether to print a line for each epoch.
+
+    Attributes
+    ----------
+    n_components_ : int
+        Number of latent dimensions.
+
+    module_ : torch.nn.Module
+        The trained model, in the working units of its columns.
+
+    loss_curve_ : list of float
+        Mean negative training objective of each epoch, in nats per row and the units of the data.
+
+    validation_scores_ : list of float
+        Mean training objective of the held-out rows after each epoch, in nats per row; empty
+        without held-out rows.
+
+    best_validation_score_ : float or None
+        The largest in the last fit, that of the weights that early stopping took.
+
+    n_iter_ : int
+        Number of epochs so far.
+
+    n_features_in_ : int
+        Number of columns seen in ``fit``.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where they are all strings.
+
+    See Also
+    --------
+    sklearn.decomposition.FactorAnalysis : The linear model, solved exactly.
+    sklearn.decomposition.PCA : Linear reduction, with one noise variance for all columns.
+
+    References
+    ----------
+    .. [1] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+    .. [2] "Under the Hood of the Variational Autoencoder (in Prose and Code)", Fast Forward
+           Labs, 2016.
+    .. [3] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR
+           2016.
+    .. [4] I. Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a Constrained
+           Variational Framework", ICLR 2017.
+    .. [5] D. P. Kingma et al., "Improving Variational Inference with Inverse Autoregressive
+           Flow", NeurIPS 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer
+    >>> X, y = load_wine(return_X_y=True)
+    >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
+    >>> vae.transform(X).shape
+    (178, 2)
+    >>> vae.sample(5, random_state=0).shape
+    (5, 13)
+    >>> vae.score_samples(X).shape
+    (178,)
+    """
+
+    # Z is no metadata to route, but what inverse_transform is about.
+    __metadata_request__inverse_transform: ClassVar[dict] = {"Z": metadata_routing.UNUSED}
+    _doc_link_module = "skvae"
+    _doc_link_template = (
+        "https://skvae.readthedocs.io/en/stable/generated/skvae.{estimator_name}.html"
+    )
+    _parameter_constraints: ClassVar[dict] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like"],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "encoder": [Network, None],
+        "decoder": [Network, None],
+        "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood, dict],
+        "objective": [StrOptions(set(OBJECTIVES))],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "kl_warmup": [Interval(Real, 0, 1, closed="both")],
+        "free_bits": [Interval(Real, 0, None, closed="left")],
+        "n_draws": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        hidden_layer_sizes=(128, 128),
+        activation="silu",
+        encoder=None,
+        decoder=None,
+        likelihood="auto",
+        objective="elbo",
+        beta=1.0,
+        kl_warmup=0.0,
+        free_bits=0.0,
+        n_draws=1,
+        dropout=0.0,
+        alpha=0.0,
+        learning_rate="constant",
+        learning_rate_init=3e-3,
+        batch_size=128,
+        max_iter=200,
+        gradient_clip=5.0,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.objective = objective
+        self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.free_bits = free_bits
+        self.n_draws = n_draws
+        self.dropout = dropout
+        self.alpha = alpha
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.gradient_clip = gradient_clip
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- fitting ------------------------------------------------------------------
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None, *, X_val=None):
+        """Fit the model to the rows of ``X``.
+
+        The result does not depend on the order of the rows, and an integer weight is the same as
+        that many repetitions of its row. If anything fails, the estimator is as it was before;
+        an interrupt from the keyboard keeps what has been learnt and is raised again.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Finite numbers, in the support of their columns' likelihoods.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. Only their ratios count.
+        X_val : array-like of shape (n_validation, n_features), default=None
+            Rows for ``validation_scores_`` and early stopping, instead of a part of ``X``.
+
+        Returns
+        -------
+        self : VAETransformer
+
+        Raises
+        ------
+        ValueError
+            For a parameter or data out of bounds, and when training diverges.
+        """
+        fresh = not (self.warm_start and hasattr(self, "module_"))
+        epochs = range(0 if fresh else self.n_iter_, self.max_iter)
+        context = self._init_callback_context(max_subtasks=len(epochs))
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+
+        def on_epoch(history):
+            epoch = context.subcontext(task_name="epoch").call_on_fit_task_begin(estimator=self)
+            self._report(history)
+            return epoch.call_on_fit_task_end(estimator=self)
+
+        with _unchanged_on_error(self):
+            table, index, weight = self._start(X, sample_weight, fresh=fresh, min_rows=2)
+            held_out = None
+            if X_val is not None:
+                held_out = self._rows(validate_table(self, X_val, reset=False))
+            elif self.early_stopping:
+                kept, held = self._split(len(index))
+                held_out = self._rows(table, index[held], weight[held])
+                index, weight = index[kept], weight[kept]
+            interrupted = self._train(
+                self._rows(table, index, weight),
+                self._plan(),
+                epochs=epochs,
+                min_steps=MIN_STEPS,
+                validation=held_out,
+                on_epoch=on_epoch,
+            )
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        if interrupted:
+            raise KeyboardInterrupt
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Go on training with one pass over the rows of ``X``.
+
+        The first call builds the model and takes the units of the columns from its rows, so give
+        it some hundreds of typical ones. The state of the optimiser is kept from call to call;
+        the learning rate is constant, and nothing is held out for validation.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. Only their ratios within ``X`` count.
+
+        Returns
+        -------
+        self : VAETransformer
+        """
+        with _unchanged_on_error(self):
+            fresh = not hasattr(self, "module_")
+            table, index, weight = self._start(X, sample_weight, fresh=fresh, min_rows=1 + fresh)
+            interrupted = self._train(
+                self._rows(table, index, weight),
+                self._plan(learning_rate="constant", kl_warmup=0.0),
+                epochs=range(self.n_iter_, self.n_iter_ + 1),
+                min_steps=1,
+                validation=None,
+                on_epoch=self._report,
+            )
+        if interrupted:
+            raise KeyboardInterrupt
+        return self
+
+    def _start(self, X, sample_weight, *, fresh, min_rows):
+        """The checked table, its distinct rows and their weights; a model ready to train."""
+        container = Container.of(X)
+        table = validate_table(self, X, reset=fresh, min_rows=min_rows)
+        index, weight = distinct_rows(table, validate_weight(sample_weight, table))
+        device = resolve_device(self.device)
+        if fresh:
+            self._container = container
+            self._seed = seed_from(self.random_state)
+            self._architecture = self._chosen_architecture()
+            self._columns = Columns.fit(
+                table,
+                index,
+                weight,
+                names=_column_names(self),
+                likelihood=self._architecture["likelihood"],
+            )
+            self.n_components_ = self.n_components
+            self.module_ = self._build().to(device)
+            self.loss_curve_, self.validation_scores_ = [], []
+            self.n_iter_ = 0
+            self._optimizer_state = None
+        else:
+            self._check_same_architecture()
+            self.module_ = copy.deepcopy(self.module_).to(device)
+        return table, index, weight
+
+    def _chosen_architecture(self):
+        """What the parameters say of the model, as values of its own."""
+        encoder, decoder = self.encoder, self.decoder
+        default = MLP(self.hidden_layer_sizes, self.activation, self.dropout)
+        if encoder is None:
+            encoder = default
+        if decoder is None:
+            decoder = (encoder if isinstance(encoder, MLP) else default).mirror()
+        return copy.deepcopy(
+            {
+                "n_components": self.n_components,
+                "encoder": encoder,
+                "decoder": decoder,
+                "likelihood": self.likelihood,
+            }
+        )
+
+    def _check_same_architecture(self):
+        for name, value in self._chosen_architecture().items():
+            if value != self._architecture[name]:
+                raise ValueError(
+                    f"This {type(self).__name__} was fitted with {name}="
+                    f"{self._architecture[name]!r} and cannot go on with {value!r}. Set it back, "
+                    "or fit with warm_start=False."
+                )
+
+    def _build(self):
+        """The model with its start weights, on the CPU."""
+        cpu = torch.device("cpu")
+        with torch_runtime(cpu, work=0, gradients=True):
+            return VAE(
+                [(g.likelihood, g.constants, len(g.places)) for g in self._columns.groups],
+                self._architecture["encoder"],
+                self._architecture["decoder"],
+                self.n_components_,
+                generator_from(derive(self._seed, "weights"), cpu),
+            )
+
+    def _split(self, n_rows):
+        """Which of the distinct rows train and which validate; a single one does both."""
+        n_held = min(max(1, round(self.validation_fraction * n_rows)), max(1, n_rows - 1))
+        order = np.random.default_rng(derive(self._seed, "split")).permutation(n_rows)
+        kept = order[n_held:] if n_rows > 1 else order
+        return np.sort(kept), np.sort(order[:n_held])
+
+    def _rows(self, table, index=None, weight=None):
+        """Rows of a checked table on the training device."""
+        device = next(self.module_.parameters()).device
+        weight = np.ones(len(table)) if weight is None else weight
+        working = self._columns.to_working(table, index, np.float32)
+        return Rows(
+            torch.as_tensor(working, device=device),
+            torch.as_tensor(weight, device=device),
+            float(np.average(self._columns.log_jacobian(table, index), weights=weight)),
+        )
+
+    def _plan(self, **instead):
+        return Plan(**{f.name: getattr(self, f.name) for f in fields(Plan)} | instead)
+
+    def _train(self, rows, plan, **how):
+        """Train ``module_`` and set the fitted attributes; whether the user interrupted."""
+        plan = replace(plan, batch_size=min(plan.batch_size, len(rows)))
+        device = rows.x.device
+        work = plan.batch_size * sum(p.numel() for p in self.module_.parameters())
+        with torch_runtime(device, work=work, gradients=True):
+            optimizer = Optimizer(self.module_, plan, self._optimizer_state)
+            generator = generator_from(derive(self._seed, "training", self.n_iter_), device)
+            history = train(
+                self.module_, rows, plan, optimizer=optimizer, generator=generator, **how
+            )
+            self._optimizer_state = optimizer.state()
+        self.loss_curve_ = self.loss_curve_ + history.loss_curve
+        self.validation_scores_ = self.validation_scores_ + history.validation_scores
+        self.best_validation_score_ = history.best_validation_score
+        self.n_iter_ = len(self.loss_curve_)
+        return history.interrupted
+
+    def _report(self, history):
+        if self.verbose:
+            line = f"Epoch {self.n_iter_ + len(history.loss_curve)}"
+            line += f", loss {history.loss_curve[-1]:.4f} nats"
+            if history.validation_scores:
+                line += f", validation score {history.validation_scores[-1]:.4f} nats"
+            print(line)
+
+    # -- using --------------------------------------------------------------------
+
+    def transform(self, X):
+        """The code of each row: the mean of q(z|x).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+            In float32 for a float32 ``X``, else in float64.
+        """
+        return self._posterior(X)[0]
+
+    def latent_distribution(self, X):
+        """Mean and standard deviation of q(z|x), independent normals.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        mean, std : ndarray of shape (n_samples, n_components)
+        """
+        mean, log_std = self._posterior(X)
+        return mean, np.exp(log_std)
+
+    def inverse_transform(self, Z):
+        """The mean of p(x|z) for each code.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components)
+
+        Returns
+        -------
+        X : ndarray or data frame of shape (n_samples, n_features)
+            In the container that ``fit`` saw.
+        """
+        check_is_fitted(self)
+        codes = check_array(Z, dtype=[np.float64, np.float32], force_writeable=True, input_name="Z")
+        if codes.shape[1] != self.n_components_:
+            raise ValueError(
+                f"Z has {codes.shape[1]} columns, but this {type(self).__name__} has "
+                f"n_components={self.n_components_}."
+            )
+        return self._container.wrap(self._decode(codes), like=Z)
+
+    def reconstruct(self, X):
+        """The rows as their codes tell them: ``inverse_transform(transform(X))``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        X_reconstructed : ndarray or data frame of shape (n_samples, n_features)
+            In the container that ``fit`` saw.
+        """
+        return self._container.wrap(self._decode(self._posterior(X)[0]), like=X)
+
+    def sample(self, n_samples=1, *, random_state=None):
+        """New rows: a code from the prior, and a row from p(x|z) with its noise.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=None
+            Other rows at each call for None.
+
+        Returns
+        -------
+        X : ndarray or data frame of shape (n_samples, n_features)
+            In the container that ``fit`` saw.
+        """
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        seed = seed_from(random_state)
+        codes = np.random.default_rng(seed).standard_normal((n_samples, self.n_components_))
+        noise = generator_from(derive(seed, "observation"), next(self.module_.parameters()).device)
+        return self._container.wrap(
+            self._from_codes(lambda model, z: model.sample(z[None], noise)[0], codes)
+        )
+
+    def score_samples(self, X, *, n_draws=SCORING_DRAWS):
+        """The log-likelihood of each row, log p(x), in nats.
+
+        An importance-weighted bound [1]_: below log p(x) on average, and the closer the more
+        draws. A density is per unit of the data. The draws are the same for all rows and calls,
+        quasi-random and fixed by ``fit``, so that scores of models and rows compare.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_draws : int, default=128
+            Posterior draws for each row; a power of two spreads them evenly.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+
+        References
+        ----------
+        .. [1] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders",
+               ICLR 2016, equation 8.
+        """
+        return self._bound(X, n_draws, VAE.log_likelihood)
+
+    def elbo(self, X, *, n_draws=SCORING_DRAWS):
+        """The evidence lower bound of each row, in nats, at beta = 1.
+
+        E[log p(x|z)] - KL[q(z|x) || p(z)], what training raised; :meth:`score_samples` is closer to
+        log p(x).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_draws : int, default=128
+            Posterior draws for the expectation.
+
+        Returns
+        -------
+        elbo : ndarray of shape (n_samples,)
+        """
+        return self._bound(X, n_draws, VAE.elbo)
+
+    def score(self, X, y=None, sample_weight=None):
+        """The mean of :meth:`score_samples`, in nats per row; larger is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the mean.
+
+        Returns
+        -------
+        score : float
+        """
+        log_likelihood = self.score_samples(X)
+        return float(np.average(log_likelihood, weights=sample_weight))
+
+    def _bound(self, X, n_draws, bound):
+        """``bound(model, x, noise)`` of each row in the caller's units, all with the same noise."""
+        check_scalar(n_draws, "n_draws", Integral, min_val=1)
+        table, dtype = self._checked(X)
+        noise = quasi_normal(n_draws, self.n_components_, derive(self._seed, "scoring"))
+        working = self._from_table(
+            lambda model, x: bound(model, x, x.new_tensor(noise[:, None, :])),
+            table,
+            dtype,
+            n_draws=n_draws,
+        )
+        return working + self._columns.log_jacobian(table, None)
+
+    def _posterior(self, X):
+        """Mean and log standard deviation of q(z|x), (2, n, n_components)."""
+        table, dtype = self._checked(X)
+        both = self._from_table(lambda model, x: torch.cat(model.encode(x), dim=-1), table, dtype)
+        return np.stack(np.split(both, 2, axis=1))
+
+    def _decode(self, codes):
+        return self._from_codes(lambda model, z: model.mean(z[None])[0], codes)
+
+    def _checked(self, X):
+        """The checked table, and the dtype to compute and answer in."""
+        check_is_fitted(self)
+        table = validate_table(self, X, reset=False)
+        return table, table.dtype if table.dtype in (np.float32, np.float64) else np.float64
+
+    def _from_table(self, call, table, dtype, *, n_draws=1):
+        """Apply ``call(model, x)`` to the rows of a checked table."""
+
+        def load(rows):
+            return self._columns.to_working(table[rows], None, dtype)
+
+        return infer(self.module_, call, load, len(table), dtype=dtype, n_draws=n_draws)
+
+    def _from_codes(self, call, codes):
+        """Apply ``call(model, z)`` to codes, and bring the result to the caller's units."""
+        working = infer(self.module_, call, codes.__getitem__, len(codes), dtype=codes.dtype)
+        return self._columns.from_working(working).astype(codes.dtype)
+
+    # -- scikit-learn ---------------------------------------------------------------
+
+    @property
+    def _n_features_out(self):
+        return self.n_components_
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        """Plain arrays instead of torch objects: a pickle loads where there is no GPU."""
+        state = dict(super().__getstate__())
+        if "module_" in state:
+            weights = state["module_"].state_dict()
+            state["module_"] = {name: tensor.cpu().numpy() for name, tensor in weights.items()}
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "module_" in state:
+            weights = {name: torch.from_numpy(a.copy()) for name, a in self.module_.items()}
+            self.module_ = self._build()
+            self.module_.load_state_dict(weights)
+
+
+def _column_names(estimator):
+    """The names of the columns that ``fit`` saw, or their positions."""
+    positions = list(range(estimator.n_features_in_))
+    return getattr(estimator, "feature_names_in_", positions)
+
+
+@contextmanager
+def _unchanged_on_error(estimator):
+    """Take back every attribute that the block set or deleted if it raises."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise

@@ -1,0 +1,196 @@
+"""Architectures: shapes, start weights, own random numbers. A new one joins by rows in NETS."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, ndtr
+from sklearn.base import clone
+
+from skvae.networks import ACTIVATIONS, INITIALIZATIONS, MLP, NETWORKS
+
+NETS = {
+    "linear": MLP(()),
+    "one layer": MLP((5,)),
+    "three layers": MLP((7, 5, 3), "tanh"),
+    "list, dropout": MLP([8, 8], "silu", dropout=0.3, initialization="glorot"),
+}
+
+FORMULAS = {
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "relu": lambda x: np.maximum(x, 0),
+    "silu": lambda x: x * expit(x),
+    "gelu": lambda x: x * ndtr(x),
+    "tanh": np.tanh,
+    "identity": lambda x: x,
+}
+
+# bound of the uniform start weights; the variance is a third of its square
+BOUNDS = {
+    "he": lambda n_in, n_out: math.sqrt(6 / n_in),
+    "glorot": lambda n_in, n_out: math.sqrt(6 / (n_in + n_out)),
+}
+
+
+def build(network, n_inputs=6, n_outputs=4, gain=1.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return network.build(n_inputs, n_outputs, output_gain=gain, generator=generator)
+
+
+def normal(*shape, seed=1):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def weights(module):
+    return [p.detach() for p in module.parameters() if p.dim() == 2]
+
+
+def biases(module):
+    return [p.detach() for p in module.parameters() if p.dim() == 1]
+
+
+def test_the_tables_hold_every_part():
+    assert {type(network) for network in NETS.values()} == set(NETWORKS.values())
+    assert FORMULAS.keys() == ACTIVATIONS.keys()
+    assert BOUNDS.keys() == INITIALIZATIONS.keys()
+
+
+@pytest.mark.parametrize("network", NETS.values(), ids=NETS)
+class TestEveryNetwork:
+    @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+    def test_maps_the_last_axis(self, network, shape):
+        assert build(network)(normal(*shape, 6)).shape == (*shape, 4)
+
+    def test_rows_do_not_mix(self, network):
+        module, x = build(network), normal(5, 6)
+        torch.testing.assert_close(module(x)[2], module(x[2]))
+
+    def test_start_weights_come_from_their_generator(self, network):
+        one, same, other = (build(network, seed=seed) for seed in (0, 0, 1))
+        for a, b in zip(one.parameters(), same.parameters(), strict=True):
+            assert torch.equal(a, b)
+        for a, b in zip(weights(one), weights(other), strict=True):
+            assert not torch.equal(a, b)
+
+    def test_weights_are_float32_and_learned(self, network):
+        for parameter in build(network).parameters():
+            assert parameter.dtype == torch.float32
+            assert parameter.requires_grad
+
+    def test_output_gain_scales_the_start(self, network):
+        x = normal(5, 6)
+        torch.testing.assert_close(build(network, gain=0.1)(x), 0.1 * build(network)(x))
+
+    def test_same_generator_same_output(self, network):
+        module, x = build(network), normal(5, 6)
+        assert torch.equal(module(x), module(x))
+        one, same = (module(x, torch.Generator().manual_seed(3)) for _ in range(2))
+        assert torch.equal(one, same)
+
+    def test_is_a_value(self, network):
+        twin = clone(network)
+        assert twin == network
+        assert twin is not network
+        assert type(twin)(**twin.get_params()) == twin
+        with pytest.raises(ValueError, match=r"Invalid parameter 'nonsense' for"):
+            twin.set_params(nonsense=1)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (7, 5, 3), [4, 4]])
+def test_layer_sizes(hidden):
+    sizes = [6, *hidden, 4]
+    shapes = [tuple(weight.shape) for weight in weights(build(MLP(hidden)))]
+    assert shapes == list(zip(sizes[1:], sizes[:-1], strict=True))
+
+
+def test_set_params_changes_what_is_built():
+    network = MLP().set_params(hidden_layer_sizes=(3,), activation="relu")
+    assert network == MLP((3,), "relu")
+    assert len(weights(build(network))) == 2
+
+
+def test_no_hidden_layer_is_an_affine_map():
+    module = build(MLP(()))
+    for parameter in module.parameters():
+        parameter.data += 0.5  # the bias too
+    x, y, zero = normal(5, 6), normal(5, 6, seed=2), torch.zeros(6)
+    torch.testing.assert_close(module(x + y) + module(zero), module(x) + module(y))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_network_is_its_formula(name):
+    module, x = build(MLP((5, 3), name)), 3 * normal(8, 6)
+    for parameter in module.parameters():
+        parameter.data = parameter.data.double() + 0.1
+    W, b = ([p.numpy() for p in kind(module)] for kind in (weights, biases))
+    f = FORMULAS[name]
+    h = x.double().numpy()
+    h = f(h @ W[0].T + b[0])
+    h = f(h @ W[1].T + b[1])
+    expected = h @ W[2].T + b[2]
+    np.testing.assert_allclose(module(x.double()).detach(), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("initialization", INITIALIZATIONS)
+def test_start_weights_have_the_spread_of_their_scheme(initialization):
+    module = build(MLP((400,), initialization=initialization), 100, 300)
+    for weight in weights(module):
+        bound = BOUNDS[initialization](*weight.shape[::-1])
+        assert weight.abs().max() <= bound
+        assert weight.abs().max() > 0.99 * bound
+        torch.testing.assert_close(weight.var(), torch.tensor(bound**2 / 3), rtol=0.03, atol=0)
+    assert all((bias == 0).all() for bias in biases(module))
+
+
+def test_he_keeps_the_size_of_rectified_signals():
+    module = build(MLP((500,) * 5, "relu"), 500, 500)
+    x = normal(200, 500)
+    assert 0.7 < (module(x).square().mean() / (2 * x.square().mean())).sqrt() < 1.4
+
+
+def test_dropout_is_unbiased_and_only_in_training():
+    drop, network = 0.3, MLP((20,), "identity", dropout=0.3)
+    module, x = build(network), normal(6)
+    plain = build(network.set_params(dropout=0.0))(x)
+    assert torch.equal(module(x), plain)
+    draws = module(x.expand(50_000, 6), torch.Generator().manual_seed(0))
+    # an output is a sum over units, each kept with probability 1 - drop and divided by it
+    first, last = weights(module)
+    variance = (last * (first @ x)).square().sum(1) * drop / (1 - drop)
+    assert ((draws.mean(0) - plain).abs() < 5 * (variance / len(draws)).sqrt()).all()
+    torch.testing.assert_close(draws.var(0), variance, rtol=0.05, atol=0)
+
+
+def test_mirror_reverses_the_layers():
+    network = MLP((7, 5, 3), "relu", 0.2, "glorot")
+    assert network.mirror() == MLP((3, 5, 7), "relu", 0.2, "glorot")
+    assert network.mirror().mirror() == network
+    assert MLP(()).mirror() == MLP(())
+    assert network.hidden_layer_sizes == (7, 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("activation", "sigmoidal"),
+        ("activation", None),
+        ("initialization", "zeros"),
+        ("dropout", 1.0),
+        ("dropout", -0.1),
+        ("dropout", float("nan")),
+        ("dropout", "half"),
+        ("hidden_layer_sizes", (0,)),
+        ("hidden_layer_sizes", (8, -1)),
+        ("hidden_layer_sizes", (8.0,)),
+        ("hidden_layer_sizes", 8),
+        ("hidden_layer_sizes", None),
+    ],
+)
+def test_errors_name_the_parameter_and_the_value(name, value):
+    with pytest.raises((TypeError, ValueError), match=rf"'{name}' of MLP must be .*; got"):
+        build(MLP(**{name: value}))
+
+
+def test_numpy_integers_are_sizes():
+    assert build(MLP(np.array([5, 3])))(normal(6)).shape == (4,)

@@ -1,0 +1,469 @@
+"""Minibatches, the optimiser and the training loop, on models whose course is known."""
+
+import math
+import warnings
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from skvae import _training
+from skvae._training import SCHEDULES, Optimizer, Plan, Rows, chunks, stratified_batches, train
+
+PLAN = Plan(
+    objective="elbo",
+    beta=1.0,
+    kl_warmup=0.0,
+    free_bits=0.0,
+    n_draws=1,
+    alpha=0.0,
+    learning_rate="constant",
+    learning_rate_init=0.1,
+    batch_size=4,
+    gradient_clip=5.0,
+    early_stopping=True,
+    n_iter_no_change=2,
+    tol=0.0,
+)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# -- minibatches ------------------------------------------------------------------
+
+WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=40)
+SIZES, SEEDS = st.integers(1, 20), st.integers(0, 2**32)
+on_many = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+def batches_of(weight, n_steps, batch_size, seed):
+    cumulative = torch.as_tensor(weight, dtype=torch.float64).cumsum(0)
+    return stratified_batches(cumulative, n_steps, batch_size, generator(seed))
+
+
+@on_many
+@given(WEIGHTS, SIZES, SIZES, SEEDS)
+def test_batches_are_full_and_in_proportion_to_weight(weight, n_steps, batch_size, seed):
+    batches = batches_of(weight, n_steps, batch_size, seed)
+    assert batches.shape == (n_steps, batch_size)
+    counts = np.bincount(batches.ravel(), minlength=len(weight))
+    share = np.array(weight) / np.sum(weight)
+    assert len(counts) == len(weight)
+    assert (np.abs(counts - n_steps * batch_size * share) < 1 + 1e-9).all()
+
+
+@on_many
+@given(st.floats(0.01, 100), SIZES, SIZES, st.integers(1, 3), SEEDS)
+def test_equal_weights_give_the_usual_shuffled_epoch(weight, n_steps, batch_size, passes, seed):
+    n_rows = n_steps * batch_size
+    batches = batches_of([weight] * n_rows, passes * n_steps, batch_size, seed)
+    assert np.bincount(batches.ravel()).tolist() == [passes] * n_rows
+
+
+@on_many
+@given(WEIGHTS, SIZES, SIZES, SEEDS, st.integers(-30, 30))
+def test_weights_are_relative(weight, n_steps, batch_size, seed, power):
+    scaled = [2.0**power * w for w in weight]
+    assert torch.equal(
+        batches_of(weight, n_steps, batch_size, seed), batches_of(scaled, n_steps, batch_size, seed)
+    )
+
+
+def test_every_row_is_drawn_in_proportion_and_dealt_to_every_batch():
+    weight = np.array([0.2, 1.0, 0.5, 3.0, 0.3])
+    counts = np.zeros((2, 5))
+    for seed in range(4000):
+        for step, batch in enumerate(batches_of(weight, 2, 3, seed)):
+            counts[step] += np.bincount(batch, minlength=5)
+    np.testing.assert_allclose(counts / 4000, 3 * np.tile(weight / 5, (2, 1)), atol=0.05)
+
+
+def test_epochs_differ_and_seeds_repeat():
+    stream, cumulative = generator(), torch.ones(50, dtype=torch.float64).cumsum(0)
+    first, second = (stratified_batches(cumulative, 10, 5, stream) for _ in range(2))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, stratified_batches(cumulative, 10, 5, generator()))
+
+
+@pytest.mark.parametrize(("n", "size"), [(0, 3), (1, 3), (3, 3), (7, 3), (7, 100)])
+def test_chunks_cover_the_rows(n, size):
+    slices = list(chunks(n, size))
+    assert [i for rows in slices for i in range(n)[rows]] == list(range(n))
+    assert all(0 < rows.stop - rows.start <= size for rows in slices)
+
+
+@pytest.mark.parametrize(("name", "values"), [("constant", [1, 1, 1]), ("cosine", [1, 0.5, 0])])
+def test_schedules(name, values):
+    assert [SCHEDULES[name](p) for p in (0.0, 0.5, 1.0)] == pytest.approx(values)
+    course = [SCHEDULES[name](p) for p in np.linspace(0, 1, 50)]
+    assert all(a >= b for a, b in pairwise(course))
+
+
+# -- the optimiser ----------------------------------------------------------------
+
+
+class Layers(nn.Module):
+    """Parameters of several shapes, in no order of theirs."""
+
+    def __init__(self):
+        super().__init__()
+        draw = generator(1)
+        self.scale = nn.Parameter(torch.randn((), generator=draw))
+        self.weight = nn.Parameter(torch.randn(3, 2, generator=draw))
+        self.bias = nn.Parameter(torch.randn(3, generator=draw))
+        self.kernel = nn.Parameter(torch.randn(2, 2, 2, generator=draw))
+
+    def loss(self, step=0):
+        """Gradients that change with the parameters and the steps."""
+        return sum(((p - 0.1 * step) ** 2 * (1 + i)).sum() for i, p in enumerate(self.parameters()))
+
+
+def values(module):
+    return {name: p.detach().clone() for name, p in module.named_parameters()}
+
+
+def test_parameters_are_views_of_one_vector():
+    module = Layers()
+    before = values(module)
+    optimizer = Optimizer(module, PLAN, None)
+    assert optimizer.values.numel() == sum(p.numel() for p in before.values())
+    for name, value in values(module).items():
+        assert torch.equal(value, before[name])
+    optimizer.values.fill_(7.0)
+    optimizer.gradient.fill_(3.0)
+    for parameter in module.parameters():
+        assert (parameter == 7.0).all()
+        assert (parameter.grad == 3.0).all()
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.3])
+def test_steps_are_those_of_adam(rate):
+    module, twin = Layers(), Layers()
+    ours = Optimizer(module, replace(PLAN, gradient_clip=None), None)
+    with warnings.catch_warnings():  # what it imports sets filters of its own
+        theirs = torch.optim.Adam(twin.parameters(), lr=0.1 * rate)
+    for step in range(20):
+        ours.step(module.loss(step), rate)
+        theirs.zero_grad()
+        twin.loss(step).backward()
+        theirs.step()
+    for name, value in values(twin).items():
+        torch.testing.assert_close(values(module)[name], value, rtol=1e-5, atol=1e-6)
+
+
+def first_step(plan, gradient_of):
+    """The gradient that the first step used."""
+    module = Layers()
+    optimizer = Optimizer(module, plan, None)
+    before = values(module)
+    optimizer.step(gradient_of(module), 1.0)
+    return before, {name: p.grad.clone() for name, p in module.named_parameters()}
+
+
+def test_l2_pulls_weight_matrices_only():
+    before, gradient = first_step(
+        replace(PLAN, alpha=2.0, gradient_clip=None), lambda m: 0.0 * m.loss()
+    )
+    for name, value in before.items():
+        # the gradient of alpha / (2 batch_size) |W|^2
+        expected = 2.0 / PLAN.batch_size * value if value.dim() >= 2 else 0.0 * value
+        torch.testing.assert_close(gradient[name], expected)
+
+
+@pytest.mark.parametrize("clip", [0.5, None])
+def test_each_element_of_the_gradient_is_clipped(clip):
+    before, gradient = first_step(replace(PLAN, gradient_clip=clip), lambda m: m.loss())
+    for i, (name, value) in enumerate(before.items()):
+        expected = 2 * (1 + i) * value
+        if clip is not None:
+            expected = expected.clamp(-clip, clip)
+        torch.testing.assert_close(gradient[name], expected)
+
+
+def test_state_round_trip():
+    straight, first = Layers(), Layers()
+    optimizer = Optimizer(straight, PLAN, None)
+    half = Optimizer(first, PLAN, None)
+    for step in range(6):
+        optimizer.step(straight.loss(step), 1.0)
+        if step < 3:
+            half.step(first.loss(step), 1.0)
+    second = Layers()
+    second.load_state_dict(first.state_dict())
+    state = half.state()
+    assert all(isinstance(array, np.ndarray) for array in state.values())
+    for step in range(3, 6):
+        half.step(first.loss(step), 1.0)  # leaves the arrays of the state alone
+    resumed = Optimizer(second, PLAN, state)
+    for step in range(3, 6):
+        resumed.step(second.loss(step), 1.0)
+    assert torch.equal(half.values, optimizer.values)
+    assert torch.equal(resumed.values, optimizer.values)
+
+
+# -- training ---------------------------------------------------------------------
+
+
+class Walk(nn.Module):
+    """theta walks up from 0 by the learning rate a step; held-out rows look for ``target``.
+
+    A training row is (1, 0), its bound theta; a held-out row (0, 1), its bound
+    -(theta - target)^2.
+    """
+
+    n_components = 1
+
+    def __init__(self, target=0.32, loss=lambda theta: -theta):
+        super().__init__()
+        self.theta = nn.Parameter(torch.zeros(1))
+        self.target, self.loss = target, loss
+        self.calls = []
+
+    def draw_target(self, x, generator):
+        return x
+
+    def objective(self, x, noise, **settings):
+        self.calls.append({"noise": noise.clone(), "training": torch.is_grad_enabled()} | settings)
+        return -x[:, 0] * self.loss(self.theta) - x[:, 1] * (self.theta - self.target).square()
+
+
+def rows(*row, n=4, weight=None, log_jacobian=0.0):
+    weight = torch.ones(n, dtype=torch.float64) if weight is None else torch.tensor(weight).double()
+    return Rows(torch.tensor([row]).repeat(len(weight), 1), weight, log_jacobian)
+
+
+def walk(
+    model=None,
+    *,
+    on_epoch=lambda history: False,
+    validation=True,
+    epochs=range(20),
+    min_steps=1,
+    training_rows=None,
+    **changes,
+):
+    """Train by ``PLAN`` with changes, one step an epoch; theta and the history."""
+    plan = replace(PLAN, **changes)
+    model = Walk() if model is None else model
+    history = train(
+        model,
+        rows(1.0, 0.0) if training_rows is None else training_rows,
+        plan,
+        epochs=epochs,
+        min_steps=min_steps,
+        validation=rows(0.0, 1.0) if validation is True else validation or None,
+        optimizer=Optimizer(model, plan, None),
+        generator=generator(),
+        on_epoch=on_epoch,
+    )
+    return model.theta.item(), history
+
+
+def test_early_stopping_restores_the_best_weights():
+    theta, history = walk()
+    # 0.3 after epoch 3 is the nearest to 0.32; two epochs without progress end it
+    assert theta == pytest.approx(0.3)
+    expected = [-((0.1 * epoch - 0.32) ** 2) for epoch in range(1, 6)]
+    assert history.validation_scores == pytest.approx(expected, abs=1e-6)
+    assert history.best_validation_score == max(history.validation_scores)
+    assert history.loss_curve == pytest.approx([0, -0.1, -0.2, -0.3, -0.4])
+    assert not history.interrupted
+
+
+def test_best_weights_come_back_at_the_last_epoch_too():
+    assert walk(epochs=range(4))[0] == pytest.approx(0.3)
+
+
+def test_progress_smaller_than_tol_does_not_count():
+    theta, history = walk(tol=0.1)
+    assert len(history.loss_curve) == 3
+    assert theta == pytest.approx(0.3)  # the best of what was seen all the same
+
+
+def test_held_out_rows_are_scored_without_early_stopping():
+    theta, history = walk(early_stopping=False, epochs=range(7))
+    assert theta == pytest.approx(0.7)
+    assert len(history.validation_scores) == len(history.loss_curve) == 7
+    assert history.best_validation_score == pytest.approx(-(0.02**2), abs=1e-6)
+
+
+def test_no_held_out_rows():
+    theta, history = walk(validation=False, epochs=range(7))
+    assert theta == pytest.approx(0.7)
+    assert history.validation_scores == []
+    assert history.best_validation_score is None
+
+
+def test_curves_are_in_the_callers_units():
+    _, plain = walk()
+    _, moved = walk(
+        training_rows=rows(1.0, 0.0, log_jacobian=3.0), validation=rows(0.0, 1.0, log_jacobian=-2.0)
+    )
+    assert [loss + 3 for loss in moved.loss_curve] == pytest.approx(plain.loss_curve)
+    assert [s + 2 for s in moved.validation_scores] == pytest.approx(plain.validation_scores)
+
+
+def test_held_out_rows_count_by_their_weights():
+    mixed = Rows(torch.tensor([[0.0, 1.0], [0.0, 4.0]]), torch.tensor([3.0, 1.0]).double(), 0.0)
+    _, plain = walk()
+    _, weighted = walk(validation=mixed)
+    share = (3 * 1 + 1 * 4) / 4
+    assert weighted.validation_scores == pytest.approx(
+        [share * score for score in plain.validation_scores]
+    )
+
+
+def test_chunks_of_held_out_rows_do_not_show(monkeypatch):
+    held_out = Rows(
+        torch.arange(14.0).view(7, 2) * torch.tensor([0.0, 1.0]),
+        torch.rand(7, generator=generator(), dtype=torch.float64),
+        0.0,
+    )
+    expected = walk(validation=held_out)[1].validation_scores
+    monkeypatch.setattr(_training, "CHUNK_ROWS", 3)
+    assert walk(validation=held_out)[1].validation_scores == pytest.approx(expected, rel=1e-12)
+
+
+def test_validation_noise_is_the_same_each_time_and_training_noise_fresh():
+    model = Walk()
+    walk(model)
+    for training, distinct in ((False, 1), (True, 5)):
+        noises = [call["noise"] for call in model.calls if call["training"] == training]
+        assert len(noises) == 5
+        assert len({tuple(noise.ravel().tolist()) for noise in noises}) == distinct
+
+
+def test_training_noise_has_the_shape_of_its_draws_and_slots():
+    model = Walk()
+    walk(model, n_draws=3, validation=False, epochs=range(1))
+    assert model.calls[0]["noise"].shape == (3, PLAN.batch_size, 1)
+
+
+def test_on_epoch_is_called_after_each_epoch_and_ends_training():
+    seen = []
+
+    def stop_at_three(history):
+        seen.append(len(history.loss_curve))
+        return len(seen) == 3
+
+    theta, history = walk(on_epoch=stop_at_three, early_stopping=False)
+    assert seen == [1, 2, 3]
+    assert theta == pytest.approx(0.3)
+    assert len(history.loss_curve) == len(history.validation_scores) == 3
+    assert not history.interrupted
+
+
+@pytest.mark.parametrize(("early_stopping", "kept"), [(False, 0.4), (True, 0.3)])
+def test_an_interrupt_keeps_the_trained_epochs(early_stopping, kept):
+    def interrupt(history):
+        if len(history.loss_curve) == 4:
+            raise KeyboardInterrupt
+
+    theta, history = walk(on_epoch=interrupt, early_stopping=early_stopping)
+    assert history.interrupted
+    assert len(history.loss_curve) == 4
+    assert theta == pytest.approx(kept)
+
+
+def test_other_errors_of_on_epoch_come_through():
+    def fail(history):
+        raise RuntimeError("a callback failed")
+
+    with pytest.raises(RuntimeError, match="a callback failed"):
+        walk(on_epoch=fail)
+
+
+@pytest.mark.parametrize(
+    ("loss", "epoch", "clip"),
+    [
+        (lambda theta: (0.25 - theta).log(), 4, 5.0),  # the loss is NaN once theta is 0.3
+        (lambda theta: -theta + torch.where(theta > 0.15, math.inf, 0.0), 3, 5.0),
+        (lambda theta: -theta.sqrt(), 1, None),  # 0, but its slope is infinite: theta is NaN
+    ],
+    ids=["nan", "inf", "weights"],
+)
+@pytest.mark.parametrize("validation", [True, False])
+def test_a_fit_that_diverges_names_the_epoch_and_the_learning_rate(loss, epoch, clip, validation):
+    message = rf"diverged in epoch {epoch}:.*learning_rate_init=0\.1\. Lower learning_rate_init"
+    with pytest.raises(ValueError, match=message):
+        walk(Walk(loss=loss), gradient_clip=clip, validation=validation)
+
+
+def test_a_score_that_is_not_a_number_is_never_the_best():
+    class Late(Walk):
+        def objective(self, x, noise, **settings):
+            bound = super().objective(x, noise, **settings)
+            blind = not torch.is_grad_enabled() and self.theta < 0.15
+            return bound * math.nan if blind else bound
+
+    theta, history = walk(Late(), n_iter_no_change=4)
+    assert theta == pytest.approx(0.3)
+    assert history.best_validation_score == pytest.approx(-(0.02**2), abs=1e-6)
+
+
+@pytest.mark.parametrize("kl_warmup", [0.0, 0.25, 1.0])
+def test_kl_warmup_raises_beta_over_its_share_of_the_steps(kl_warmup):
+    model = Walk()
+    settings = {"beta": 2.0, "free_bits": 0.5, "kl_warmup": kl_warmup}
+    two_steps = rows(1.0, 0.0, n=7)
+    walk(model, training_rows=two_steps, epochs=range(4), early_stopping=False, **settings)
+    betas = [call["beta"] for call in model.calls if call["training"]]
+    progress = np.arange(8) / 8
+    warmth = np.minimum(1, progress / kl_warmup) if kl_warmup else np.ones(8)
+    assert betas == pytest.approx(2.0 * warmth)
+    # what is held out is scored at the full beta
+    assert {call["beta"] for call in model.calls if not call["training"]} == {2.0}
+    assert {call["free_bits"] for call in model.calls} == {0.5}
+
+
+@pytest.mark.parametrize(("n", "min_steps", "steps"), [(4, 1, 1), (5, 1, 2), (9, 2, 3), (4, 7, 7)])
+def test_an_epoch_is_a_pass_over_the_rows_or_more(n, min_steps, steps):
+    model = Walk()
+    training_rows = rows(1.0, 0.0, n=n)
+    walk(model, training_rows=training_rows, min_steps=min_steps, validation=False, epochs=range(1))
+    assert len(model.calls) == steps
+
+
+def test_the_schedule_scales_the_steps():
+    theta, _ = walk(learning_rate="cosine", validation=False, epochs=range(8))
+    expected = sum(0.1 * SCHEDULES["cosine"](step / 8) for step in range(8))
+    assert theta == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_continued_fit_goes_on_in_its_schedule():
+    theta, history = walk(
+        learning_rate="cosine", validation=False, epochs=range(3, 8), kl_warmup=1.0
+    )
+    expected = sum(0.1 * SCHEDULES["cosine"](step / 8) for step in range(3, 8))
+    assert theta == pytest.approx(expected, rel=1e-5)
+    assert len(history.loss_curve) == 5
+
+
+def test_a_continued_fit_does_not_end_worse_than_it_began():
+    theta, history = walk(Walk(target=-0.2), epochs=range(3, 9))
+    assert theta == 0.0
+    assert history.best_validation_score == pytest.approx(-(0.2**2))
+
+
+def test_progress_smaller_than_tol_does_not_count_in_a_continued_fit():
+    # the scores rise from -0.09 to 0 in three epochs
+    _, history = walk(Walk(target=0.3), epochs=range(3, 20), tol=0.1)
+    assert len(history.loss_curve) == PLAN.n_iter_no_change
+
+
+def test_a_continued_fit_that_diverges_names_the_epoch_of_all():
+    with pytest.raises(ValueError, match=r"diverged in epoch 7:"):
+        walk(Walk(loss=lambda theta: (0.25 - theta).log()), epochs=range(3, 20))
+
+
+def test_training_noise_repeats_with_its_generator():
+    models = [Walk(), Walk()]
+    first, second = (walk(model) and [call["noise"] for call in model.calls] for model in models)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

@@ -1,0 +1,554 @@
+"""VAETransformer as its users meet it."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from skvae import VAETransformer
+from skvae.likelihoods import Bernoulli, Gaussian
+from skvae.networks import MLP
+
+QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine().data
+
+
+@pytest.fixture(scope="module")
+def fitted(wine):
+    return VAETransformer(3, **QUICK).fit(wine)
+
+
+def state(estimator):
+    """All that fit learnt, as comparable arrays."""
+    weights = {k: v.numpy() for k, v in estimator.module_.state_dict().items()}
+    return weights | {"loss": np.array(estimator.loss_curve_)}
+
+
+def assert_same_state(one, other):
+    one, other = state(one), state(other)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+# -- the answers ------------------------------------------------------------------
+
+
+def test_shapes_and_dtypes(fitted, wine):
+    for dtype in (np.float32, np.float64):
+        X = wine.astype(dtype)
+        Z = fitted.transform(X)
+        mean, std = fitted.latent_distribution(X)
+        assert Z.shape == mean.shape == std.shape == (178, 3)
+        assert (std > 0).all()
+        np.testing.assert_array_equal(Z, mean)
+        assert Z.dtype == fitted.inverse_transform(Z).dtype == fitted.reconstruct(X).dtype == dtype
+        assert fitted.score_samples(X).shape == fitted.elbo(X).shape == (178,)
+    np.testing.assert_array_equal(fitted.reconstruct(X), fitted.inverse_transform(Z))
+    assert fitted.score(X) == fitted.score_samples(X).mean()
+    assert fitted.score(X, sample_weight=np.arange(178)) != fitted.score(X)
+
+
+def test_a_linear_model_is_factor_analysis():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 2)) @ rng.normal(size=(2, 6)) * [1, 1, 1, 100, 100, 1e-3]
+    X = 5 + X + rng.normal(size=X.shape) * [1, 1, 1, 100, 100, 1e-3]
+    train, test = X[:1000], X[1000:]
+    vae = VAETransformer(
+        2, hidden_layer_sizes=(), early_stopping=False, learning_rate="cosine",
+        learning_rate_init=1e-2, max_iter=60, random_state=0,
+    ).fit(train)  # fmt: skip
+    scaler = StandardScaler().fit(train)  # on which FactorAnalysis converges
+    factors = FactorAnalysis(2, svd_method="lapack").fit(scaler.transform(train))
+    optimum = factors.score(scaler.transform(test)) - np.log(scaler.scale_).sum()
+    assert vae.score(test) == pytest.approx(optimum, abs=0.05)
+    # the marginal of the fitted decoder in closed form: N(b, W W' + diag(sigma^2))
+    b = vae.inverse_transform(np.zeros((1, 2)))[0]
+    W = (vae.inverse_transform(np.eye(2)) - b).T
+    sigma = noise_of(vae)
+    exact = multivariate_normal(b, W @ W.T + np.diag(sigma**2)).logpdf(test)
+    np.testing.assert_allclose(vae.score_samples(test), exact, atol=0.3)
+    assert vae.score(test) == pytest.approx(exact.mean(), abs=0.01)
+    # and samples have its covariance
+    drawn = np.corrcoef(vae.sample(20_000, random_state=0).T)
+    covariance = W @ W.T + np.diag(sigma**2)
+    scale = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(drawn, covariance / np.outer(scale, scale), atol=0.03)
+
+
+def noise_of(vae):
+    """Sigma of each column in the caller's units."""
+    (group,) = vae.module_.observations
+    sigma = group.likelihood.sigma(group.tensors).detach().numpy()
+    return sigma * vae._columns.groups[0].constants["spread"]
+
+
+def test_independent_columns_leave_the_code_at_the_prior():
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.1, 0.9, size=20)
+    X = (rng.random((3000, 20)) < p).astype(int)
+    vae = VAETransformer(2, random_state=0).fit(X[:2000])
+    test, rate = X[2000:], X[:2000].mean(axis=0)
+    optimum = (test * np.log(rate) + (1 - test) * np.log1p(-rate)).sum(axis=1).mean()
+    assert vae.elbo(test).mean() == pytest.approx(optimum, abs=0.06)
+    assert np.isin(vae.sample(50, random_state=0), [0, 1]).all()
+
+
+def test_scores_are_in_the_units_of_the_data(wine):
+    scale = np.geomspace(1e-6, 1e6, 13)
+    one = VAETransformer(2, **QUICK).fit(wine)
+    other = VAETransformer(2, **QUICK).fit(wine * 2.0**20)
+    # the same rows in the same order would train alike; their hashes differ, so only roughly
+    assert other.score(wine * 2.0**20) == pytest.approx(
+        one.score(wine) - 13 * np.log(2.0**20), abs=3
+    )
+    other = VAETransformer(2, **QUICK).fit(wine * scale)
+    assert other.score(wine * scale) == pytest.approx(one.score(wine) - np.log(scale).sum(), abs=3)
+
+
+def test_the_bounds_are_in_order(fitted, wine):
+    elbo, few, many = (
+        fitted.elbo(wine).mean(),
+        fitted.score_samples(wine, n_draws=8).mean(),
+        fitted.score_samples(wine, n_draws=1024).mean(),
+    )
+    assert elbo < few < many
+
+
+@pytest.mark.parametrize("settings", [{"beta": 5.0}, {"free_bits": 0.5}, {"objective": "iwae"}])
+def test_likelihoods_do_not_depend_on_how_the_objective_is_weighed(wine, settings):
+    vae = VAETransformer(2, **QUICK).fit(wine)
+    before = vae.score_samples(wine)
+    vae.set_params(**settings)
+    np.testing.assert_array_equal(vae.score_samples(wine), before)
+
+
+def test_beta_presses_the_codes_to_the_prior(wine):
+    def divergence(**settings):
+        vae = VAETransformer(2, random_state=0, max_iter=20, **settings).fit(wine)
+        mean, std = vae.latent_distribution(wine)
+        return 0.5 * (mean**2 + std**2 - 1 - 2 * np.log(std)).sum(axis=1).mean()
+
+    assert divergence(beta=20.0) < divergence() < divergence(beta=0.1)
+
+
+# -- the defaults -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("load", "n_components"), [(load_wine, 3), (load_breast_cancer, 5), (load_iris, 2)]
+)
+def test_the_defaults_beat_pca(load, n_components):
+    train, test = train_test_split(load().data, test_size=0.3, random_state=0)
+    scaler = StandardScaler().fit(train)
+    scaled = PCA(n_components).fit(scaler.transform(train)).score(scaler.transform(test))
+    best = max(PCA(n_components).fit(train).score(test), scaled - np.log(scaler.scale_).sum())
+    assert VAETransformer(n_components, random_state=0).fit(train).score(test) > best
+
+
+# -- weights, order, seeds ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"batch_size": 7}, {"early_stopping": False, "dropout": 0.3}, {"objective": "iwae"}],
+    ids=str,
+)
+def test_weights_are_repetitions_and_order_does_not_matter(settings):
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(60, 4)), rng.integers(0, 4, size=60)
+    repeated = np.repeat(X, weight, axis=0)[rng.permutation(weight.sum())]
+    one = VAETransformer(2, **QUICK, **settings).fit(X, sample_weight=weight)
+    other = VAETransformer(2, **QUICK, **settings).fit(repeated)
+    assert_same_state(one, other)
+    np.testing.assert_array_equal(one.transform(X), other.transform(X))
+    third = VAETransformer(2, **QUICK, **settings).fit(X, sample_weight=weight * 0.25)
+    assert_same_state(one, third)
+
+
+def test_partial_fit_takes_weights_as_repetitions():
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(60, 4)), rng.integers(1, 4, size=60)
+    one, other = (VAETransformer(2, **QUICK) for _ in range(2))
+    for _ in range(3):
+        one.partial_fit(X, sample_weight=weight)
+        other.partial_fit(np.repeat(X, weight, axis=0))
+    assert_same_state(one, other)
+
+
+@pytest.mark.parametrize("convert", [
+    np.asfortranarray,
+    lambda X: X[::-1][::-1],
+    lambda X: X.tolist(),
+    lambda X: pd.DataFrame(X).to_numpy(),
+    lambda X: np.broadcast_to(X, X.shape),
+], ids=["fortran", "negative strides", "list", "frame", "read-only"])  # fmt: skip
+def test_the_container_does_not_matter(wine, fitted, convert):
+    assert_same_state(VAETransformer(3, **QUICK).fit(convert(wine)), fitted)
+
+
+def test_a_seed_fixes_the_fit_and_none_does_not(wine, fitted):
+    assert_same_state(VAETransformer(3, **QUICK).fit(wine), fitted)
+    free = QUICK | {"random_state": None}
+    one, other = (VAETransformer(3, **free).fit(wine) for _ in range(2))
+    assert one.loss_curve_ != other.loss_curve_
+    rng = np.random.RandomState(0)
+    one, other = (VAETransformer(3, **QUICK | {"random_state": rng}).fit(wine) for _ in range(2))
+    assert one.loss_curve_ != other.loss_curve_
+    np.testing.assert_array_equal(
+        fitted.sample(4, random_state=1), fitted.sample(4, random_state=1)
+    )
+    assert (fitted.sample(4) != fitted.sample(4)).all()
+
+
+def test_the_modes_of_the_caller_do_not_matter(wine, fitted):
+    with torch.inference_mode():
+        inside = VAETransformer(3, **QUICK).fit(wine)
+    with torch.no_grad(), torch.device("meta"), torch.autocast("cpu", dtype=torch.bfloat16):
+        within = VAETransformer(3, **QUICK).fit(wine)
+        codes = within.transform(wine)
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = VAETransformer(3, **QUICK).fit(wine)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for other in (inside, within, double):
+        assert_same_state(other, fitted)
+    np.testing.assert_array_equal(codes, fitted.transform(wine))
+
+
+# -- going on ---------------------------------------------------------------------
+
+
+def test_warm_start_goes_on_to_max_iter(wine):
+    vae = VAETransformer(2, **QUICK, warm_start=True).fit(wine)
+    before = vae.loss_curve_
+    assert vae.fit(wine).loss_curve_ == before
+    vae.set_params(max_iter=6).fit(wine)
+    assert vae.n_iter_ == 6
+    assert vae.loss_curve_[:3] == before
+    with pytest.raises(ValueError, match=r"n_components=2 and cannot go on with 3"):
+        vae.set_params(n_components=3).fit(wine)
+
+
+def test_partial_fit_learns_chunk_by_chunk():
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(2, 6))
+    vae = VAETransformer(2, hidden_layer_sizes=(32,), random_state=0)
+    codes, noise = rng.normal(size=(60, 500, 2)), 0.1 * rng.normal(size=(60, 500, 6))
+    test, *chunks = codes @ mixing + noise
+    scores = [vae.partial_fit(chunk).score(test) for chunk in chunks]
+    assert vae.n_iter_ == len(vae.loss_curve_) == 59
+    assert scores[-1] > scores[0] + 3
+
+
+def test_early_stopping_takes_the_best_epoch(wine):
+    train, test = train_test_split(wine, random_state=0)
+    vae = VAETransformer(3, random_state=0, n_iter_no_change=5).fit(train, X_val=test)
+    assert vae.n_iter_ < 200
+    assert len(vae.validation_scores_) == len(vae.loss_curve_) == vae.n_iter_
+    best = int(np.argmax(vae.validation_scores_))
+    assert vae.best_validation_score_ == vae.validation_scores_[best]
+    assert vae.n_iter_ == best + 6
+    assert vae.elbo(test).mean() == pytest.approx(vae.best_validation_score_, abs=0.5)
+
+
+# -- faults -----------------------------------------------------------------------
+
+NOT_NUMBERS = {
+    "nan": (np.array([[1.0, np.nan], [2.0, 3.0]]), ValueError, "NaN"),
+    "inf": (np.array([[1.0, np.inf], [2.0, 3.0]]), ValueError, "infinity"),
+    "complex": (np.array([[1j, 1.0], [2.0, 3.0]]), ValueError, "Complex"),
+    "dates": (np.array([["2020-01-01"], ["2020-01-02"]], dtype="M8[D]"), ValueError, "datetime64"),
+    "frame of dates": (
+        pd.DataFrame({"when": pd.to_datetime(["2020-01-01", "2020-01-02"])}),
+        ValueError,
+        "Column 'when'",
+    ),
+    "masked": (np.ma.masked_greater([[1.0, 2.0], [3.0, 9.0]], 5), ValueError, "mask"),
+    "strings": (np.array([["1", "2"], ["3", "4"]]), ValueError, "dtype"),
+    "object strings": (np.array([["1", 2.0], [3.0, 4.0]], dtype=object), ValueError, "string '1'"),
+    "frame of strings": (pd.DataFrame({"a": ["1", "2"]}), ValueError, "Column 'a'"),
+    "no rows": (np.empty((0, 3)), ValueError, "0 sample"),
+    "one row": (np.ones((1, 3)), ValueError, "minimum of 2"),
+    "no columns": (np.empty((3, 0)), ValueError, "0 feature"),
+    "one axis": (np.arange(5.0), ValueError, "2D array"),
+}
+
+
+@pytest.mark.parametrize(("X", "error", "message"), NOT_NUMBERS.values(), ids=NOT_NUMBERS)
+def test_what_is_no_table_of_numbers_is_refused(X, error, message):
+    vae = VAETransformer(**QUICK)
+    with pytest.raises(error, match=message):
+        vae.fit(X)
+    assert vars(vae) == vars(clone(vae))
+
+
+def test_an_unmasked_array_is_fine(wine, fitted):
+    assert_same_state(VAETransformer(3, **QUICK).fit(np.ma.masked_array(wine)), fitted)
+
+
+FAULTS = {
+    "negative weights": ({}, {"sample_weight": -np.ones(178)}, "[Nn]egative"),
+    "zero weights": ({}, {"sample_weight": np.zeros(178)}, "zero"),
+    "short weights": ({}, {"sample_weight": np.ones(3)}, "sample_weight"),
+    "support": ({"likelihood": "bernoulli"}, {}, r"Column 0 .*Bernoulli.*\[0, 1\].*it holds \d"),
+    "unknown column": ({"likelihood": {"ash": "gaussian"}}, {}, "ash"),
+    "unknown likelihood": ({"likelihood": "cauchy"}, {}, "likelihood"),
+    "unknown likelihood of a column": ({"likelihood": {0: "cauchy"}}, {}, "cauchy"),
+    "components": ({"n_components": 0}, {}, "n_components"),
+    "type": ({"n_components": "two"}, {}, "n_components"),
+    "learning rate": ({"learning_rate_init": 0.0}, {}, "learning_rate_init"),
+    "hidden layers": ({"hidden_layer_sizes": (0,)}, {}, "hidden_layer_sizes"),
+    "activation": ({"activation": "sine"}, {}, "activation"),
+    "nested activation": ({"encoder": MLP((4,), activation="sine")}, {}, "activation"),
+    "encoder": ({"encoder": "mlp"}, {}, "encoder"),
+    "dropout": ({"dropout": 1.0}, {}, "dropout"),
+    "batch": ({"batch_size": -1}, {}, "batch_size"),
+    "scale": ({"likelihood": Gaussian(-1.0)}, {}, "scale"),
+    "device": ({"device": "cuda:77"}, {}, "device='cuda:77'"),
+    "no device": ({"device": "abacus"}, {}, "device='abacus'"),
+    "free bits": ({"free_bits": 1.0, "objective": "iwae"}, {}, "free_bits"),
+    "divergence": (
+        {"learning_rate_init": 1e30, "gradient_clip": None},
+        {},
+        r"epoch 1: .*learning_rate_init=1e\+30.*Lower",
+    ),
+    "validation columns": ({}, {"X_val": np.ones((5, 2))}, "2 features"),
+}
+
+
+@pytest.mark.parametrize(("settings", "arguments", "message"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_fault_leaves_the_estimator_as_it_was(wine, fitted, settings, arguments, message, warm):
+    vae = copy.deepcopy(fitted) if warm else VAETransformer(3, **QUICK)
+    vae.set_params(**settings)
+    before = dict(vars(vae))
+    with pytest.raises((ValueError, TypeError), match=message):
+        vae.fit(wine, **arguments)
+    assert vars(vae).keys() == before.keys()
+    assert all(vars(vae)[name] is value for name, value in before.items())
+    if warm:
+        vae.set_params(**fitted.get_params())
+        np.testing.assert_array_equal(vae.transform(wine), fitted.transform(wine))
+
+
+def test_a_fault_while_going_on_keeps_the_model(wine):
+    vae = VAETransformer(3, **QUICK).fit(wine)
+    before = vae.transform(wine)
+    vae.set_params(learning_rate_init=1e30, gradient_clip=None)
+    with pytest.raises(ValueError, match="diverged"):
+        vae.partial_fit(wine)
+    np.testing.assert_array_equal(vae.transform(wine), before)
+    assert vae.n_iter_ == 3
+
+
+def test_wrong_input_after_fit(wine, fitted):
+    with pytest.raises(ValueError, match="12 features"):
+        fitted.transform(wine[:, 1:])
+    with pytest.raises(ValueError, match="n_components=3"):
+        fitted.inverse_transform(np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="n_samples"):
+        fitted.sample(0)
+    with pytest.raises(ValueError, match="n_draws"):
+        fitted.score_samples(wine, n_draws=0)
+    frame = pd.DataFrame(wine, columns=[f"c{i}" for i in range(13)])
+    named = VAETransformer(3, **QUICK).fit(frame)
+    with pytest.raises(ValueError, match="feature names"):
+        named.transform(frame.rename(columns={"c0": "other"}))
+
+
+def test_an_interrupt_keeps_what_was_learnt(wine, capsys):
+    class Interrupted(VAETransformer):
+        def _report(self, history):
+            if len(history.loss_curve) == 2:
+                raise KeyboardInterrupt
+
+    vae = Interrupted(3, **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(wine)
+    assert vae.n_iter_ == 2
+    assert vae.transform(wine).shape == (178, 3)
+
+
+# -- odd tables -------------------------------------------------------------------
+
+rng = np.random.default_rng(0)
+ODD = {
+    "one column": rng.normal(size=(50, 1)),
+    "constant column": np.column_stack([rng.normal(size=50), np.full(50, 7.0)]),
+    "all constant": np.full((50, 2), 3.0),
+    "huge constant": np.column_stack([rng.normal(size=50), np.full(50, 1e30)]),
+    "two rows": rng.normal(size=(2, 3)),
+    "smaller than a batch": rng.normal(size=(10, 3)),
+    "one above a batch": rng.normal(size=(129, 3)),
+    "float16": rng.normal(size=(50, 3)).astype(np.float16),
+    "integers": rng.integers(-5, 5, size=(50, 3)),
+    "uint8": rng.integers(0, 255, size=(50, 3), dtype=np.uint8),
+    "booleans": rng.integers(0, 2, size=(50, 3)).astype(bool),
+    "huge": 1e30 * rng.normal(size=(50, 3)),
+    "huge in float32": (1e30 * rng.normal(size=(50, 3))).astype(np.float32),
+    "beyond squares": 1e200 * rng.normal(size=(50, 3)),
+    "tiny": 1e-40 * rng.normal(size=(50, 3)),
+    "tiny in float32": (1e-40 * rng.normal(size=(50, 3))).astype(np.float32),
+    "far from zero": 1e9 + rng.normal(size=(50, 3)),
+    "objects": rng.normal(size=(50, 3)).astype(object),
+}
+
+
+@pytest.mark.parametrize("X", ODD.values(), ids=ODD)
+def test_odd_tables_simply_work(X):
+    vae = VAETransformer(2, **QUICK).fit(X)
+    for result in (
+        vae.transform(X),
+        vae.reconstruct(X),
+        vae.score_samples(X),
+        vae.sample(5, random_state=0),
+        vae.loss_curve_,
+    ):
+        assert np.isfinite(np.asarray(result, dtype=float)).all()
+
+
+def test_a_memmap_is_read_in_place(tmp_path, wine, fitted):
+    np.save(tmp_path / "wine.npy", wine)
+    X = np.load(tmp_path / "wine.npy", mmap_mode="r")
+    assert_same_state(VAETransformer(3, **QUICK).fit(X), fitted)
+    np.testing.assert_array_equal(fitted.transform(X), fitted.transform(wine))
+
+
+def test_chunks_do_not_show(wine, fitted, monkeypatch):
+    whole = fitted.score_samples(wine), fitted.transform(wine)
+    monkeypatch.setattr("skvae._inference.CHUNK_ELEMENTS", 5000)
+    np.testing.assert_allclose(fitted.score_samples(wine), whole[0], rtol=1e-12)
+    np.testing.assert_allclose(fitted.transform(wine), whole[1], rtol=1e-12)
+
+
+def test_rows_far_from_the_training_data_get_finite_scores(fitted, wine):
+    far = fitted.score_samples(wine * 1e6)
+    assert (np.isfinite(far) & (far < fitted.score_samples(wine).min())).all()
+
+
+# -- scikit-learn -----------------------------------------------------------------
+
+
+def test_frames_in_and_out(wine):
+    names = load_wine().feature_names
+    frame = pd.DataFrame(wine, columns=names, index=np.arange(178) * 10)
+    vae = VAETransformer(2, **QUICK).fit(frame)
+    back = vae.reconstruct(frame)
+    assert list(back.columns) == list(frame.columns)
+    assert back.index.equals(frame.index)
+    assert list(vae.sample(3, random_state=0).columns) == names
+    assert list(vae.get_feature_names_out()) == ["vaetransformer0", "vaetransformer1"]
+    codes = vae.set_output(transform="pandas").transform(frame)
+    assert codes.index.equals(frame.index)
+    assert vae.inverse_transform(codes).index.equals(frame.index)
+    with config_context(transform_output="polars"):
+        codes = VAETransformer(2, **QUICK).fit_transform(frame)
+    assert isinstance(codes, pl.DataFrame)
+    vae = VAETransformer(2, **QUICK).fit(pl.DataFrame(wine, schema=names))
+    assert isinstance(vae.sample(3, random_state=0), pl.DataFrame)
+    assert vae.reconstruct(pl.DataFrame(wine, schema=names)).columns == names
+
+
+def test_likelihoods_by_column_name(wine):
+    frame = pd.DataFrame({"a": wine[:, 0], "b": wine[:, 1] > 2, "c": wine[:, 2]})
+    vae = VAETransformer(2, **QUICK, likelihood={"b": Bernoulli(), "c": Gaussian("shared")})
+    vae.fit(frame.astype(float))
+    sample = vae.sample(100, random_state=0)
+    assert set(sample["b"]) == {0.0, 1.0}
+    assert list(sample.columns) == ["a", "b", "c"]
+
+
+def test_nested_parameters_reach_into_values(wine):
+    pipeline = make_pipeline(StandardScaler(), VAETransformer(2, **QUICK, encoder=MLP((8,))))
+    pipeline.set_params(vaetransformer__encoder__activation="tanh")
+    assert pipeline.get_params()["vaetransformer__encoder__activation"] == "tanh"
+    search = GridSearchCV(
+        pipeline, {"vaetransformer__encoder__hidden_layer_sizes": [(4,), (8, 8)]}, cv=2
+    ).fit(wine)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_a_fitted_model_keeps_its_values(wine):
+    encoder, likelihood = MLP((8,)), Gaussian()
+    vae = VAETransformer(2, **QUICK, encoder=encoder, likelihood=likelihood).fit(wine)
+    before = vae.score_samples(wine)
+    encoder.hidden_layer_sizes, likelihood.scale = (3, 3), 2.0
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(vae)).score_samples(wine), before)
+
+
+def test_grid_search_skips_a_candidate_that_diverges(wine):
+    search = GridSearchCV(
+        VAETransformer(2, **QUICK, gradient_clip=None), {"learning_rate_init": [1e-3, 1e30]}, cv=2
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        search.fit(wine)
+    np.testing.assert_array_equal(np.isnan(search.cv_results_["mean_test_score"]), [False, True])
+    assert search.best_params_ == {"learning_rate_init": 1e-3}
+
+
+def test_grid_search_is_the_same_in_parallel(wine):
+    frame = pd.DataFrame(wine, columns=load_wine().feature_names)
+    pipeline = make_pipeline(MinMaxScaler(), VAETransformer(**QUICK))
+    grid = {"vaetransformer__n_components": [1, 2], "vaetransformer__beta": [0.5, 1.0]}
+    one, two = (GridSearchCV(pipeline, grid, cv=2, n_jobs=n).fit(frame) for n in (1, 2))
+    for split in ("split0_test_score", "split1_test_score"):
+        np.testing.assert_array_equal(one.cv_results_[split], two.cv_results_[split])
+
+
+def test_weights_are_routed(wine):
+    with config_context(enable_metadata_routing=True):
+        vae = VAETransformer(3, **QUICK).set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), vae)
+        weight = np.arange(178) % 3
+        pipeline.fit(wine, sample_weight=weight)
+        direct = clone(vae).fit(StandardScaler().fit_transform(wine), sample_weight=weight)
+    assert_same_state(pipeline[-1], direct)
+
+
+def test_pickle_holds_arrays_only(fitted, wine):
+    assert not any(isinstance(value, torch.Tensor) for value in vars_deep(fitted.__getstate__()))
+    other = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(other.score_samples(wine), fitted.score_samples(wine))
+    assert isinstance(other.module_, torch.nn.Module)
+    assert_same_state(other.partial_fit(wine), copy.deepcopy(fitted).partial_fit(wine))
+
+
+def vars_deep(value):
+    """All values inside nested containers and objects."""
+    yield value
+    inner = value.values() if isinstance(value, dict) else getattr(value, "__dict__", {}).values()
+    if isinstance(value, (list, tuple)):
+        inner = value
+    for part in inner:
+        yield from vars_deep(part)
+
+
+def test_the_repr_links_to_the_documentation():
+    assert "generated/skvae.VAETransformer.html" in VAETransformer()._repr_html_()
+
+
+def test_verbose_prints_a_line_for_each_epoch(wine, capsys):
+    VAETransformer(2, **QUICK, verbose=1).fit(wine)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["Epoch 1", "Epoch 2", "Epoch 3"]
+    assert all("validation score" in line for line in lines)
