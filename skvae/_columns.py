@@ -54,7 +54,7 @@ class Columns:
     ) -> Columns:
         """Choose and fit the likelihoods on the rows ``index`` of ``X`` with their weights."""
         columns = cls(names, [])
-        chosen = choose_likelihoods(X, names, likelihood)
+        chosen = choose_likelihoods(X, index, weight, names, likelihood)
         for one in _distinct(chosen):
             places = np.flatnonzero([other == one for other in chosen])
             fitted = []
@@ -121,11 +121,19 @@ class Columns:
 
 
 def choose_likelihoods(
-    X: Array, names: Sequence[str], likelihood: LikelihoodChoice
+    X: Array,
+    index: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    names: Sequence[str],
+    likelihood: LikelihoodChoice,
 ) -> list[Likelihood]:
-    """The likelihood of each column; "auto" is resolved by :func:`auto_likelihood`.
+    """The likelihood of each column.
 
     A mapping names columns by name, or by place where they have none; "auto" takes the rest.
+
+    "auto" is Bernoulli for yes/no columns and Gaussian for others. A column is yes/no if it holds
+    nothing but 0 and 1, each in at least ``RARE`` of the rows: a count that happened to stay below
+    2 is rarely 1. In a table of nothing but 0 and 1 every column is.
     """
     choice: list[str | Likelihood]
     if isinstance(likelihood, Mapping):
@@ -140,26 +148,25 @@ def choose_likelihoods(
     else:
         choice = [likelihood] * len(names)
     if "auto" in choice:
-        all_binary = bool(((X == 0) | (X == 1)).all())
+        binary, ones = _yes_no(X, index, weight)
+        yes_no = binary & ((np.minimum(ones, 1 - ones) >= RARE) | binary.all())
         choice = [
-            auto_likelihood(X[:, place], all_binary) if value == "auto" else value
+            (Bernoulli() if yes_no[place] else Gaussian()) if value == "auto" else value
             for place, value in enumerate(choice)
         ]
     return [_resolve(value) for value in choice]
 
 
-def auto_likelihood(x: Array, all_binary: bool) -> Likelihood:
-    """Bernoulli for yes/no columns, Gaussian for others.
-
-    A column is yes/no if it holds nothing but 0 and 1, each in at least ``RARE`` of the rows; a
-    count that happened to stay below 2 is rarely 1. In a table of nothing but 0 and 1 every
-    column is.
-    """
-    if all_binary:
-        return Bernoulli()
-    ones = float(np.mean(x == 1))
-    binary = ones + float(np.mean(x == 0)) == 1 and RARE <= ones <= 1 - RARE
-    return Bernoulli() if binary else Gaussian()
+def _yes_no(
+    X: Array, index: NDArray[np.intp], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which columns hold nothing but 0 and 1, and the share of ones in each, (d,) both."""
+    parts = []
+    for block in _chunks(X.shape[1], 8 * len(index)):
+        x = X[:, block][index]
+        parts.append((((x == 0) | (x == 1)).all(axis=0), weight @ (x == 1) / weight.sum()))
+    binary, ones = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return binary, ones
 
 
 def _resolve(likelihood: str | Likelihood) -> Likelihood:

@@ -32,11 +32,11 @@ def distinct_rows(
     index : ndarray of shape (n_distinct,)
     weight : ndarray of shape (n_distinct,)
     """
-    kept = np.flatnonzero(weight)
-    hashes = row_hashes(X)[kept]
-    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    total: NDArray[np.float64] = np.bincount(inverse, weights=weight[kept])  # type: ignore[assignment]
-    return kept[first], total
+    hashes = row_hashes(X)
+    order = np.lexsort((weight, hashes))  # by weight within a hash: sums round the same way
+    order = order[weight[order] > 0]
+    _, first = np.unique(hashes[order], return_index=True)
+    return order[first], np.add.reduceat(weight[order], first)
 
 
 def row_hashes(X: NDArray[Any]) -> NDArray[np.uint64]:

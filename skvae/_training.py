@@ -119,7 +119,7 @@ class Optimizer:
             "steps": self.values.new_zeros(()),
         }
         for name, array in (state or {}).items():
-            self.moments[name].copy_(torch.as_tensor(array))
+            self.moments[name].copy_(torch.from_numpy(array))
 
     def step(self, loss: Tensor, rate: float) -> None:
         """Go one step down the gradient of ``loss``, at ``rate`` times the first step size."""
@@ -205,21 +205,23 @@ def train(
     cumulative_weight = rows.weight.cumsum(0)
     try:
         if score is not None and epochs.start > 0:
-            history.best_validation_score = bar = score()
+            history.best_validation_score = score()
+            bar = history.best_validation_score + plan.tol
         for epoch in epochs:
             batches = stratified_batches(cumulative_weight, per_epoch, plan.batch_size, generator)
             progress = (np.arange(per_epoch) / per_epoch + epoch) / epochs.stop
             loss = _epoch(model, rows.x, batches, progress, plan, optimizer, generator)
-            loss -= rows.log_jacobian
-            if not (math.isfinite(loss) and bool(torch.isfinite(optimizer.values).all())):
+            value = 0.0 if score is None else score()
+            finite = math.isfinite(loss) and math.isfinite(value)
+            if not (finite and bool(torch.isfinite(optimizer.values).all())):
                 raise ValueError(
-                    f"Training diverged in epoch {epoch + 1}: the loss or a weight is not finite "
-                    f"at learning_rate_init={plan.learning_rate_init}. Lower learning_rate_init "
-                    "or gradient_clip, or scale the data."
+                    f"Training diverged in epoch {epoch + 1}: the loss, a weight or the validation "
+                    f"score is not finite at learning_rate_init={plan.learning_rate_init}. Lower "
+                    "learning_rate_init or gradient_clip, scale the data, or look for outliers in "
+                    "the validation rows."
                 )
-            history.loss_curve.append(loss)
+            history.loss_curve.append(loss - rows.log_jacobian)
             if score is not None:
-                value = score()
                 history.validation_scores.append(value)
                 if history.best_validation_score is None or value > history.best_validation_score:
                     history.best_validation_score = value

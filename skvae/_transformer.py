@@ -414,7 +414,8 @@ class VAETransformer(
             self._optimizer_state = None
         else:
             self._check_same_architecture()
-            self.module_ = copy.deepcopy(self.module_).to(device)
+            with torch_runtime(device, work=0, gradients=True):
+                self.module_ = copy.deepcopy(self.module_).to(device)
         return table, index, weight
 
     def _chosen_architecture(self):

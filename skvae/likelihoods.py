@@ -102,6 +102,7 @@ SMALLEST_SIGMA = 1e-2  # as a fraction of a column's standard deviation
 # tenfold: what is learned is log sigma / SIGMA_SPEED.
 SIGMA_SPEED = 10.0
 RESOLUTION_ROWS = 10_000  # rows that are searched for the rounding of a column
+SMALLEST_RATIO = 1e-30  # of a given sigma to the spread of a column, so that float32 holds it
 
 
 @dataclass
@@ -162,8 +163,9 @@ class Gaussian(Likelihood):
             unit = np.ones_like(spread)
         elif self.scale == "shared":
             log_sigma = nn.Parameter(_float32(np.zeros(1)))
-            unit = np.sqrt(np.mean(np.square(spread))) / spread
-        elif isinstance(self.scale, Real) and 0 < self.scale < np.inf:
+            relative = spread / spread.max()
+            unit = np.sqrt(np.mean(np.square(relative))) / relative
+        elif isinstance(self.scale, Real) and self.scale is not True and 0 < self.scale < np.inf:
             log_sigma = _float32(np.zeros(1))
             unit, floor = self.scale / spread, np.zeros_like(spread)
         else:
@@ -171,6 +173,7 @@ class Gaussian(Likelihood):
                 "The 'scale' of Gaussian must be 'column', 'shared' or a positive number; "
                 f"got {self.scale!r}."
             )
+        unit = unit.clip(SMALLEST_RATIO, 1 / SMALLEST_RATIO)
         return {"log_sigma": log_sigma, "unit": _float32(unit), "floor": _float32(floor)}
 
     def sigma(self, parameters: Mapping[str, Tensor]) -> Tensor:

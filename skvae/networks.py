@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -84,15 +85,15 @@ class MLP(Network):
                     f"The {name!r} of MLP must be one of {sorted(table)}; "
                     f"got {getattr(self, name)!r}."
                 )
-        if not 0 <= self.dropout < 1:
+        if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
             raise ValueError(f"The 'dropout' of MLP must be in [0, 1); got {self.dropout!r}.")
-        widths = list(self.hidden_layer_sizes)
-        if not all(isinstance(width, Integral) and width > 0 for width in widths):
+        sizes = self.hidden_layer_sizes
+        if not np.iterable(sizes) or not all(isinstance(w, Integral) and w > 0 for w in sizes):
             raise ValueError(
                 "The 'hidden_layer_sizes' of MLP must be a sequence of positive integers; "
-                f"got {self.hidden_layer_sizes!r}."
+                f"got {sizes!r}."
             )
-        sizes = [n_inputs, *map(int, widths), n_outputs]
+        sizes = [n_inputs, *map(int, sizes), n_outputs]
         initialize = INITIALIZATIONS[self.initialization]
         weights, biases = [], []
         for n_in, n_out in pairwise(sizes):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skvae import _columns
-from skvae._columns import Columns, choose_likelihoods
+from skvae._columns import Columns
 from skvae.likelihoods import LIKELIHOODS, Bernoulli, ContinuousBernoulli, Gaussian
 
 RNG = np.random.default_rng(0)
@@ -22,6 +22,12 @@ X = np.column_stack(
 NAMES = ["height", "red", "member", "depth", "blue"]
 MIXED = {"red": "continuous_bernoulli", "blue": "continuous_bernoulli"}
 INDEX, WEIGHT = np.arange(N), RNG.random(N)
+
+
+def choose_likelihoods(X, names, likelihood):
+    """Of all rows, weighing the same."""
+    n = len(X)
+    return _columns.choose_likelihoods(X, np.arange(n), np.ones(n), list(names), likelihood)
 
 
 def fit(X=X, index=INDEX, weight=WEIGHT, names=NAMES, likelihood=MIXED):

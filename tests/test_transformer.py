@@ -82,15 +82,15 @@ def test_a_linear_model_is_factor_analysis():
     # the marginal of the fitted decoder in closed form: N(b, W W' + diag(sigma^2))
     b = vae.inverse_transform(np.zeros((1, 2)))[0]
     W = (vae.inverse_transform(np.eye(2)) - b).T
-    sigma = noise_of(vae)
-    exact = multivariate_normal(b, W @ W.T + np.diag(sigma**2)).logpdf(test)
+    covariance = W @ W.T + np.diag(noise_of(vae) ** 2)
+    scale = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(scale, scale)
+    exact = multivariate_normal(cov=correlation).logpdf((test - b) / scale) - np.log(scale).sum()
     np.testing.assert_allclose(vae.score_samples(test), exact, atol=0.3)
     assert vae.score(test) == pytest.approx(exact.mean(), abs=0.01)
     # and samples have its covariance
     drawn = np.corrcoef(vae.sample(20_000, random_state=0).T)
-    covariance = W @ W.T + np.diag(sigma**2)
-    scale = np.sqrt(np.diag(covariance))
-    np.testing.assert_allclose(drawn, covariance / np.outer(scale, scale), atol=0.03)
+    np.testing.assert_allclose(drawn, correlation, atol=0.03)
 
 
 def noise_of(vae):
