@@ -53,8 +53,7 @@ def main():
     X, y, X_test, y_test = load(options.pop("file"))
     rows, folder = options.pop("rows"), options.pop("pictures")
     X, y = X[:rows], y[:rows]
-    binary = np.random.default_rng(0).random(X_test.shape) < X_test
-    binary = binary.astype(np.float32)
+    binary = np.float32(np.random.default_rng(0).random(X_test.shape) < X_test)
 
     plt.switch_backend("agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +68,8 @@ def main():
         )
         start = time.perf_counter()
         vae.fit(X, X_val=binary)  # scored after each epoch; nothing is chosen by it
-        print(f"\n784-500-500-{n_components}: {time.perf_counter() - start:.0f} s of training")
+        layers = "-".join(map(str, [X.shape[1], *vae.hidden_layer_sizes, n_components]))
+        print(f"\n{layers}: {time.perf_counter() - start:.0f} s of training")
         print(f"  negative ELBO of the test images    {-vae.validation_scores_[-1]:8.2f} nats")
         print(f"  their log-likelihood                {vae.score(binary):8.2f} nats")
         for model in (vae, PCA(n_components, random_state=0).fit(X)):

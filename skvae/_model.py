@@ -11,8 +11,7 @@ from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network
 from skvae.sgvb import (
     OBJECTIVES,
-    importance_weighted_bound,
-    log_normal,
+    adaptive_bound,
     log_standard_normal,
     reparameterize,
 )
@@ -142,9 +141,9 @@ class VAE(nn.Module):
         return self.objective(x, noise, name="elbo", beta=1.0, free_bits=0.0)
 
     def log_likelihood(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The importance-weighted bound on log p(x). (N, D), (S, 1, K) -> (N,)."""
-        mean, log_std = self.encode(x)
-        z = reparameterize(mean, log_std, noise)
-        log_px = self.cell_log_prob(x, z).sum(-1)
-        log_weight = log_px + log_standard_normal(z) - log_normal(z, mean, log_std)
-        return importance_weighted_bound(log_weight)
+        """A bound on log p(x) by importance sampling. (N, D), (S, 1, K) -> (N,)."""
+        return adaptive_bound(lambda z: self.log_joint(x, z), *self.encode(x), noise)
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z). (N, D), (S, N, K) -> (S, N)."""
+        return self.cell_log_prob(x, z).sum(-1) + log_standard_normal(z)

@@ -8,8 +8,10 @@ a search such as GridSearchCV over either. Pictures need matplotlib: ``pip insta
 import numpy as np
 from scipy.stats import norm
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
+
+from skvae._random import seed_from
 
 N_IMAGES = 10  # images in a strip
 N_PANELS = 16  # columns of a table that get a panel, unless named
@@ -74,6 +76,7 @@ class LossCurveDisplay:
                 label=f"best epoch: {epoch + 1}",
             )
         self.ax_.set(xlabel="epoch", ylabel="negative ELBO (nats per row)")
+        self.ax_.xaxis.get_major_locator().set_params(integer=True)
         self.ax_.spines[["top", "right"]].set_visible(False)
         self.ax_.legend(frameon=False)
         return self
@@ -585,7 +588,7 @@ class SampleDisplay(_ImagesDisplay):
         grid : tuple of two int, default=(8, 8)
             How many rows and columns of images.
         random_state : int, RandomState instance or None, default=None
-            Draws the codes.
+            Draws the codes; an int draws those of ``sample`` with the same int.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure for None.
         **kwargs
@@ -597,7 +600,7 @@ class SampleDisplay(_ImagesDisplay):
         """
         _pyplot()
         shape = (*grid, _model_of(estimator).n_components_)
-        codes = check_random_state(random_state).standard_normal(shape)
+        codes = np.random.default_rng(seed_from(random_state)).standard_normal(shape)
         return cls(images=_decoded_images(estimator, codes, image_shape)).plot(ax, **kwargs)
 
 

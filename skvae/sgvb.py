@@ -12,6 +12,8 @@ References
        Constrained Variational Framework", ICLR 2017.
 .. [4] D. P. Kingma et al., "Improving Variational Inference with Inverse
        Autoregressive Flow", NeurIPS 2016 (free bits).
+.. [5] M. F. Bugallo et al., "Adaptive Importance Sampling: The Past, the Present, and
+       the Future", IEEE Signal Processing Magazine 34 (4), 2017.
 """
 
 from __future__ import annotations
@@ -74,6 +76,85 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
     log 1/S sum_s w_s,  w_s = p(x|z_s) p(z_s) / q(z_s|x)
     """
     return torch.logsumexp(log_weight, dim=0) - math.log(len(log_weight))
+
+
+# Proposals of adaptive importance sampling: the share of the draws of each round, and the factors
+# by which its components widen the posterior.
+ROUNDS = ((0.25, (1, 2, 4)), (0.25, (1, 2)), (0.5, (1,)))
+# Moments of a latent dimension need about so many draws; with fewer the posterior stays as it is.
+DRAWS_PER_DIMENSION = 16
+MIN_EFFECTIVE_DRAWS = 8
+
+
+def adaptive_bound(
+    log_joint: Callable[[Tensor], Tensor], mean: Tensor, log_std: Tensor, noise: Tensor
+) -> Tensor:
+    """A bound on log p(x) by importance sampling that adapts its proposal. -> (N,).
+
+    The encoder's posterior N(mean, std^2) can miss the true one, most of all for rows that it was
+    not trained on, and :func:`importance_weighted_bound` is then far too low. So two rounds of
+    draws move and widen the proposal to where p(x, z) is [5]_, and those of the last are weighed;
+    they are independent of the others, and the bound holds for any proposal. The first round also
+    draws from the prior.
+
+    Parameters
+    ----------
+    log_joint : callable
+        log p(x, z) of codes, (S, N, K) -> (S, N).
+    mean, log_std : Tensor of shape (N, K)
+        Of the posterior.
+    noise : Tensor of shape (S, 1, K)
+        Standard normal. With fewer than ``DRAWS_PER_DIMENSION`` draws for each dimension all of
+        them are taken from the posterior.
+    """
+    n_draws, n_components = len(noise), noise.shape[-1]
+    if n_draws < DRAWS_PER_DIMENSION * n_components:
+        z, log_proposal = draw_mixture([(mean, log_std)], noise)
+        return importance_weighted_bound(log_joint(z) - log_proposal)
+    components = [(torch.zeros_like(mean), torch.zeros_like(log_std))]  # the prior
+    start = 0
+    for share, factors in ROUNDS:
+        components += [(mean, log_std + math.log(factor)) for factor in factors]
+        stop = start + round(share * n_draws)
+        z, log_proposal = draw_mixture(components, noise[start:stop])
+        log_weight = log_joint(z) - log_proposal
+        mean, log_std = tempered_moments(z, log_weight)
+        components, start = [], stop
+    return importance_weighted_bound(log_weight)
+
+
+def draw_mixture(components: list[tuple[Tensor, Tensor]], noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes from an equal mixture of normals, stratified, and their log density.
+
+    Components (N, K), (N, K) each take a stretch of the noise (S, 1, K). -> (S, N, K), (S, N).
+    """
+    stretches = noise.tensor_split(len(components))
+    parts = zip(components, stretches, strict=True)
+    z = torch.cat([reparameterize(mean, log_std, part) for (mean, log_std), part in parts])
+    shares = [math.log(len(part) / len(noise)) for part in stretches]
+    log_parts = [
+        share + log_normal(z, mean, log_std)
+        for share, (mean, log_std) in zip(shares, components, strict=True)
+    ]
+    return z, torch.logsumexp(torch.stack(log_parts), dim=0)
+
+
+def tempered_moments(z: Tensor, log_weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log std of weighted draws. (S, N, K), (S, N) -> (N, K), (N, K).
+
+    Weights are raised to the largest power in [0, 1], found by bisection, at which their effective
+    number (sum w)^2 / sum w^2 is ``MIN_EFFECTIVE_DRAWS``: a single draw has no spread.
+    """
+    low, high = torch.zeros_like(log_weight[0]), torch.ones_like(log_weight[0])
+    power = high
+    for _ in range(12):
+        enough = torch.softmax(power * log_weight, dim=0).square().sum(0) * MIN_EFFECTIVE_DRAWS <= 1
+        low, high = torch.where(enough, power, low), torch.where(enough, high, power)
+        power = (low + high) / 2
+    weight = torch.softmax(low * log_weight, dim=0).unsqueeze(-1)
+    mean = (weight * z).sum(0)
+    variance = (weight * (z - mean).square()).sum(0)
+    return mean, 0.5 * variance.clamp(min=1e-20).log()
 
 
 def elbo_objective(

@@ -306,5 +306,5 @@ def test_interpolation(model):
 
 def test_samples(model):
     display = SampleDisplay.from_estimator(model, SHAPE, grid=(3, 4), random_state=1)
-    codes = np.random.RandomState(1).standard_normal((12, 2))
+    codes = np.random.default_rng(1).standard_normal((12, 2))
     np.testing.assert_allclose(tiles(display, 3, 4).reshape(12, 6), model.inverse_transform(codes))
