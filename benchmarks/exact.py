@@ -82,7 +82,7 @@ def independent_bernoulli(seed):
     rng = np.random.default_rng(seed)
     X = (rng.random((4000, 20)) < rng.uniform(0.1, 0.9, size=20)).astype(float)
     train, test = X[:2000], X[2000:]
-    vae = VAETransformer(2, likelihood="bernoulli", random_state=seed).fit(train)
+    vae = VAETransformer(2, dropout=0.1, random_state=seed).fit(train)
     mean, std = vae.latent_distribution(test)
     kl = 0.5 * (mean**2 + std**2 - 1 - 2 * np.log(std)).sum(axis=1).mean()
     p = train.mean(axis=0)
@@ -96,7 +96,7 @@ def bernoulli_mixture(seed):
     share, p = rng.dirichlet(np.full(4, 5.0)), rng.uniform(0.05, 0.95, size=(4, 20))
     X = (rng.random((4000, 20)) < p[rng.choice(4, size=4000, p=share)]).astype(float)
     train, test = X[:2000], X[2000:]
-    vae = VAETransformer(2, likelihood="bernoulli", random_state=seed).fit(train)
+    vae = VAETransformer(2, dropout=0.1, random_state=seed).fit(train)
     by_part = test @ np.log(p).T + (1 - test) @ np.log1p(-p).T + np.log(share)
     truth, score = logsumexp(by_part, axis=1), vae.score_samples(test)
     return score.mean(), truth.mean(), np.corrcoef(truth, score)[0, 1]

@@ -10,10 +10,14 @@ from torch import Generator, Tensor, nn
 from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network
 from skvae.sgvb import (
+    DRAWS_PER_DIMENSION,
     OBJECTIVES,
     adaptive_bound,
+    importance_weighted_bound,
     log_standard_normal,
+    proposal_is_good,
     reparameterize,
+    weigh,
 )
 
 # The encoder starts close to the prior and the decoder close to the mean of the data.
@@ -141,9 +145,18 @@ class VAE(nn.Module):
         return self.objective(x, noise, name="elbo", beta=1.0, free_bits=0.0)
 
     def log_likelihood(self, x: Tensor, noise: Tensor) -> Tensor:
-        """A bound on log p(x) by importance sampling. (N, D), (S, 1, K) -> (N,)."""
-        return adaptive_bound(lambda z: self.log_joint(x, z), *self.encode(x), noise)
+        """The importance-weighted bound on log p(x). (N, D), (S, 1, K) -> (N,).
 
-    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z). (N, D), (S, N, K) -> (S, N)."""
-        return self.cell_log_prob(x, z).sum(-1) + log_standard_normal(z)
+        The proposal is the posterior. For rows where that is bad it adapts, if the draws suffice.
+        """
+        mean, log_std = self.encode(x)
+        _, log_weight = weigh(self._log_joint(x), [(mean, log_std)], noise)
+        bound = importance_weighted_bound(log_weight)
+        bad = ~proposal_is_good(log_weight)
+        if len(noise) >= DRAWS_PER_DIMENSION * self.n_components and bool(bad.any()):
+            bound[bad] = adaptive_bound(self._log_joint(x[bad]), mean[bad], log_std[bad], noise)
+        return bound
+
+    def _log_joint(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """log p(x, z) as a function of z, (S, N, K) -> (S, N)."""
+        return lambda z: self.cell_log_prob(x, z).sum(-1) + log_standard_normal(z)

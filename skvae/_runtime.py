@@ -11,7 +11,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 # Below this many multiply-adds in one call of a network, a second thread costs more than it brings.
-WORK_PER_THREAD = 2_000_000
+WORK_PER_THREAD = 20_000_000
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
@@ -25,10 +24,14 @@ from torch.optim.adam import adam
 
 from skvae._model import VAE
 
+# The learning rate as a share of its start value, by the share of the steps that are done.
 SCHEDULES: dict[str, Callable[[float], float]] = {
+    "adaptive": lambda progress: 1.0,
     "constant": lambda progress: 1.0,
     "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
 }
+# What "adaptive" multiplies it by, once, when the validation score no longer rises.
+REDUCTION = 0.2
 
 # Validation draws this many posterior samples in all, so that few rows are scored with many.
 VALIDATION_DRAWS = 256
@@ -193,12 +196,14 @@ def train(
     Runs the epochs numbered ``epochs`` of ``epochs.stop`` in all, each a pass over the rows and at
     least ``min_steps`` steps.
     With ``plan.early_stopping`` training ends once the validation bound has not risen by ``tol``
-    nats in ``n_iter_no_change`` epochs, and the weights of its best epoch come back.
+    nats in ``n_iter_no_change`` epochs, and the weights of its best epoch come back. The "adaptive"
+    learning rate first goes on from there in smaller steps, until that happens again.
     ``on_epoch`` is called after each epoch and ends training by returning True; so does an
     interrupt from the keyboard. Raises ValueError when the loss or a weight is not finite.
     """
     history = History()
     best = optimizer.values.clone()
+    rate = 1.0
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
     score = None if validation is None else _Validation(model, validation, plan, generator)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
@@ -209,8 +214,9 @@ def train(
             bar = history.best_validation_score + plan.tol
         for epoch in epochs:
             batches = stratified_batches(cumulative_weight, per_epoch, plan.batch_size, generator)
-            progress = (np.arange(per_epoch) / per_epoch + epoch) / epochs.stop
-            loss = _epoch(model, rows.x, batches, progress, plan, optimizer, generator)
+            progress = [(epoch + i / per_epoch) / epochs.stop for i in range(per_epoch)]
+            rates = [rate * SCHEDULES[plan.learning_rate](done) for done in progress]
+            loss = _epoch(model, rows.x, batches, progress, rates, plan, optimizer, generator)
             value = 0.0 if score is None else score()
             finite = math.isfinite(loss) and math.isfinite(value)
             if not (finite and bool(torch.isfinite(optimizer.values).all())):
@@ -231,7 +237,10 @@ def train(
             if on_epoch(history):
                 break
             if plan.early_stopping and since_best >= plan.n_iter_no_change:
-                break
+                if plan.learning_rate != "adaptive" or rate < 1:
+                    break
+                rate, since_best = REDUCTION, 0
+                optimizer.values.copy_(best)
     except KeyboardInterrupt:
         history.interrupted = True
     if plan.early_stopping and history.best_validation_score is not None:
@@ -243,15 +252,16 @@ def _epoch(
     model: VAE,
     x: Tensor,
     batches: Tensor,
-    progress: NDArray[np.float64],
+    progress: list[float],
+    rates: list[float],
     plan: Plan,
     optimizer: Optimizer,
     generator: Generator,
 ) -> float:
-    """One step for each batch, ``progress`` of the way through training; the mean loss."""
+    """One step for each batch, at its progress through training and its rate; the mean loss."""
     noise = x.new_empty(plan.n_draws, plan.batch_size, model.n_components)
     total = x.new_zeros((), dtype=torch.float64)
-    for batch, done in zip(batches, progress.tolist(), strict=True):
+    for batch, done, rate in zip(batches, progress, rates, strict=True):
         warmth = 1.0 if done >= plan.kl_warmup else done / plan.kl_warmup
         bound = model.objective(
             model.draw_target(x[batch], generator),
@@ -261,7 +271,7 @@ def _epoch(
         )
         loss = -bound.mean()
         total += loss.detach()
-        optimizer.step(loss, SCHEDULES[plan.learning_rate](done))
+        optimizer.step(loss, rate)
     return float(total) / len(batches)
 
 

@@ -98,9 +98,11 @@ class VAETransformer(
         Strength of the L2 penalty on the weights, alpha / (2 batch_size) times the sum of their
         squares, as in :class:`~sklearn.neural_network.MLPClassifier`.
 
-    learning_rate : {"constant", "cosine"}, default="constant"
-        Schedule of the learning rate. "cosine" lets it fall to zero over ``max_iter`` epochs,
-        which needs fewer epochs where their number is known: set ``early_stopping=False``.
+    learning_rate : {"adaptive", "constant", "cosine"}, default="adaptive"
+        Schedule of the learning rate. "adaptive" is constant until early stopping would end
+        training, and then once more at a fifth, from the best epoch on. "cosine" lets it fall to
+        zero over ``max_iter`` epochs, the best choice where their number is fixed by
+        ``early_stopping=False``.
 
     learning_rate_init : float, default=3e-3
         Learning rate of Adam at the start.
@@ -251,7 +253,7 @@ class VAETransformer(
         n_draws=1,
         dropout=0.0,
         alpha=0.0,
-        learning_rate="constant",
+        learning_rate="adaptive",
         learning_rate_init=3e-3,
         batch_size=128,
         max_iter=200,

@@ -7,6 +7,8 @@ import torch
 from torch.autograd import gradcheck
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
+from skvae import sgvb
+from skvae._random import quasi_normal
 from skvae.sgvb import (
     OBJECTIVES,
     elbo,
@@ -210,3 +212,51 @@ class TestObjectives:
         )
         assert together.shape == (5,)
         torch.testing.assert_close(together[2:3], alone)
+
+
+# -- adaptive importance sampling ---------------------------------------------------
+
+
+def test_weights_of_a_mixture_average_to_the_integral():
+    truth = (torch.tensor([[0.5, -1.0]]), torch.tensor([[-0.5, 0.2]]))
+    components = [
+        (torch.zeros(1, 2), torch.full((1, 2), 0.7)),
+        (torch.ones(1, 2), torch.zeros(1, 2)),
+    ]
+    noise = torch.randn(20_000, 1, 2, generator=torch.Generator().manual_seed(0))
+    z, log_weight = sgvb.weigh(lambda z: log_normal(z, *truth) - 3.0, components, noise)
+    assert z.shape == (20_000, 1, 2)
+    assert importance_weighted_bound(log_weight).item() == pytest.approx(-3.0, abs=0.03)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 50.0])
+def test_tempering_leaves_enough_draws(spread):
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(64, 3, 2, generator=generator)
+    log_weight = spread * torch.randn(64, 3, generator=generator)
+    mean, log_std = sgvb.tempered_moments(z, log_weight)
+    if spread == 0:
+        torch.testing.assert_close(mean, z.mean(0), atol=1e-6, rtol=0)
+        torch.testing.assert_close(log_std.exp(), z.std(0, correction=0), atol=1e-6, rtol=0)
+    elif spread == 0.5:  # enough as they are
+        weight = torch.softmax(log_weight, 0)[..., None]
+        torch.testing.assert_close(mean, (weight * z).sum(0), atol=1e-3, rtol=0)
+    else:
+        assert (log_std.exp() > 0.1).all()
+
+
+def test_an_adapted_proposal_finds_what_the_posterior_misses():
+    posterior = (torch.zeros(1, 2), torch.full((1, 2), -2.0))
+    truth = (torch.tensor([[1.5, -1.0]]), torch.tensor([[-1.0, -1.5]]))
+
+    def log_joint(z):
+        return log_normal(z, *truth) - 7.0
+
+    noise = torch.from_numpy(quasi_normal(256, 2, seed=0)).float()[:, None, :]
+    _, log_weight = sgvb.weigh(log_joint, [posterior], noise)
+    assert not sgvb.proposal_is_good(log_weight)
+    assert importance_weighted_bound(log_weight).item() < -12
+    bound = sgvb.adaptive_bound(log_joint, *posterior, noise)
+    assert bound.item() == pytest.approx(-7.0, abs=0.05)
+    _, log_weight = sgvb.weigh(log_joint, [truth], noise)
+    assert sgvb.proposal_is_good(log_weight)

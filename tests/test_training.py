@@ -404,7 +404,7 @@ def test_a_score_that_is_not_a_number_is_an_error():
             bound = super().objective(x, noise, **settings)
             return bound if torch.is_grad_enabled() else bound * math.nan
 
-    with pytest.raises(ValueError, match="epoch 1: .*outliers in the validation rows"):
+    with pytest.raises(ValueError, match=r"epoch 1: .*outliers in the validation rows"):
         walk(Blind())
 
 

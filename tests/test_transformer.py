@@ -9,7 +9,8 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from scipy.stats import multivariate_normal
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, norm
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
@@ -552,3 +553,54 @@ def test_verbose_prints_a_line_for_each_epoch(wine, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in lines] == ["Epoch 1", "Epoch 2", "Epoch 3"]
     assert all("validation score" in line for line in lines)
+
+
+def test_scores_agree_with_quadrature(wine):
+    train, test = train_test_split(wine, test_size=30, random_state=0)
+    vae = VAETransformer(1, random_state=0, max_iter=30).fit(train)
+    z = np.linspace(-8, 8, 4001)
+    model = copy.deepcopy(vae.module_).double()
+    x = torch.from_numpy(vae._columns.to_working(test, None, np.float64))
+    with torch.no_grad():
+        log_px = model.cell_log_prob(x, torch.from_numpy(z)[:, None, None]).sum(-1).numpy()
+    exact = logsumexp(log_px + norm.logpdf(z)[:, None] + np.log(z[1] - z[0]), axis=0)
+    exact += vae._columns.log_jacobian(test, None)
+    score = vae.score_samples(test, n_draws=1024)
+    assert (score - exact).mean() == pytest.approx(0, abs=0.02)
+    np.testing.assert_allclose(score, exact, atol=0.2)
+
+
+class StopAt:
+    """A callback that ends training."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def setup(self, estimator, context): ...
+
+    def on_fit_task_begin(self, estimator, context): ...
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name == "epoch" and context.task_id + 1 == self.epoch
+
+    def teardown(self, estimator, context): ...
+
+
+def test_a_callback_ends_training(wine):
+    pytest.importorskip("sklearn.callback")
+    vae = VAETransformer(2, **QUICK).set_callbacks(StopAt(2)).fit(wine)
+    assert vae.n_iter_ == 2
+    inside = make_pipeline(StandardScaler(), vae).fit(wine)
+    assert inside[-1].n_iter_ == 2
+
+
+def test_a_progress_bar_runs_through_a_search(wine, capsys):
+    callback = pytest.importorskip("sklearn.callback")
+    pytest.importorskip("rich")
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), VAETransformer(**QUICK)),
+        {"vaetransformer__n_components": [1, 2]},
+        cv=2,
+    )
+    search.set_callbacks(callback.ProgressBar()).fit(wine)
+    assert "epoch" in capsys.readouterr().out or search.best_params_
