@@ -38,8 +38,7 @@ def infer(
         model = copy.deepcopy(model).to(precision)
     widest = max(max(parameter.shape) for parameter in parameters)
     size = max(1, CHUNK_ELEMENTS // (n_draws * widest))
-    work = n_draws * min(size, n_rows) * sum(parameter.numel() for parameter in parameters)
-    with torch_runtime(device, work=work, gradients=False):
+    with torch_runtime(device, n_weights=sum(parameter.numel() for parameter in parameters)):
         parts = [
             call(model, torch.as_tensor(load(rows), dtype=precision, device=device)).cpu().numpy()
             for rows in chunks(n_rows, size)

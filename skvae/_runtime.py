@@ -10,23 +10,26 @@ from functools import lru_cache
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Below this many multiply-adds in one call of a network, a second thread costs more than it brings.
-WORK_PER_THREAD = 20_000_000
+# With fewer weights a network's operations are too short to share between threads: where another
+# process holds a core, each would wait for it.
+WEIGHTS_FOR_THREADS = 200_000
 
 
 @contextmanager
-def torch_runtime(device: torch.device, *, work: float, gradients: bool) -> Iterator[None]:
+def torch_runtime(
+    device: torch.device, *, n_weights: int = 0, gradients: bool = False
+) -> Iterator[None]:
     """Run our own torch code whatever modes the caller is in.
 
     Parameters
     ----------
     device : torch.device
-    work : float
-        Multiply-adds of one call; small ones run on one thread.
-    gradients : bool
+    n_weights : int, default=0
+        Of the network that runs; a small one runs on one thread.
+    gradients : bool, default=False
         Whether autograd records.
     """
-    threads = None if work >= 2 * WORK_PER_THREAD else 1
+    threads = None if n_weights >= WEIGHTS_FOR_THREADS else 1
     with (
         torch.inference_mode(False),
         torch.set_grad_enabled(gradients),

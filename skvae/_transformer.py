@@ -416,7 +416,7 @@ class VAETransformer(
             self._optimizer_state = None
         else:
             self._check_same_architecture()
-            with torch_runtime(device, work=0, gradients=True):
+            with torch_runtime(device):
                 self.module_ = copy.deepcopy(self.module_).to(device)
         return table, index, weight
 
@@ -449,7 +449,7 @@ class VAETransformer(
     def _build(self):
         """The model with its start weights, on the CPU."""
         cpu = torch.device("cpu")
-        with torch_runtime(cpu, work=0, gradients=True):
+        with torch_runtime(cpu):
             return VAE(
                 [(g.likelihood, g.constants, len(g.places)) for g in self._columns.groups],
                 self._architecture["encoder"],
@@ -483,8 +483,8 @@ class VAETransformer(
         """Train ``module_`` and set the fitted attributes; whether the user interrupted."""
         plan = replace(plan, batch_size=min(plan.batch_size, len(rows)))
         device = rows.x.device
-        work = plan.batch_size * sum(p.numel() for p in self.module_.parameters())
-        with torch_runtime(device, work=work, gradients=True):
+        n_weights = sum(parameter.numel() for parameter in self.module_.parameters())
+        with torch_runtime(device, n_weights=n_weights, gradients=True):
             optimizer = Optimizer(self.module_, plan, self._optimizer_state)
             generator = generator_from(derive(self._seed, "training", self.n_iter_), device)
             history = train(

@@ -11,12 +11,12 @@ import torch
 from threadpoolctl import threadpool_info
 
 from skvae import VAETransformer
-from skvae._runtime import WORK_PER_THREAD, resolve_device, torch_runtime
+from skvae._runtime import WEIGHTS_FOR_THREADS, resolve_device, torch_runtime
 
 CPU = torch.device("cpu")
 TABLE = np.random.default_rng(0).normal(size=(40, 3))
 SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 2, "device": "cpu", "random_state": 0}
-SMALL, LARGE = 1, 100 * WORK_PER_THREAD
+SMALL, LARGE = 1, WEIGHTS_FOR_THREADS
 
 
 @contextlib.contextmanager
@@ -101,7 +101,7 @@ def test_a_fit_of_any_caller_goes_on_in_a_plain_one(caller):
 def test_modes_inside_and_after(caller, gradients):
     with caller():
         before = state()
-        with torch_runtime(CPU, work=SMALL, gradients=gradients):
+        with torch_runtime(CPU, n_weights=SMALL, gradients=gradients):
             assert not torch.is_inference_mode_enabled()
             assert torch.is_grad_enabled() == gradients
             assert not torch.is_autocast_enabled("cpu")
@@ -111,15 +111,15 @@ def test_modes_inside_and_after(caller, gradients):
 
 def test_small_work_takes_one_thread_and_large_work_the_callers():
     with restored(torch.set_num_threads, 2, torch.get_num_threads()):
-        for work, threads in ((SMALL, 1), (LARGE, 2)):
-            with torch_runtime(CPU, work=work, gradients=False):
+        for n_weights, threads in ((SMALL, 1), (LARGE, 2)):
+            with torch_runtime(CPU, n_weights=n_weights):
                 assert torch.get_num_threads() == threads
             assert torch.get_num_threads() == 2
 
 
 def test_an_error_inside_restores_the_state():
     before = state()
-    with pytest.raises(KeyboardInterrupt), torch_runtime(CPU, work=SMALL, gradients=False):
+    with pytest.raises(KeyboardInterrupt), torch_runtime(CPU, n_weights=SMALL, gradients=False):
         raise KeyboardInterrupt
     assert state() == before
 
