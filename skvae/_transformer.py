@@ -328,12 +328,15 @@ class VAETransformer(
         fresh = not (self.warm_start and hasattr(self, "module_"))
         epochs = range(0 if fresh else self.n_iter_, self.max_iter)
         context = self._init_callback_context(max_subtasks=len(epochs))
-        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        seen = {"estimator": self, "X": X, "y": y, "metadata": metadata}
+        context.call_on_fit_task_begin(**seen)
 
         def on_epoch(history):
-            epoch = context.subcontext(task_name="epoch").call_on_fit_task_begin(estimator=self)
             self._report(history)
-            return epoch.call_on_fit_task_end(estimator=self)
+            epoch = context.subcontext(task_name="epoch").call_on_fit_task_begin(**seen)
+            # a copy of the estimator has all that scoring needs
+            return epoch.call_on_fit_task_end(**seen, reconstruction_attributes={})
 
         with _unchanged_on_error(self):
             table, index, weight = self._start(X, sample_weight, fresh=fresh, min_rows=2)
@@ -352,7 +355,7 @@ class VAETransformer(
                 validation=held_out,
                 on_epoch=on_epoch,
             )
-        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         if interrupted:
             raise KeyboardInterrupt
         return self
