@@ -27,22 +27,23 @@ SHARED = {
     "early_stopping": False,
     "random_state": 0,
 }
-# "Under the Hood of the Variational Autoencoder": 784-500-500-50
+# "Under the Hood of the Variational Autoencoder": 784-500-500-50, ELU, Adam
 ARTICLE = SHARED | {
     "n_components": 50,
     "hidden_layer_sizes": (500, 500),
-    "activation": "silu",
+    "activation": "elu",
     "batch_size": 128,
-    "learning_rate_init": 3e-3,
+    "learning_rate_init": 2e-3,
     "max_iter": 10,
 }
 RECIPE = SHARED | {
-    "n_components": 20,
-    "hidden_layer_sizes": (400, 400),
+    "n_components": 32,
+    "hidden_layer_sizes": (600, 500),
     "activation": "silu",
-    "batch_size": 250,
-    "learning_rate_init": 2e-3,
-    "kl_warmup": 0.125,
+    "alpha": 0.04,
+    "batch_size": 128,
+    "learning_rate_init": 4e-3,
+    "kl_warmup": 0.2,
     "max_iter": 40,
 }
 

@@ -26,8 +26,9 @@ def infer(
     *,
     dtype: DTypeLike,
     n_draws: int = 1,
+    finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
 ) -> NDArray[Any]:
-    """``call`` on the rows that ``load`` yields, chunk by chunk. -> (n_rows, ...).
+    """``finish(call(model, rows))`` of the rows that ``load`` yields by chunks. -> (n_rows, ...).
 
     Computes in ``dtype``, that of the caller's rows: float32 arithmetic on float64 rows would
     make a row's result depend on the rows beside it.
@@ -36,11 +37,14 @@ def infer(
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
         model = copy.deepcopy(model).to(precision)
-    widest = max(max(parameter.shape) for parameter in parameters)
+    shapes = [max(parameter.shape, default=1) for parameter in parameters]
+    widest = max(sum(model.n_columns), sum(model.n_outputs), *shapes)
     size = max(1, CHUNK_ELEMENTS // (n_draws * widest))
     with torch_runtime(device, n_weights=sum(parameter.numel() for parameter in parameters)):
-        parts = [
-            call(model, torch.as_tensor(load(rows), dtype=precision, device=device)).cpu().numpy()
-            for rows in chunks(n_rows, size)
-        ]
-    return np.concatenate(parts)
+        for rows in chunks(n_rows, size):
+            x = torch.as_tensor(load(rows), dtype=precision, device=device)
+            part = finish(call(model, x).cpu().numpy())
+            if rows.start == 0:
+                out = np.empty((n_rows, *part.shape[1:]), dtype=dtype)
+            out[rows] = part
+    return out

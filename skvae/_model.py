@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -11,6 +12,7 @@ from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network
 from skvae.sgvb import (
     DRAWS_PER_DIMENSION,
+    FEWEST_TO_ADAPT,
     OBJECTIVES,
     adaptive_bound,
     importance_weighted_bound,
@@ -85,6 +87,7 @@ class VAE(nn.Module):
         self.decoder = decoder.build(
             n_components, sum(self.n_outputs), output_gain=DECODER_GAIN, generator=generator
         )
+        self.eval()  # what differs in training comes with a generator, not with a mode
 
     def encode(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x). (N, D) -> (N, K), (N, K)."""
@@ -147,14 +150,18 @@ class VAE(nn.Module):
     def log_likelihood(self, x: Tensor, noise: Tensor) -> Tensor:
         """The importance-weighted bound on log p(x). (N, D), (S, 1, K) -> (N,).
 
-        The proposal is the posterior. For rows where that is bad it adapts, if the draws suffice.
+        The proposal is the posterior; for rows where that is bad it adapts.
         """
         mean, log_std = self.encode(x)
         _, log_weight = weigh(self._log_joint(x), [(mean, log_std)], noise)
         bound = importance_weighted_bound(log_weight)
-        bad = ~proposal_is_good(log_weight)
-        if len(noise) >= DRAWS_PER_DIMENSION * self.n_components and bool(bad.any()):
-            bound[bad] = adaptive_bound(self._log_joint(x[bad]), mean[bad], log_std[bad], noise)
+        bad = ~proposal_is_good(log_weight) & bound.isfinite()
+        if len(noise) >= FEWEST_TO_ADAPT and bool(bad.any()):
+            adapted = adaptive_bound(self._log_joint(x[bad]), mean[bad], log_std[bad], noise)
+            if len(noise) < DRAWS_PER_DIMENSION * self.n_components:
+                # adapted to few draws: a mean of the two is at most log 2 below the better
+                adapted = torch.logaddexp(adapted, bound[bad]) - math.log(2)
+            bound[bad] = adapted
         return bound
 
     def _log_joint(self, x: Tensor) -> Callable[[Tensor], Tensor]:

@@ -30,6 +30,7 @@ def torch_runtime(
         Whether autograd records.
     """
     threads = None if n_weights >= WEIGHTS_FOR_THREADS else 1
+    torch.get_num_threads()  # initialises torch's count in a new Python thread, before the limit
     with (
         torch.inference_mode(False),
         torch.set_grad_enabled(gradients),
@@ -41,7 +42,8 @@ def torch_runtime(
 
 @lru_cache(maxsize=1)
 def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+    # OpenMP alone, which torch obeys: its count is each thread's own, that of a BLAS is not
+    return ThreadpoolController().select(user_api="openmp")
 
 
 # A forked child hangs in its parent's thread pool unless it starts with one thread of its own.
@@ -55,6 +57,8 @@ def resolve_device(name: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError("only CPU and CUDA are supported")
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(

@@ -207,7 +207,8 @@ def train(
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
     score = None if validation is None else _Validation(model, validation, plan, generator)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
-    cumulative_weight = rows.weight.cumsum(0)
+    # on the CPU: on CUDA a cumulative sum may round differently at each call
+    cumulative_weight = rows.weight.cpu().cumsum(0).to(rows.weight.device)
     try:
         if score is not None and epochs.start > 0:
             history.best_validation_score = score()
@@ -293,7 +294,7 @@ class _Validation:
             bound = torch.cat(
                 [
                     self.model.objective(self.x[rows], self.noise[:, rows], **self.settings)
-                    for rows in chunks(len(self.x), CHUNK_ROWS)
+                    for rows in chunks(len(self.x), max(1, CHUNK_ROWS // len(self.noise)))
                 ]
             )
             return float(self.share @ bound.double()) + self.log_jacobian

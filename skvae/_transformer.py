@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from contextlib import contextmanager
+import math
+from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import ClassVar
@@ -33,8 +34,6 @@ from skvae._validation import validate_table, validate_weight
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.networks import ACTIVATIONS, MLP, Network
 from skvae.sgvb import OBJECTIVES
-
-SCORING_DRAWS = 128  # a power of two balances the quasi-random draws
 
 
 class VAETransformer(
@@ -82,7 +81,8 @@ class VAETransformer(
 
     kl_warmup : float, default=0.0
         Share of the ``max_iter`` epochs over which the weight of the KL divergence rises from 0 to
-        ``beta``, in [0, 1].
+        ``beta``, in [0, 1]. For runs with ``early_stopping=False``: the best epoch may else lie
+        within the warm-up.
 
     free_bits : float, default=0.0
         Nats of KL divergence that each latent dimension of a row has for free [5]_. Only for
@@ -135,7 +135,8 @@ class VAETransformer(
         ``max_iter`` epochs in all: raise ``max_iter`` to train further.
 
     device : str or torch.device, default="auto"
-        "cpu", "cuda", ...; "auto" takes CUDA where there is one.
+        "cpu", "cuda" or "cuda:1"; "auto" takes CUDA where there is one. A pickle of a model on
+        CUDA loads to the CPU where there is none.
 
     random_state : int, RandomState instance or None, default=None
         Seed of the start weights, the validation split, the minibatches and all noise. None takes
@@ -156,8 +157,8 @@ class VAETransformer(
         Mean negative training objective of each epoch, in nats per row and the units of the data.
 
     validation_scores_ : list of float
-        Mean training objective of the held-out rows after each epoch, in nats per row; empty
-        without held-out rows.
+        Mean bound of the held-out rows after each epoch, in nats per row, from more draws than
+        training takes; empty without held-out rows.
 
     best_validation_score_ : float or None
         The largest in the last fit, that of the weights that early stopping took.
@@ -303,7 +304,7 @@ class VAETransformer(
 
         The result does not depend on the order of the rows, and an integer weight is the same as
         that many repetitions of its row. If anything fails, the estimator is as it was before;
-        an interrupt from the keyboard keeps what has been learnt and is raised again.
+        an interrupt from the keyboard keeps the epochs done, if any, and is raised again.
 
         Parameters
         ----------
@@ -347,8 +348,10 @@ class VAETransformer(
                 kept, held = self._split(len(index))
                 held_out = self._rows(table, index[held], weight[held])
                 index, weight = index[kept], weight[kept]
+            rows = self._rows(table, index, weight)
+            del table  # the copy that validation may have made
             interrupted = self._train(
-                self._rows(table, index, weight),
+                rows,
                 self._plan(),
                 epochs=epochs,
                 min_steps=MIN_STEPS,
@@ -426,7 +429,7 @@ class VAETransformer(
     def _chosen_architecture(self):
         """What the parameters say of the model, as values of its own."""
         encoder, decoder = self.encoder, self.decoder
-        default = MLP(self.hidden_layer_sizes, self.activation, self.dropout)
+        default = MLP(tuple(self.hidden_layer_sizes), self.activation, self.dropout)
         if encoder is None:
             encoder = default
         if decoder is None:
@@ -494,6 +497,9 @@ class VAETransformer(
                 self.module_, rows, plan, optimizer=optimizer, generator=generator, **how
             )
             self._optimizer_state = optimizer.state()
+            self.module_.zero_grad(set_to_none=True)
+        if history.interrupted and not history.loss_curve:
+            raise KeyboardInterrupt
         self.loss_curve_ = self.loss_curve_ + history.loss_curve
         self.validation_scores_ = self.validation_scores_ + history.validation_scores
         self.best_validation_score_ = history.best_validation_score
@@ -596,7 +602,7 @@ class VAETransformer(
             self._from_codes(lambda model, z: model.sample(z[None], noise)[0], codes)
         )
 
-    def score_samples(self, X, *, n_draws=SCORING_DRAWS):
+    def score_samples(self, X, *, n_draws=None):
         """The log-likelihood of each row, log p(x), in nats.
 
         An importance-weighted bound [1]_: below log p(x) on average, and the closer the more
@@ -606,8 +612,9 @@ class VAETransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        n_draws : int, default=128
-            Posterior draws for each row; a power of two spreads them evenly.
+        n_draws : int, default=None
+            Draws for each row; a power of two spreads them evenly. None takes 32 for each latent
+            dimension, rounded up to a power of two between 128 and 512.
 
         Returns
         -------
@@ -620,7 +627,7 @@ class VAETransformer(
         """
         return self._bound(X, n_draws, VAE.log_likelihood)
 
-    def elbo(self, X, *, n_draws=SCORING_DRAWS):
+    def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.
 
         E[log p(x|z)] - KL[q(z|x) || p(z)], what training raised; :meth:`score_samples` is closer to
@@ -629,8 +636,8 @@ class VAETransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        n_draws : int, default=128
-            Posterior draws for the expectation.
+        n_draws : int, default=None
+            Posterior draws for the expectation. None as in :meth:`score_samples`.
 
         Returns
         -------
@@ -654,12 +661,16 @@ class VAETransformer(
         score : float
         """
         log_likelihood = self.score_samples(X)
-        return float(np.average(log_likelihood, weights=sample_weight))
+        return float(
+            np.average(log_likelihood, weights=validate_weight(sample_weight, log_likelihood))
+        )
 
     def _bound(self, X, n_draws, bound):
         """``bound(model, x, noise)`` of each row in the caller's units, all with the same noise."""
-        check_scalar(n_draws, "n_draws", Integral, min_val=1)
         table, dtype = self._checked(X)
+        if n_draws is None:
+            n_draws = min(max(128, 2 ** math.ceil(math.log2(32 * self.n_components_))), 512)
+        check_scalar(n_draws, "n_draws", Integral, min_val=1)
         noise = quasi_normal(n_draws, self.n_components_, derive(self._seed, "scoring"))
         working = self._from_table(
             lambda model, x: bound(model, x, x.new_tensor(noise[:, None, :])),
@@ -694,8 +705,14 @@ class VAETransformer(
 
     def _from_codes(self, call, codes):
         """Apply ``call(model, z)`` to codes, and bring the result to the caller's units."""
-        working = infer(self.module_, call, codes.__getitem__, len(codes), dtype=codes.dtype)
-        return self._columns.from_working(working).astype(codes.dtype)
+        return infer(
+            self.module_,
+            call,
+            codes.__getitem__,
+            len(codes),
+            dtype=codes.dtype,
+            finish=self._columns.from_working,
+        )
 
     # -- scikit-learn ---------------------------------------------------------------
 
@@ -725,6 +742,8 @@ class VAETransformer(
             weights = {name: torch.from_numpy(a.copy()) for name, a in self.module_.items()}
             self.module_ = self._build()
             self.module_.load_state_dict(weights)
+            with suppress(ValueError):  # where the device is not there, the CPU serves
+                self.module_.to(resolve_device(self.device))
 
 
 def _column_names(estimator):

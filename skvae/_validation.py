@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 
 def validate_table(estimator: Any, X: Any, *, reset: bool, min_rows: int = 1) -> NDArray[Any]:
@@ -20,7 +21,7 @@ def validate_table(estimator: Any, X: Any, *, reset: bool, min_rows: int = 1) ->
     X = validate_data(
         estimator, X, reset=reset, dtype="numeric", ensure_min_samples=min_rows, copy=False
     )
-    return X if X.dtype.kind in "fiub" else X.astype(np.float64)
+    return X if X.dtype.kind in "fiub" else check_array(X, dtype=np.float64, input_name="X")
 
 
 def refuse_lossy(X: Any) -> None:
@@ -38,19 +39,25 @@ def refuse_lossy(X: Any) -> None:
                     f"Column {name!r} has dtype {dtype}, but VAETransformer takes numbers. Encode "
                     "or drop it first, with a ColumnTransformer for example."
                 )
+            if dtype == nw.Object:
+                _refuse_objects(frame[name].to_numpy())
         return
-    kind = np.dtype(getattr(X, "dtype", object)).kind
-    if kind in "mMUSV":
+    kind = getattr(getattr(X, "dtype", None), "kind", None)
+    if kind is not None and kind in "mMUSV":
         raise ValueError(
             f"X has dtype {X.dtype}, but VAETransformer takes numbers. Convert it to float first."
         )
-    if kind == "O":
-        for cell in np.asarray(X, dtype=object).flat:
-            if isinstance(cell, (str, bytes)):
-                raise ValueError(
-                    f"X holds the string {cell!r}, but VAETransformer takes numbers. Convert it "
-                    "to float first."
-                )
+    if kind == "O" or isinstance(X, (list, tuple)):
+        _refuse_objects(X)
+
+
+def _refuse_objects(cells: Any) -> None:
+    for cell in np.asarray(cells, dtype=object).flat:
+        if isinstance(cell, (str, bytes, date, timedelta, np.datetime64, np.timedelta64)):
+            raise ValueError(
+                f"X holds {cell!r}, a {type(cell).__name__}, but VAETransformer takes numbers. "
+                "Convert it to float first."
+            )
 
 
 def validate_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@ r"""Observation models p(x|z), one density or mass per column.
 
 A likelihood is a value: what the user chose. It has two sides.
 
-*The table's side* is numpy in float64. ``check`` holds the support, ``fit`` learns the
+*The table's side* is numpy in float64. ``inside`` tells the support, ``fit`` learns the
 constants of a block of columns, ``to_working`` and ``from_working`` change between the
 caller's units and the working units in which the networks see a column, and
 ``log_jacobian`` is the log of d working / d caller, which brings densities back to the
@@ -179,7 +179,8 @@ class Gaussian(Likelihood):
     def sigma(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Standard deviation of the noise, in working units, (d,)."""
         sigma = (SIGMA_SPEED * parameters["log_sigma"]).exp() * parameters["unit"]
-        return torch.maximum(sigma, parameters["floor"])
+        # not the larger of the two: a sigma below its floor would have no gradient to come back by
+        return torch.hypot(sigma, parameters["floor"])
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         # -1/2 ((x - mean) / sigma)^2 - log sigma - 1/2 log 2 pi

@@ -13,7 +13,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any
@@ -50,7 +50,8 @@ class Network(Value):
 
         Its ``forward(x, generator=None)`` maps (..., n_inputs) to (..., n_outputs). A generator
         is given in training only, and every random number comes from it. ``output_gain``
-        multiplies the start weights of the last layer.
+        multiplies the start weights of the last layer. The module stays in evaluation mode: what it
+        does in training only, such as dropout, it does where a generator is given.
         """
         raise NotImplementedError
 
@@ -105,9 +106,7 @@ class MLP(Network):
 
     def mirror(self) -> MLP:
         """The same layers in reverse order: the decoder that goes with an encoder."""
-        return MLP(
-            tuple(self.hidden_layer_sizes)[::-1], self.activation, self.dropout, self.initialization
-        )
+        return replace(self, hidden_layer_sizes=tuple(self.hidden_layer_sizes)[::-1])
 
 
 class _MLPModule(nn.Module):

@@ -78,11 +78,12 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
     return torch.logsumexp(log_weight, dim=0) - math.log(len(log_weight))
 
 
-# Moments of a latent dimension need about so many draws; with fewer no proposal is adapted.
+# Moments of a latent dimension need about so many draws; fewer are relied on only in part.
 DRAWS_PER_DIMENSION = 16
 # A proposal is good where its draws are worth at least this share of their number.
 GOOD_SHARE = 0.25
 MIN_EFFECTIVE_DRAWS = 8
+FEWEST_TO_ADAPT = 4 * MIN_EFFECTIVE_DRAWS
 
 
 def proposal_is_good(log_weight: Tensor) -> Tensor:
@@ -99,8 +100,8 @@ def adaptive_bound(
     not trained on, and :func:`importance_weighted_bound` is then far too low. Here a quarter of the
     draws, from posteriors of 1, 2 and 4 times the width and from the prior, moves the proposal to
     where p(x, z) is; a second quarter, of 1 and 2 times its width, moves it again [5]_; and the
-    other half is drawn from it and weighed. The bound holds for any proposal that does not depend
-    on the draws that are weighed.
+    other half is drawn from it and weighed. The bound holds for a proposal that is independent of
+    the draws that are weighed, as the stretches of a scrambled sequence nearly are.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def adaptive_bound(
     mean, log_std : Tensor of shape (N, K)
         Of the posterior.
     noise : Tensor of shape (S, 1, K)
-        Standard normal.
+        Standard normal, ``FEWEST_TO_ADAPT`` or more draws.
     """
     first, second, last = noise.tensor_split([len(noise) // 4, len(noise) // 2])
     prior = (torch.zeros_like(mean), torch.zeros_like(log_std))

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torch._dynamo  # gradcheck imports it, and it sets warning filters of its own
 from threadpoolctl import threadpool_info
 
 

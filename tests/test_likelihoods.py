@@ -216,8 +216,19 @@ SCALES = [("column", SPREAD), ("shared", np.sqrt(np.mean(SPREAD**2))), (3.0, 3.0
 @pytest.mark.parametrize(("scale", "sigma"), SCALES)
 def test_gaussian_starts_at_the_mean_and_scale_of_the_data(scale, sigma):
     case = start(Gaussian(scale=scale), REALS)
+    if scale != 3.0:
+        sigma = np.hypot(sigma, 0.01 * SPREAD)  # with the floor of a learned sigma
     expected = stats.norm(REALS.mean(axis=0), sigma).logpdf(REALS)
     np.testing.assert_allclose(case.log_density(REALS), expected, rtol=1e-6)
+
+
+def test_gaussian_comes_back_from_the_floor():
+    likelihood = Gaussian()
+    tensors = likelihood.parameters(likelihood.fit(REALS, np.ones(200)))
+    with torch.no_grad():
+        tensors["log_sigma"] -= 1.0  # sigma e^-10
+    likelihood.log_prob(torch.full((1, 2), 0.5), torch.zeros(1, 1, 2), tensors).sum().backward()
+    assert (tensors["log_sigma"].grad > 0).all()
 
 
 def test_gaussian_learns_one_sigma_for_each_column_or_one_for_all():

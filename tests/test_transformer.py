@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -285,7 +286,12 @@ NOT_NUMBERS = {
     ),
     "masked": (np.ma.masked_greater([[1.0, 2.0], [3.0, 9.0]], 5), ValueError, "mask"),
     "strings": (np.array([["1", "2"], ["3", "4"]]), ValueError, "dtype"),
-    "object strings": (np.array([["1", 2.0], [3.0, 4.0]], dtype=object), ValueError, "string '1'"),
+    "object strings": (
+        np.array([["1", 2.0], [3.0, 4.0]], dtype=object),
+        ValueError,
+        "holds '1', a str",
+    ),
+    "frame of objects": (pd.DataFrame({"a": [1.0, "2"]}, dtype=object), ValueError, "holds '2'"),
     "frame of strings": (pd.DataFrame({"a": ["1", "2"]}), ValueError, "Column 'a'"),
     "no rows": (np.empty((0, 3)), ValueError, "0 sample"),
     "one row": (np.ones((1, 3)), ValueError, "minimum of 2"),
@@ -441,9 +447,25 @@ def test_chunks_do_not_show(wine, fitted, monkeypatch):
     np.testing.assert_allclose(fitted.transform(wine), whole[1], rtol=1e-12)
 
 
-def test_rows_far_from_the_training_data_get_finite_scores(fitted, wine):
+def test_rows_far_from_the_training_data_score_low(fitted, wine):
     far = fitted.score_samples(wine * 1e6)
     assert (np.isfinite(far) & (far < fitted.score_samples(wine).min())).all()
+    assert (fitted.score_samples(wine * 1e160) == -np.inf).all()
+
+
+def test_the_default_draws_suffice_in_more_dimensions():
+    train, test = train_test_split(load_breast_cancer().data, random_state=0)
+    vae = VAETransformer(10, random_state=0, max_iter=20).fit(train)
+    assert vae.score(test) > vae.score_samples(test, n_draws=4096).mean() - 2
+
+
+def test_fits_in_threads_leave_the_pools_alone(wine):
+    def fit(seed):
+        return VAETransformer(2, **QUICK | {"random_state": seed}).fit(wine).loss_curve_
+
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(fit, range(3)))
+    assert together == [fit(seed) for seed in range(3)]
 
 
 # -- scikit-learn -----------------------------------------------------------------
