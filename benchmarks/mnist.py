@@ -50,8 +50,8 @@ RECIPE = SHARED | {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=PARTS, default=PARTS)
-    parts = parser.parse_args().parts
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="part")
+    parts = parser.parse_args().parts or PARTS
     data = np.load(Path(os.environ["SKVAE_DATA"]) / "mnist.npz")
     train, test = (data[name].reshape(-1, 784) / np.float32(255) for name in ("X_train", "X_test"))
     test = (np.random.default_rng(0).random(test.shape) < test).astype(np.float32)

@@ -13,8 +13,8 @@ CHUNK_BYTES = 2**22
 
 def distinct_rows(
     X: NDArray[Any], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """One index for each distinct row of positive weight, and the sum of its weights.
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.uint64]]:
+    """One index for each distinct row of positive weight, the sum of its weights, and its hash.
 
     Rows are told apart and ordered by a 64-bit BLAKE2b hash of their values in float64, so the
     result is the same for any order of the rows, for weights and repetitions, and for any
@@ -31,12 +31,27 @@ def distinct_rows(
     -------
     index : ndarray of shape (n_distinct,)
     weight : ndarray of shape (n_distinct,)
+    hashes : ndarray of shape (n_distinct,)
+        Increasing.
     """
     hashes = row_hashes(X)
     order = np.lexsort((weight, hashes))  # by weight within a hash: sums round the same way
     order = order[weight[order] > 0]
     _, first = np.unique(hashes[order], return_index=True)
-    return order[first], np.add.reduceat(weight[order], first)
+    return order[first], np.add.reduceat(weight[order], first), hashes[order[first]]
+
+
+def smallest(hashes: NDArray[np.uint64], n: int, seed: int) -> NDArray[np.bool_]:
+    """Mark ``n`` of the hashes, by an order of their own for each seed.
+
+    The order of two hashes does not depend on the others: when rows are added, those that were
+    marked mostly stay so.
+    """
+    # times an odd number is a permutation of the 64-bit numbers
+    rank = np.argsort(hashes * np.uint64(2 * seed + 1), kind="stable")
+    marked = np.zeros(len(hashes), dtype=np.bool_)
+    marked[rank[:n]] = True
+    return marked
 
 
 def row_hashes(X: NDArray[Any]) -> NDArray[np.uint64]:

@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skvae._callbacks import CallbackSupportMixin, with_callbacks
 from skvae._columns import Columns
 from skvae._container import Container
-from skvae._distinct import distinct_rows
+from skvae._distinct import distinct_rows, smallest
 from skvae._inference import infer
 from skvae._model import VAE
 from skvae._random import derive, generator_from, quasi_normal, seed_from
@@ -61,8 +61,9 @@ class VAETransformer(
         Activation of the hidden layers.
 
     encoder, decoder : Network, default=None
-        An architecture of :mod:`skvae.networks`, instead of ``hidden_layer_sizes``,
-        ``activation`` and ``dropout``. Without a decoder an MLP encoder is mirrored.
+        An architecture of :mod:`skvae.networks`. An encoder takes the place of
+        ``hidden_layer_sizes``, ``activation`` and ``dropout``, which then have no effect. Without
+        a decoder an MLP encoder is mirrored.
 
     likelihood : str, Likelihood or dict, default="auto"
         The distribution p(x|z) of a column: a value of :mod:`skvae.likelihoods`, or its name,
@@ -340,14 +341,15 @@ class VAETransformer(
             return epoch.call_on_fit_task_end(**seen, reconstruction_attributes={})
 
         with _unchanged_on_error(self):
-            table, index, weight = self._start(X, sample_weight, fresh=fresh, min_rows=2)
+            table, index, weight, hashes = self._start(X, sample_weight, fresh=fresh, min_rows=2)
             held_out = None
             if X_val is not None:
                 held_out = self._rows(validate_table(self, X_val, reset=False))
             elif self.early_stopping:
-                kept, held = self._split(len(index))
+                held = self._held_out(hashes)
                 held_out = self._rows(table, index[held], weight[held])
-                index, weight = index[kept], weight[kept]
+                if not held.all():  # a single row trains and validates
+                    index, weight = index[~held], weight[~held]
             rows = self._rows(table, index, weight)
             del table  # the copy that validation may have made
             interrupted = self._train(
@@ -385,7 +387,7 @@ class VAETransformer(
         """
         with _unchanged_on_error(self):
             fresh = not hasattr(self, "module_")
-            table, index, weight = self._start(X, sample_weight, fresh=fresh, min_rows=1 + fresh)
+            table, index, weight, _ = self._start(X, sample_weight, fresh=fresh, min_rows=1 + fresh)
             interrupted = self._train(
                 self._rows(table, index, weight),
                 self._plan(learning_rate="constant", kl_warmup=0.0),
@@ -399,10 +401,10 @@ class VAETransformer(
         return self
 
     def _start(self, X, sample_weight, *, fresh, min_rows):
-        """The checked table, its distinct rows and their weights; a model ready to train."""
+        """The checked table, its distinct rows, their weights and hashes; a model to train."""
         container = Container.of(X)
         table = validate_table(self, X, reset=fresh, min_rows=min_rows)
-        index, weight = distinct_rows(table, validate_weight(sample_weight, table))
+        index, weight, hashes = distinct_rows(table, validate_weight(sample_weight, table))
         device = resolve_device(self.device)
         if fresh:
             self._container = container
@@ -424,7 +426,7 @@ class VAETransformer(
             self._check_same_architecture()
             with torch_runtime(device):
                 self.module_ = copy.deepcopy(self.module_).to(device)
-        return table, index, weight
+        return table, index, weight, hashes
 
     def _chosen_architecture(self):
         """What the parameters say of the model, as values of its own."""
@@ -464,12 +466,10 @@ class VAETransformer(
                 generator_from(derive(self._seed, "weights"), cpu),
             )
 
-    def _split(self, n_rows):
-        """Which of the distinct rows train and which validate; a single one does both."""
-        n_held = min(max(1, round(self.validation_fraction * n_rows)), max(1, n_rows - 1))
-        order = np.random.default_rng(derive(self._seed, "split")).permutation(n_rows)
-        kept = order[n_held:] if n_rows > 1 else order
-        return np.sort(kept), np.sort(order[:n_held])
+    def _held_out(self, hashes):
+        """Which of the distinct rows validate: at least one, and not all of several."""
+        n = min(max(1, round(self.validation_fraction * len(hashes))), max(1, len(hashes) - 1))
+        return smallest(hashes, n, derive(self._seed, "split") >> 1)
 
     def _rows(self, table, index=None, weight=None):
         """Rows of a checked table on the training device."""

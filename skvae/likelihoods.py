@@ -123,7 +123,8 @@ class Gaussian(Likelihood):
     -----
     A learned sigma stays above 1 % of its column's standard deviation and above the rounding of the
     column, its smallest gap between two values over sqrt(12): values that repeat would else raise
-    the density without bound. A constant column has sigma 1 (or its magnitude, if larger).
+    the density without bound. A constant column shows no rounding: its values are taken to be whole
+    numbers, or multiples of the constant where that is below 1.
     """
 
     scale: str | float = "column"
@@ -143,8 +144,10 @@ class Gaussian(Likelihood):
         gap = np.array([smallest_gap(column) for column in x[:RESOLUTION_ROWS].T])
         floor = np.maximum(SMALLEST_SIGMA * spread, gap / np.sqrt(12))
         constant = x.min(axis=0) == x.max(axis=0)
-        location[constant] = x[0, constant]
-        spread[constant] = floor[constant] = np.maximum(np.abs(x[0, constant]), 1.0)
+        value = x[0, constant]
+        location[constant] = value
+        spread[constant] = np.where(value == 0, 1.0, np.minimum(np.abs(value), 1.0))
+        floor[constant] = spread[constant] / np.sqrt(12)
         return {"location": location, "spread": spread, "floor": floor / spread}
 
     def to_working(self, x: Array, constants: Constants) -> Array:

@@ -64,7 +64,7 @@ class MLP(Network):
     ----------
     hidden_layer_sizes : sequence of int, default=(128, 128)
         Width of each hidden layer, from the input on. Empty for a linear map.
-    activation : {"elu", "relu", "silu", "gelu", "tanh", "identity"}, default="elu"
+    activation : {"elu", "relu", "silu", "gelu", "tanh", "identity"}, default="silu"
         Applied after each hidden layer.
     dropout : float, default=0.0
         Share of each hidden layer's units that a training step drops, in [0, 1).
@@ -73,7 +73,7 @@ class MLP(Network):
     """
 
     hidden_layer_sizes: Sequence[int] = (128, 128)
-    activation: str = "elu"
+    activation: str = "silu"
     dropout: float = 0.0
     initialization: str = "he"
 

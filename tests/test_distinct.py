@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skvae import _distinct
-from skvae._distinct import distinct_rows, row_hashes
+from skvae._distinct import distinct_rows, row_hashes, smallest
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 5, size=(60, 3)).astype(float)  # 125 values: some rows repeat
@@ -15,7 +15,7 @@ WEIGHT = RNG.integers(0, 4, size=60).astype(float)
 
 def table_and_weight(X, weight=None):
     """The distinct rows in their order, and their weights."""
-    index, weight = distinct_rows(X, np.ones(len(X)) if weight is None else weight)
+    index, weight, _ = distinct_rows(X, np.ones(len(X)) if weight is None else weight)
     return np.asarray(X[index], dtype=float), weight
 
 
@@ -52,7 +52,7 @@ def test_weights_equal_repetitions():
 
 def test_rows_of_no_weight_are_dropped():
     weight = np.array([0.0, 1.0, 0.0])
-    index, kept = distinct_rows(np.array([[1.0], [2.0], [3.0]]), weight)
+    index, kept, _ = distinct_rows(np.array([[1.0], [2.0], [3.0]]), weight)
     assert (index.tolist(), kept.tolist()) == ([1], [1.0])
 
 
@@ -103,3 +103,12 @@ def test_chunks_do_not_show(monkeypatch):
     for n_rows in (1, 7, 59, 60, 61):
         monkeypatch.setattr(_distinct, "CHUNK_BYTES", n_rows * 8 * X.shape[1])
         assert np.array_equal(row_hashes(X), expected)
+
+
+def test_marked_rows_stay_marked_when_rows_are_added():
+    hashes = RNG.integers(0, 2**64, size=2000, dtype=np.uint64)
+    few, many = smallest(hashes[:1000], 100, seed=7), smallest(hashes, 200, seed=7)
+    assert (few.sum(), many.sum()) == (100, 200)
+    assert (few & many[:1000]).sum() > 60  # by chance 10
+    other = smallest(hashes, 200, seed=8)
+    assert (other & many).sum() < 60  # by chance 20
