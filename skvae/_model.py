@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -11,15 +10,15 @@ from torch import Generator, Tensor, nn
 from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network
 from skvae.sgvb import (
-    DRAWS_PER_DIMENSION,
     FEWEST_TO_ADAPT,
     OBJECTIVES,
-    adaptive_bound,
+    adapted_proposal,
     importance_weighted_bound,
+    log_mixture_weight,
+    log_normal,
     log_standard_normal,
     proposal_is_good,
     reparameterize,
-    weigh,
 )
 
 # The encoder starts close to the prior and the decoder close to the mean of the data.
@@ -148,20 +147,28 @@ class VAE(nn.Module):
         return self.objective(x, noise, name="elbo", beta=1.0, free_bits=0.0)
 
     def log_likelihood(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The importance-weighted bound on log p(x). (N, D), (S, 1, K) -> (N,).
+        """The importance-weighted bound on log p(x). (N, D), (2 S, 1, K) -> (N,).
 
-        The proposal is the posterior; for rows where that is bad it adapts.
+        Half of the noise is for the encoder's posterior as proposal. For rows where that is bad, a
+        quarter adapts a second one, and a quarter is drawn from it and joins the draws.
         """
-        mean, log_std = self.encode(x)
-        _, log_weight = weigh(self._log_joint(x), [(mean, log_std)], noise)
+        normal = self.encode(x)
+        own, spare = noise.chunk(2)
+        z = reparameterize(*normal, own)
+        log_joint = self._log_joint(x)(z)
+        log_weight = log_joint - log_normal(z, *normal)
         bound = importance_weighted_bound(log_weight)
         bad = ~proposal_is_good(log_weight) & bound.isfinite()
-        if len(noise) >= FEWEST_TO_ADAPT and bool(bad.any()):
-            adapted = adaptive_bound(self._log_joint(x[bad]), mean[bad], log_std[bad], noise)
-            if len(noise) < DRAWS_PER_DIMENSION * self.n_components:
-                # adapted to few draws: a mean of the two is at most log 2 below the better
-                adapted = torch.logaddexp(adapted, bound[bad]) - math.log(2)
-            bound[bad] = adapted
+        if len(own) >= FEWEST_TO_ADAPT and bool(bad.any()):
+            call, normal = self._log_joint(x[bad]), (normal[0][bad], normal[1][bad])
+            learn, draw = spare.chunk(2)
+            moved = adapted_proposal(call, *normal, learn)
+            joined = reparameterize(*moved, draw)
+            bound[bad] = importance_weighted_bound(
+                log_mixture_weight(
+                    [log_joint[:, bad], call(joined)], [z[:, bad], joined], [normal, moved]
+                )
+            )
         return bound
 
     def _log_joint(self, x: Tensor) -> Callable[[Tensor], Tensor]:

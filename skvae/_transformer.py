@@ -563,6 +563,12 @@ class VAETransformer(
                 f"Z has {codes.shape[1]} columns, but this {type(self).__name__} has "
                 f"n_components={self.n_components_}."
             )
+        names, expected = list(getattr(Z, "columns", [])), list(self.get_feature_names_out())
+        if names != expected and set(names) == set(expected):
+            raise ValueError(
+                f"The columns of Z are those of transform in another order, {names}. Put them in "
+                "the order of get_feature_names_out()."
+            )
         return self._container.wrap(self._decode(codes), like=Z)
 
     def reconstruct(self, X):
@@ -606,8 +612,10 @@ class VAETransformer(
         """The log-likelihood of each row, log p(x), in nats.
 
         An importance-weighted bound [1]_: below log p(x) on average, and the closer the more
-        draws. A density is per unit of the data. The draws are the same for all rows and calls,
-        quasi-random and fixed by ``fit``, so that scores of models and rows compare.
+        draws. Where the encoder's posterior is a bad proposal, half as many draws again come from
+        one that is adapted to the row. A density is per unit of the data. The draws are the same
+        for all rows and calls, quasi-random and fixed by ``fit``, so that scores of models and
+        rows compare.
 
         Parameters
         ----------
@@ -625,7 +633,8 @@ class VAETransformer(
         .. [1] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders",
                ICLR 2016, equation 8.
         """
-        return self._bound(X, n_draws, VAE.log_likelihood)
+        # as much noise again for rows whose proposal has to adapt
+        return self._bound(X, n_draws, VAE.log_likelihood, spare=1)
 
     def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.
@@ -665,13 +674,15 @@ class VAETransformer(
             np.average(log_likelihood, weights=validate_weight(sample_weight, log_likelihood))
         )
 
-    def _bound(self, X, n_draws, bound):
+    def _bound(self, X, n_draws, bound, *, spare=0):
         """``bound(model, x, noise)`` of each row in the caller's units, all with the same noise."""
         table, dtype = self._checked(X)
         if n_draws is None:
             n_draws = min(max(128, 2 ** math.ceil(math.log2(32 * self.n_components_))), 512)
         check_scalar(n_draws, "n_draws", Integral, min_val=1)
-        noise = quasi_normal(n_draws, self.n_components_, derive(self._seed, "scoring"))
+        noise = quasi_normal(
+            (1 + spare) * n_draws, self.n_components_, derive(self._seed, "scoring")
+        )
         working = self._from_table(
             lambda model, x: bound(model, x, x.new_tensor(noise[:, None, :])),
             table,

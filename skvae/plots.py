@@ -12,9 +12,11 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skvae._random import seed_from
+from skvae._transformer import VAETransformer
 
 N_IMAGES = 10  # images in a strip
 N_PANELS = 16  # columns of a table that get a panel, unless named
+N_LETTERS = 24  # of a panel's title
 N_CLASSES = 20  # whole numbers with more distinct values than this are a quantity, not classes
 
 
@@ -203,6 +205,11 @@ class LatentSpaceDisplay:
         if y is not None:
             check_consistent_length(X, y)
         n_components = _model_of(estimator).n_components_
+        if n_components < 2:
+            raise ValueError(
+                "A latent space is drawn of two components, but the estimator has one. Plot "
+                "transform(X) as a histogram instead."
+            )
         if len(components) != 2 or not all(0 <= place < n_components for place in components):
             raise ValueError(
                 f"'components' must be two of the {n_components} components of the estimator, "
@@ -301,9 +308,10 @@ class ReconstructionDisplay(_ImagesDisplay):
         n_features = self.inputs.shape[1]
         height = int(np.sqrt(n_features))
         width = -(-n_features // height)
-        self.ax_ = _axes(ax, figsize=(2.2 * width + 0.4, 2.2 * height + 0.4))
+        self.ax_ = _axes(ax, figsize=(2.2 * width + 0.4, 2.6 * height + 0.4))
         self.figure_ = self.ax_.figure
         self.ax_.set_axis_off()
+        self.ax_.set_in_layout(False)
         panels = self.ax_.get_subplotspec().subgridspec(height, width)
         self.axes_ = np.array([self.figure_.add_subplot(panels[i]) for i in range(n_features)])
         style = {"s": np.clip(5_000 / len(self.inputs), 2, 14), "alpha": 0.6, "linewidths": 0}
@@ -312,7 +320,7 @@ class ReconstructionDisplay(_ImagesDisplay):
             x, reconstruction = self.inputs[:, place], self.reconstructions[:, place]
             panel.axline((x[0], x[0]), slope=1, color="0.6", linewidth=1, zorder=0)
             panel.scatter(x, reconstruction, **style | kwargs)
-            name = f"x{place}" if names is None else names[place]
+            name = _shorten(f"x{place}" if names is None else str(names[place]), N_LETTERS)
             panel.set_title(f"{name}\n$R^2$ = {_explained(x, reconstruction):.2f}", fontsize=9)
             limits = _padded(np.concatenate([x, reconstruction]))
             panel.set(xlim=limits, ylim=limits, box_aspect=1)
@@ -625,6 +633,11 @@ def _model_of(estimator):
     """The fitted model inside a search or at the end of a pipeline."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(model, VAETransformer):
+        raise TypeError(
+            f"The estimator must be a VAETransformer, or a Pipeline that ends in one; got a "
+            f"{type(model).__name__}."
+        )
     check_is_fitted(model)
     return model
 
@@ -651,12 +664,22 @@ def _classes(y):
     if y is None:
         return None, None
     y = np.asarray(y)
-    classes, places = np.unique(y, return_inverse=True)
+    if y.dtype.kind == "M":
+        return None, y.astype("datetime64[s]").astype(float)
+    missing = np.array([value is None or value != value for value in y])
     if y.dtype.kind in "fiu":
-        whole = bool(np.all(classes == np.round(classes)))
-        if not whole or len(classes) > N_CLASSES:
+        values = np.unique(y[~missing])
+        if np.any(values != np.round(values)) or len(values) > N_CLASSES:
             return None, y
-    return classes, places
+    if missing.any():  # None and NaN do not sort
+        y = np.where(missing, "missing", [f"{v:g}" if y.dtype.kind == "f" else str(v) for v in y])
+    return np.unique(y, return_inverse=True)
+
+
+def _shorten(name, n_letters):
+    """A name of at most so many letters, its middle left out."""
+    half = (n_letters - 1) // 2
+    return name if len(name) <= n_letters else f"{name[:half]}…{name[-half:]}"
 
 
 def _listed_colormap(colors):
@@ -669,6 +692,8 @@ def _places(features, names):
     """Places of columns given by place or name; the first ones for None."""
     if features is None:
         return list(range(min(N_PANELS, len(names))))
+    if isinstance(features, (str, int)):
+        features = [features]
     unknown = [f for f in features if f not in names and f not in range(len(names))]
     if unknown:
         raise ValueError(f"'features' names {unknown[0]!r}, but the columns are {names}.")

@@ -14,6 +14,8 @@ References
        Autoregressive Flow", NeurIPS 2016 (free bits).
 .. [5] M. F. Bugallo et al., "Adaptive Importance Sampling: The Past, the Present, and
        the Future", IEEE Signal Processing Magazine 34 (4), 2017.
+.. [6] E. Veach and L. Guibas, "Optimally Combining Sampling Techniques for Monte Carlo
+       Rendering", SIGGRAPH 1995.
 """
 
 from __future__ import annotations
@@ -78,12 +80,12 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
     return torch.logsumexp(log_weight, dim=0) - math.log(len(log_weight))
 
 
-# Moments of a latent dimension need about so many draws; fewer are relied on only in part.
-DRAWS_PER_DIMENSION = 16
 # A proposal is good where its draws are worth at least this share of their number.
 GOOD_SHARE = 0.25
 MIN_EFFECTIVE_DRAWS = 8
 FEWEST_TO_ADAPT = 4 * MIN_EFFECTIVE_DRAWS
+
+Normals = list[tuple[Tensor, Tensor]]  # means and log standard deviations, (N, K) each
 
 
 def proposal_is_good(log_weight: Tensor) -> Tensor:
@@ -91,17 +93,16 @@ def proposal_is_good(log_weight: Tensor) -> Tensor:
     return effective_draws(log_weight) >= GOOD_SHARE * len(log_weight)
 
 
-def adaptive_bound(
+def adapted_proposal(
     log_joint: Callable[[Tensor], Tensor], mean: Tensor, log_std: Tensor, noise: Tensor
-) -> Tensor:
-    """A bound on log p(x) by importance sampling that adapts its proposal. -> (N,).
+) -> tuple[Tensor, Tensor]:
+    """A normal moved from the encoder's posterior to where p(x, z) is. -> (N, K), (N, K).
 
-    The encoder's posterior N(mean, std^2) can miss the true one, most of all for rows that it was
-    not trained on, and :func:`importance_weighted_bound` is then far too low. Here a quarter of the
-    draws, from posteriors of 1, 2 and 4 times the width and from the prior, moves the proposal to
-    where p(x, z) is; a second quarter, of 1 and 2 times its width, moves it again [5]_; and the
-    other half is drawn from it and weighed. The bound holds for a proposal that is independent of
-    the draws that are weighed, as the stretches of a scrambled sequence nearly are.
+    The posterior N(mean, std^2) of the encoder can miss the true one, most of all for rows that it
+    was not trained on, and :func:`importance_weighted_bound` is then far too low. Half of the
+    draws, from posteriors of 1, 2 and 4 times the width and from the prior, are weighed by
+    p(x, z) and move the proposal to their moments; the other half, of 1 and 2 times its width,
+    moves it again [5]_.
 
     Parameters
     ----------
@@ -110,33 +111,38 @@ def adaptive_bound(
     mean, log_std : Tensor of shape (N, K)
         Of the posterior.
     noise : Tensor of shape (S, 1, K)
-        Standard normal, ``FEWEST_TO_ADAPT`` or more draws.
+        Standard normal.
     """
-    first, second, last = noise.tensor_split([len(noise) // 4, len(noise) // 2])
+    first, second = noise.chunk(2)
     prior = (torch.zeros_like(mean), torch.zeros_like(log_std))
     around = [(mean, log_std + math.log(factor)) for factor in (1, 2, 4)]
-    mean, log_std = tempered_moments(*weigh(log_joint, [*around, prior], first))
+    mean, log_std = tempered_moments(*_weighed([*around, prior], first, log_joint))
     around = [(mean, log_std + math.log(factor)) for factor in (1, 2)]
-    moved = tempered_moments(*weigh(log_joint, around, second))
-    return importance_weighted_bound(weigh(log_joint, [moved], last)[1])
+    return tempered_moments(*_weighed(around, second, log_joint))
 
 
-def weigh(
-    log_joint: Callable[[Tensor], Tensor], components: list[tuple[Tensor, Tensor]], noise: Tensor
+def _weighed(
+    normals: Normals, noise: Tensor, log_joint: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Draws from an equal mixture of normals and their log importance weights.
+    """Draws, a stretch of the noise from each normal, and their log weights."""
+    stretches = noise.tensor_split(len(normals))
+    draws = [reparameterize(*normal, part) for normal, part in zip(normals, stretches, strict=True)]
+    return torch.cat(draws), log_mixture_weight([log_joint(z) for z in draws], draws, normals)
 
-    Each component (N, K), (N, K) takes a stretch of the noise (S, 1, K). -> (S, N, K), (S, N).
+
+def log_mixture_weight(log_joint: list[Tensor], draws: list[Tensor], normals: Normals) -> Tensor:
+    """Log importance weights of draws from several normals, taken as one mixture.
+
+    Each normal has a share in the mixture like that of its draws (the balance heuristic [6]_), so
+    that one that misses p(x, z) costs its draws and no more.
+    [(S_i, N)], [(S_i, N, K)] -> (sum S_i, N).
     """
-    stretches = noise.tensor_split(len(components))
-    z = torch.cat(
-        [reparameterize(*normal, part) for normal, part in zip(components, stretches, strict=True)]
-    )
+    z = torch.cat(draws)
     log_parts = [
-        math.log(len(part) / len(noise)) + log_normal(z, *normal)
-        for normal, part in zip(components, stretches, strict=True)
+        math.log(len(own) / len(z)) + log_normal(z, *normal)
+        for own, normal in zip(draws, normals, strict=True)
     ]
-    return z, log_joint(z) - torch.logsumexp(torch.stack(log_parts), dim=0)
+    return torch.cat(log_joint) - torch.logsumexp(torch.stack(log_parts), dim=0)
 
 
 def effective_draws(log_weight: Tensor) -> Tensor:
