@@ -12,7 +12,6 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skvae._random import seed_from
-from skvae._transformer import VAETransformer
 
 N_IMAGES = 10  # images in a strip
 N_PANELS = 16  # columns of a table that get a panel, unless named
@@ -633,11 +632,6 @@ def _model_of(estimator):
     """The fitted model inside a search or at the end of a pipeline."""
     estimator = getattr(estimator, "best_estimator_", estimator)
     model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    if not isinstance(model, VAETransformer):
-        raise TypeError(
-            f"The estimator must be a VAETransformer, or a Pipeline that ends in one; got a "
-            f"{type(model).__name__}."
-        )
     check_is_fitted(model)
     return model
 
