@@ -8,7 +8,9 @@ Prints, in nats per row of held-out data:
    marginal of the fitted decoder, N(b, W W' + diag(sigma^2));
 2. independent Bernoulli columns: against the product of maximum-likelihood columns, and the KL;
 3. a mixture of four Bernoulli products: against the truth;
-4. a 2-D latent: `score_samples` against quadrature of the fitted decoder on a 401 x 401 grid.
+4. a 2-D latent: `score_samples` against quadrature of the fitted decoder on a 401 x 401 grid;
+5. rows with gaps, no hidden layer: `score_samples`, `impute` and draws of `sample(given=...)`
+   against the marginal and the conditional normal of the fitted decoder.
 """
 
 import copy
@@ -45,6 +47,13 @@ def main():
         print(
             f"{name}: error {mean:.4f} ({low:.4f} to {high:.4f}), Spearman {rank:.5f}", flush=True
         )
+    print("\n5. rows with gaps of a linear-Gaussian model, d = 10, q = 3, against closed forms")
+    print(f"{'missing':>8}{'log p':>9}{'impute (sd)':>13}{'mean (sd)':>11}{'covariance':>12}")
+    for share in (0.2, 0.5, 0.8):
+        for gaps_in_training in (False, True):
+            where = "gaps in training too" if gaps_in_training else ""
+            errors = conditionals(share, gaps_in_training)
+            print(f"{share:8.0%}" + "{:9.4f}{:13.4f}{:11.4f}{:12.4f}  ".format(*errors) + where)
 
 
 def linear_gaussian(d, q, seed):
@@ -67,14 +76,59 @@ def linear_gaussian(d, q, seed):
 
 
 def exact_marginal(vae, X):
-    """Mean log N(x; b, W W' + diag(sigma^2)) of a VAE whose decoder is linear."""
-    d, q = X.shape[1], vae.n_components_
+    """Mean log p(x) of a VAE whose decoder is linear."""
+    return multivariate_normal(*decoded_normal(vae)).logpdf(X).mean()
+
+
+def decoded_normal(vae):
+    """Mean b and covariance W W' + diag(sigma^2) of the rows of a VAE whose decoder is linear."""
+    q = vae.n_components_
     b = vae.inverse_transform(np.zeros((1, q)))[0]
     W = (vae.inverse_transform(np.eye(q)) - b).T
     group = vae.module_.observations[0]
     sigma = group.likelihood.sigma(group.tensors).detach().numpy()
     scale = sigma * vae._columns.groups[0].constants["spread"]
-    return multivariate_normal(b, W @ W.T + np.diag(scale**2)).logpdf(X.reshape(-1, d)).mean()
+    return b, W @ W.T + np.diag(scale**2)
+
+
+def conditionals(share, gaps_in_training, n_rows=40, n_draws=4000):
+    """Mean errors over rows with gaps: what the model says against its own closed forms.
+
+    Of log p in nats; of imputed cells and of the mean of draws in standard deviations of the cell
+    given the others; of the draws' covariance as a share of the closed form's norm.
+    """
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000 + n_rows, 3)) @ rng.normal(size=(3, 10))
+    X += rng.uniform(0.3, 1.5, size=10) * rng.normal(size=X.shape)
+    hidden = rng.random(X.shape) < share
+    hidden[np.arange(len(X)), rng.integers(10, size=len(X))] = False
+    gaps = np.where(hidden, np.nan, X)
+    train = gaps[n_rows:] if gaps_in_training else X[n_rows:]
+    vae = VAETransformer(3, hidden_layer_sizes=(), random_state=0).fit(train)
+    mean, covariance = decoded_normal(vae)
+    rows = gaps[:n_rows]
+    score, filled = vae.score_samples(rows), vae.impute(rows)
+    draws = vae.sample(n_draws, given=rows, random_state=0).reshape(n_rows, n_draws, 10)
+    errors = []
+    for row, log_p, one, drawn in zip(rows, score, filled, draws, strict=True):
+        there, gone = np.flatnonzero(~np.isnan(row)), np.flatnonzero(np.isnan(row))
+        seen = multivariate_normal(mean[there], covariance[np.ix_(there, there)])
+        if len(gone) == 0:
+            continue
+        slope = np.linalg.solve(seen.cov, covariance[np.ix_(there, gone)]).T
+        expected = mean[gone] + slope @ (row[there] - mean[there])
+        rest = covariance[np.ix_(gone, gone)] - slope @ covariance[np.ix_(there, gone)]
+        sd, drawn = np.sqrt(np.diag(rest)), drawn[:, gone]
+        found = np.cov(drawn.T, ddof=0).reshape(rest.shape)
+        errors.append(
+            [
+                abs(log_p - seen.logpdf(row[there])),
+                np.abs((one[gone] - expected) / sd).mean(),
+                np.abs((drawn.mean(axis=0) - expected) / sd).mean(),
+                np.linalg.norm(found - rest) / np.linalg.norm(rest),
+            ]
+        )
+    return np.mean(errors, axis=0)
 
 
 def independent_bernoulli(seed):
@@ -125,7 +179,7 @@ def quadrature(vae, X, half_width=7.0, n=401):
     log_area = 2 * np.log(axis[1] - axis[0])
     log_prior = -0.5 * (z**2).sum(axis=1) - np.log(2 * np.pi)
     model = copy.deepcopy(vae.module_).double()
-    x = torch.from_numpy(vae._columns.to_working(X, None, np.float64))
+    x = model.cells(torch.from_numpy(vae._columns.to_working(X, None, np.float64)))
     with torch.no_grad():
         parts = [
             model.cell_log_prob(x, torch.from_numpy(codes)[:, None, :]).sum(-1).numpy()

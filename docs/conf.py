@@ -44,13 +44,14 @@ html_show_sourcelink = False
 def add_references(app, what, name, obj, options, lines):
     """Append the references that a docstring cites and its module lists.
 
-    A module lists its sources once, but each object has a page of its own.
+    A module lists its sources once, or its package does, but each object has a page of its own.
     """
     text = "\n".join(lines)
     cited = set(re.findall(r"\[(\d+)\]_", text)) - set(re.findall(r"\.\. \[(\d+)\]", text))
     if what == "module" or not cited:
         return
-    source = getdoc(sys.modules[obj.__module__])
+    package = obj.__module__.rpartition(".")[0]
+    source = "\n".join(getdoc(sys.modules[name]) or "" for name in (obj.__module__, package))
     listed = dict(re.findall(r"(?ms)^\.\. \[(\d+)\] (.+?)(?=^\.\. \[|\Z)", source))
     lines += ["", "References", "----------"]
     for number in sorted(cited, key=int):

@@ -1,7 +1,16 @@
 """The variational autoencoder for scikit-learn."""
 
-from skvae import likelihoods, networks
+from skvae import likelihoods, networks, priors
+from skvae._imputer import VAEImputer
+from skvae._outlier import VAEOutlierDetector
 from skvae._transformer import VAETransformer
 
 __version__ = "0.1.0"
-__all__ = ["VAETransformer", "likelihoods", "networks"]
+__all__ = [
+    "VAEImputer",
+    "VAEOutlierDetector",
+    "VAETransformer",
+    "likelihoods",
+    "networks",
+    "priors",
+]

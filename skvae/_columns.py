@@ -1,26 +1,28 @@
-"""Between the caller's table and the working units of the model."""
+"""Between the caller's numbers and the working units of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skvae.likelihoods import LIKELIHOODS, Bernoulli, Constants, Gaussian, Likelihood
+from skvae._auto import FEW_VALUES, SAMPLE_ROWS, choose
+from skvae._container import warn_unknown
+from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
 
 Array = NDArray[Any]
 LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
 BLOCK_BYTES = 2**24  # columns are fitted and rows converted in float64 blocks of about this size
-RARE = 0.05  # below this share of the rows a value is no sign of a yes/no column
 
 
 @dataclass
 class Group:
-    """Columns of one likelihood: their places in the table and their constants, each (d,)."""
+    """Columns of one likelihood: their places in the table and their constants, each (d, ...)."""
 
     likelihood: Likelihood
     places: NDArray[np.intp]
@@ -28,19 +30,23 @@ class Group:
 
 
 class Columns:
-    """A numeric table's columns: which likelihood models each, and in which units.
+    """A table's columns: which likelihood models each, and in which units.
 
-    In working units the columns lie group by group, one group a likelihood.
+    The table is of numbers, NaN where a cell is missing, categories numbered from 0. In working
+    units the columns lie group by group, one group a likelihood.
 
     Attributes
     ----------
     names : list of str
     groups : list of Group
+    gaps : list of int
+        Columns, in working order, that miss cells in training.
     """
 
-    def __init__(self, names: Sequence[str], groups: Sequence[Group]) -> None:
+    def __init__(self, names: Sequence[str], groups: Sequence[Group], gaps: Sequence[int]) -> None:
         self.names = list(names)
         self.groups = list(groups)
+        self.gaps = list(gaps)
 
     @classmethod
     def fit(
@@ -51,52 +57,167 @@ class Columns:
         *,
         names: Sequence[str],
         likelihood: LikelihoodChoice,
+        is_category: Sequence[bool],
+        is_bool: Sequence[bool],
     ) -> Columns:
         """Choose and fit the likelihoods on the rows ``index`` of ``X`` with their weights."""
-        columns = cls(names, [])
-        chosen = choose_likelihoods(X, index, weight, names, likelihood)
+        columns = cls(names, [], [])
+        chosen = columns._choose(X, index, weight, likelihood, is_category, is_bool)
+        missing = np.zeros(len(names), dtype=bool)
         for one in _distinct(chosen):
             places = np.flatnonzero([other == one for other in chosen])
             fitted = []
             for block in _chunks(len(places), 8 * len(index)):
                 x = np.asarray(X[:, places[block]][index], dtype=np.float64)
-                columns._check_support(one, x, places[block])
-                fitted.append(one.fit(x, weight))
-            constants = {name: np.concatenate([f[name] for f in fitted]) for name in fitted[0]}
-            columns.groups.append(Group(one, places, constants))
+                missing[places[block]] = np.isnan(x).any(axis=0)
+                fitted += columns._fit_block(one, x, weight, places[block])
+            columns.groups += _by_size(one, fitted)
+        order = [place for group in columns.groups for place in group.places]
+        columns.gaps = [int(i) for i in np.flatnonzero(missing[order])]
         return columns
 
-    def to_working(self, X: Array, index: NDArray[np.intp] | None, dtype: Any) -> Array:
-        """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d)."""
+    def _choose(
+        self,
+        X: Array,
+        index: NDArray[np.intp],
+        weight: NDArray[np.float64],
+        likelihood: LikelihoodChoice,
+        is_category: Sequence[bool],
+        is_bool: Sequence[bool],
+    ) -> list[Likelihood]:
+        """The likelihood of each column.
+
+        A mapping names columns by name, or by place where they have none; "auto" takes the rest.
+        """
+        wanted = _wanted(self.names, likelihood)
+        # rows lie in the order of their hashes: the first are a random sample
+        sample = np.asarray(X[index[:SAMPLE_ROWS]], dtype=np.float64)
+        automatic = [value == "auto" for value in wanted]
+        own = choose(sample, weight[:SAMPLE_ROWS], len(index), is_category, is_bool, automatic)
+        chosen = [_resolve(a if b is None else b) for a, b in zip(wanted, own, strict=True)]
+        few = []
+        for name, one, category, auto, x in zip(
+            self.names, chosen, is_category, automatic, sample.T, strict=True
+        ):
+            if category and not one.takes_levels:
+                raise ValueError(
+                    f"Column {name!r} holds categories, and {type(one).__name__} is for numbers. "
+                    "Choose 'categorical' or 'ordinal' for it."
+                )
+            n_values = 0 if auto or not one.is_density else len(np.unique(x[~np.isnan(x)]))
+            if 1 < n_values <= FEW_VALUES and len(index) >= 10 * n_values:
+                few.append((name, n_values, one))
+        if few:
+            name, n_values, one = few[0]
+            others = f", and {len(few) - 1} others few" if len(few) > 1 else ""
+            warnings.warn(
+                f"Column {name!r} holds only {n_values} different values{others}, which a density "
+                f"such as {type(one).__name__} makes more and more likely as its noise shrinks. "
+                "Choose 'histogram', 'categorical' or 'ordinal' for it, or a likelihood of counts.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return chosen
+
+    def _fit_block(
+        self, one: Likelihood, x: Array, weight: NDArray[np.float64], places: NDArray[np.intp]
+    ) -> list[Group]:
+        """Groups of columns that were fitted together: all complete ones, or each alone."""
+        self._check_support(one, x, places, {})
+        together = np.zeros(x.shape[1], dtype=bool) if one.ragged else ~np.isnan(x).any(axis=0)
+        fitted = []
+        if together.any():
+            fitted.append(Group(one, places[together], one.fit(x[:, together], weight)))
+        for column in np.flatnonzero(~together):
+            there = ~np.isnan(x[:, column])
+            if not there.any():
+                raise ValueError(
+                    f"Column {self.names[places[column]]!r} holds no value in any row. Drop it."
+                )
+            constants = one.fit(x[there, column, None], weight[there])
+            fitted.append(Group(one, places[column, None], constants))
+        return fitted
+
+    def to_working(
+        self, X: Array, index: NDArray[np.intp] | None, dtype: Any, *, strict: bool = False
+    ) -> Array:
+        """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d).
+
+        Values that training has not seen, of a likelihood that knows no others, count as missing:
+        with a warning, or an error if ``strict``.
+        """
         out = np.empty((len(X) if index is None else len(index), len(self.names)), dtype=dtype)
+        unknown: dict[str, set[float]] = {}
         for rows, x in self._row_blocks(X, index):
             for group, place in self._slices():
                 cells = x[:, group.places]
-                self._check_support(group.likelihood, cells, group.places)
-                out[rows, place] = group.likelihood.to_working(cells, group.constants)
+                self._check_support(group.likelihood, cells, group.places, group.constants)
+                working = group.likelihood.to_working(cells, group.constants)
+                out[rows, place] = working
+                if group.likelihood.takes_levels:
+                    for row, column in np.argwhere(np.isnan(working) & ~np.isnan(cells)):
+                        name = self.names[group.places[column]]
+                        unknown.setdefault(name, set()).add(float(cells[row, column]))
+        for name, values in unknown.items():
+            if strict:
+                raise ValueError(
+                    f"Column {name!r} holds {min(values)}, which training has not seen."
+                )
+            warn_unknown(name, sorted(values))
         return out
 
     def from_working(self, U: Array) -> NDArray[np.float64]:
-        """Working units to the caller's. (n, d) -> (n, d)."""
+        """Draws in working units to the caller's. (n, d) -> (n, d)."""
+        return self._back(U, lambda one, u, constants: one.from_working(u, constants))
+
+    def from_mean(self, U: Array) -> NDArray[np.float64]:
+        """Means in their units to the caller's. (n, d) -> (n, d)."""
+        return self._back(U, lambda one, u, constants: one.from_mean(u, constants))
+
+    def to_table_order(self, U: Array) -> NDArray[np.float64]:
+        """Columns in working order to the order of the table. (n, d) -> (n, d)."""
+        return self._back(U, lambda one, u, constants: u)
+
+    def _back(self, U: Array, change: Callable[..., Array]) -> NDArray[np.float64]:
         out = np.empty(U.shape, dtype=np.float64)
         for rows, u in self._row_blocks(U, None):
             for group, place in self._slices():
-                out[rows, group.places] = group.likelihood.from_working(
-                    u[:, place], group.constants
-                )
+                out[rows, group.places] = change(group.likelihood, u[:, place], group.constants)
         return out
 
     def log_jacobian(self, X: Array, index: NDArray[np.intp] | None) -> NDArray[np.float64]:
-        """The log of d working / d caller, summed over the columns of a row. -> (n,)."""
+        """The log of d working / d caller, summed over the cells of a row. -> (n,)."""
         out = np.zeros(len(X) if index is None else len(index))
         for rows, x in self._row_blocks(X, index):
-            for group, _ in self._slices():
-                cells = x[:, group.places]
-                out[rows] += group.likelihood.log_jacobian(cells, group.constants).sum(axis=1)
+            for _, part in self._log_jacobians(x):
+                out[rows] += part.sum(axis=1)
         return out
 
-    def _check_support(self, likelihood: Likelihood, x: Array, places: Array) -> None:
-        inside = likelihood.inside(x)
+    def cell_log_jacobian(self, X: Array) -> NDArray[np.float64]:
+        """The log of d working / d caller of each cell, 0 where it is missing. -> (n, d)."""
+        out = np.empty(X.shape)
+        for rows, x in self._row_blocks(X, None):
+            for group, part in self._log_jacobians(x):
+                out[rows, group.places] = part
+        return out
+
+    def _log_jacobians(self, x: Array) -> Iterator[tuple[Group, Array]]:
+        for group in self.groups:
+            cells = x[:, group.places]
+            part = group.likelihood.log_jacobian(cells, group.constants)
+            missing = np.isnan(cells)
+            yield group, np.where(missing, 0.0, part) if missing.any() else part
+
+    def likelihoods(self) -> dict[str, Likelihood]:
+        """The likelihood of each column, by name."""
+        of = {place: group.likelihood for group in self.groups for place in group.places}
+        return {name: of[place] for place, name in enumerate(self.names)}
+
+    def _check_support(
+        self, likelihood: Likelihood, x: Array, places: Array, constants: Constants
+    ) -> None:
+        with np.errstate(invalid="ignore"):
+            inside = likelihood.inside(x, constants) | np.isnan(x)
         if not inside.all():
             row, column = np.argwhere(~inside)[0]
             raise ValueError(
@@ -120,53 +241,45 @@ class Columns:
             start = stop
 
 
-def choose_likelihoods(
-    X: Array,
-    index: NDArray[np.intp],
-    weight: NDArray[np.float64],
-    names: Sequence[str],
-    likelihood: LikelihoodChoice,
-) -> list[Likelihood]:
-    """The likelihood of each column.
+def _by_size(one: Likelihood, fitted: Sequence[Group]) -> list[Group]:
+    """One group, or several of constants of about the same length, padded by NaN."""
+    by_size: dict[int, list[Group]] = {}
+    for group in fitted:
+        lengths = [a.shape[1] for a in group.constants.values() if a.ndim > 1]
+        by_size.setdefault(int(np.ceil(np.log2(max(lengths, default=1)))), []).append(group)
+    groups = []
+    for _, alike in sorted(by_size.items()):
+        places = np.concatenate([group.places for group in alike])
+        names = alike[0].constants
+        constants = {name: _stack([group.constants[name] for group in alike]) for name in names}
+        order = np.argsort(places)
+        groups.append(Group(one, places[order], {k: v[order] for k, v in constants.items()}))
+    return groups
 
-    A mapping names columns by name, or by place where they have none; "auto" takes the rest.
 
-    "auto" is Bernoulli for yes/no columns and Gaussian for others. A column is yes/no if it holds
-    nothing but 0 and 1, each in at least ``RARE`` of the rows: a count that happened to stay below
-    2 is rarely 1. In a table of nothing but 0 and 1 every column is.
-    """
-    choice: list[str | Likelihood]
-    if isinstance(likelihood, Mapping):
-        choice = ["auto"] * len(names)
-        places = {name: place for place, name in enumerate(names)}
-        for key, value in likelihood.items():
-            if key not in places:
-                raise ValueError(
-                    f"'likelihood' names the column {key!r}, but the columns are {list(names)}."
-                )
-            choice[places[key]] = value
-    else:
-        choice = [likelihood] * len(names)
-    if "auto" in choice:
-        binary, ones = _yes_no(X, index, weight)
-        yes_no = binary & ((np.minimum(ones, 1 - ones) >= RARE) | binary.all())
-        choice = [
-            (Bernoulli() if yes_no[place] else Gaussian()) if value == "auto" else value
-            for place, value in enumerate(choice)
+def _stack(arrays: Sequence[Array]) -> Array:
+    """Arrays (d_i, ...) one below the other, their second axis padded by NaN to the longest."""
+    if arrays[0].ndim > 1:
+        longest = max(array.shape[1] for array in arrays)
+        arrays = [
+            np.pad(a, ((0, 0), (0, longest - a.shape[1])), constant_values=np.nan) for a in arrays
         ]
-    return [_resolve(value) for value in choice]
+    return np.concatenate(arrays)
 
 
-def _yes_no(
-    X: Array, index: NDArray[np.intp], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which columns hold nothing but 0 and 1, and the share of ones in each, (d,) both."""
-    parts = []
-    for block in _chunks(X.shape[1], 8 * len(index)):
-        x = X[:, block][index]
-        parts.append((((x == 0) | (x == 1)).all(axis=0), weight @ (x == 1) / weight.sum()))
-    binary, ones = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return binary, ones
+def _wanted(names: Sequence[str], likelihood: LikelihoodChoice) -> list[str | Likelihood]:
+    """What the caller chose for each column."""
+    if not isinstance(likelihood, Mapping):
+        return [likelihood] * len(names)
+    wanted: list[str | Likelihood] = ["auto"] * len(names)
+    places = {name: place for place, name in enumerate(names)}
+    for key, value in likelihood.items():
+        if key not in places:
+            raise ValueError(
+                f"'likelihood' names the column {key!r}, but the columns are {list(names)}."
+            )
+        wanted[places[key]] = value
+    return wanted
 
 
 def _resolve(likelihood: str | Likelihood) -> Likelihood:

@@ -59,7 +59,8 @@ def row_hashes(X: NDArray[Any]) -> NDArray[np.uint64]:
     size = max(1, CHUNK_BYTES // max(1, 8 * X.shape[1]))
     digests = []
     for start in range(0, len(X), size):
-        # adding zero turns -0.0 into 0.0
-        chunk = np.ascontiguousarray(X[start : start + size], dtype=np.float64) + 0.0
+        chunk = np.array(X[start : start + size], dtype=np.float64, order="C")
+        chunk[np.isnan(chunk)] = np.nan  # which has many patterns of bits
+        chunk += 0.0  # turns -0.0 into 0.0
         digests.append(b"".join([blake2b(row, digest_size=8).digest() for row in chunk]))
     return np.frombuffer(b"".join(digests), dtype=np.uint64)

@@ -38,10 +38,10 @@ def infer(
     if precision != parameters[0].dtype:
         model = copy.deepcopy(model).to(precision)
     shapes = [max(parameter.shape, default=1) for parameter in parameters]
-    widest = max(sum(model.n_columns), sum(model.n_outputs), *shapes)
+    widest = max(sum(model.n_outputs), model.prior.mean.numel(), *shapes)
     size = max(1, CHUNK_ELEMENTS // (n_draws * widest))
     with torch_runtime(device, n_weights=sum(parameter.numel() for parameter in parameters)):
-        for rows in chunks(n_rows, size):
+        for rows in chunks(n_rows, size) if n_rows else [slice(0, 0)]:
             x = torch.as_tensor(load(rows), dtype=precision, device=device)
             part = finish(call(model, x).cpu().numpy())
             if rows.start == 0:

@@ -1,12 +1,14 @@
-"""The variational autoencoder as a module: encoder, decoder and observation model."""
+"""The variational autoencoder as a module: encoder, decoder, observation model and prior."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
 
+from skvae._prior import NormalMixture
 from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network
 from skvae.sgvb import (
@@ -16,7 +18,6 @@ from skvae.sgvb import (
     importance_weighted_bound,
     log_mixture_weight,
     log_normal,
-    log_standard_normal,
     proposal_is_good,
     reparameterize,
 )
@@ -29,6 +30,24 @@ LOG_STD_RANGE = (-10.0, 5.0)
 Group = tuple[Likelihood, Constants, int]  # a likelihood, its constants, its number of columns
 
 
+@dataclass
+class Cells:
+    """Rows in working units (N, D), a value of the support where one is missing.
+
+    ``observed`` (N, D) tells which are there; None for all of them.
+    """
+
+    values: Tensor
+    observed: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Tensor | slice) -> Cells:
+        observed = None if self.observed is None else self.observed[rows]
+        return Cells(self.values[rows], observed)
+
+
 class ObservationModel(nn.Module):
     """p(x|z) of a group of columns: a likelihood with the tensors it owns."""
 
@@ -36,7 +55,8 @@ class ObservationModel(nn.Module):
         super().__init__()
         self.likelihood = likelihood
         self.n_columns = n_columns
-        self.n_outputs = likelihood.n_outputs * n_columns
+        self.n_outputs = likelihood.n_outputs(constants) * n_columns
+        self.n_features = likelihood.n_features(constants) * n_columns
         self.owned = []
         for name, tensor in likelihood.parameters(constants).items():
             self.owned.append(name)
@@ -49,11 +69,14 @@ class ObservationModel(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in self.owned}
 
+    def features(self, x: Tensor) -> Tensor:
+        return self.likelihood.features(x, self.tensors)
+
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         return self.likelihood.log_prob(x, outputs, self.tensors)
 
-    def mean(self, outputs: Tensor) -> Tensor:
-        return self.likelihood.mean(outputs, self.tensors)
+    def statistics(self, outputs: Tensor) -> Tensor:
+        return self.likelihood.statistics(outputs, self.tensors)
 
     def sample(self, outputs: Tensor, generator: Generator) -> Tensor:
         return self.likelihood.sample(outputs, self.tensors, generator)
@@ -62,13 +85,24 @@ class ObservationModel(nn.Module):
 class VAE(nn.Module):
     """A variational autoencoder over working units.
 
-    The columns of ``x`` lie group by group, one likelihood a group. Nothing is averaged over
+    The columns of a row lie group by group, one likelihood a group. Nothing is averaged over
     rows. A method that takes ``generator=None`` is deterministic without one.
+
+    Parameters
+    ----------
+    groups : sequence of (Likelihood, constants, number of columns)
+    gaps : sequence of int
+        Columns that miss cells in training: the encoder is told which of them are there.
+    encoder, decoder : Network
+    n_components : int
+    generator : Generator
+        Draws the start weights.
     """
 
     def __init__(
         self,
         groups: Sequence[Group],
+        gaps: Sequence[int],
         encoder: Network,
         decoder: Network,
         n_components: int,
@@ -80,34 +114,92 @@ class VAE(nn.Module):
         self.observations = nn.ModuleList(observations)
         self.n_columns = [group.n_columns for group in observations]
         self.n_outputs = [group.n_outputs for group in observations]
+        self.n_features = sum(group.n_features for group in observations) + len(gaps)
+        self.gaps = list(gaps)
         self.encoder = encoder.build(
-            sum(self.n_columns), 2 * n_components, output_gain=ENCODER_GAIN, generator=generator
+            self.n_features, 2 * n_components, output_gain=ENCODER_GAIN, generator=generator
         )
         self.decoder = decoder.build(
             n_components, sum(self.n_outputs), output_gain=DECODER_GAIN, generator=generator
         )
+        self.prior = NormalMixture.standard(n_components)  # until training is over
         self.eval()  # what differs in training comes with a generator, not with a mode
 
-    def encode(self, x: Tensor, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of q(z|x). (N, D) -> (N, K), (N, K)."""
-        mean, log_std = self.encoder(x, generator).chunk(2, dim=-1)
+    # -- rows ---------------------------------------------------------------------
+
+    def cells(self, x: Tensor) -> Cells:
+        """Rows with NaN where a cell is missing. (N, D) -> N rows."""
+        missing = x.isnan()
+        if not bool(missing.any()):
+            return Cells(x, None)
+        fillers = [
+            group.likelihood.filler for group in self._groups() for _ in range(group.n_columns)
+        ]
+        return Cells(torch.where(missing, x.new_tensor(fillers), x), ~missing)
+
+    def draw_target(self, cells: Cells, generator: Generator) -> Cells:
+        """What a training step should see for the rows."""
+        values = self._by_group(
+            lambda group, x: group.likelihood.draw_target(x, generator),
+            cells.values.split(self.n_columns, dim=-1),
+        )
+        return Cells(values, cells.observed)
+
+    # -- the two networks -----------------------------------------------------------
+
+    def encode(self, cells: Cells, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of q(z|x), x the cells that are there. -> 2 x (N, K)."""
+        mean, log_std = self.encoder(self._features(cells), generator).chunk(2, dim=-1)
         return mean, log_std.clamp(*LOG_STD_RANGE)
+
+    def _features(self, cells: Cells) -> Tensor:
+        """What the encoder sees: zeros for a missing cell, and which cells are there."""
+        parts = []
+        start = 0
+        for group in self._groups():
+            place = slice(start, start + group.n_columns)
+            features = group.features(cells.values[:, place])
+            if cells.observed is not None:
+                features = features * cells.observed[:, place].unsqueeze(-1)
+            parts.append(features.flatten(1))
+            start = place.stop
+        if self.gaps:
+            shape = (len(cells), len(self.gaps))
+            present = (
+                cells.values.new_ones(shape)
+                if cells.observed is None
+                else cells.observed[:, self.gaps].to(cells.values.dtype)
+            )
+            parts.append(present)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
     def decode(self, z: Tensor, generator: Generator | None = None) -> list[Tensor]:
         """The outputs of the decoder for each group of columns. (S, N, K) -> [(S, N, P)]."""
         return list(self.decoder(z, generator).split(self.n_outputs, dim=-1))
 
-    def cell_log_prob(self, x: Tensor, z: Tensor, generator: Generator | None = None) -> Tensor:
-        """log p(x[n, d] | z[s, n]) in nats. (N, D), (S, N, K) -> (S, N, D)."""
-        return self._by_group(
-            lambda group, outputs, cells: group.log_prob(cells, outputs),
+    # -- p(x|z) ---------------------------------------------------------------------
+
+    def cell_log_prob(self, cells: Cells, z: Tensor, generator: Generator | None = None) -> Tensor:
+        """log p(x[n, d] | z[s, n]), 0 for a missing cell. N rows, (S, N, K) -> (S, N, D)."""
+        found = self._by_group(
+            lambda group, outputs, x: group.log_prob(x, outputs),
             self.decode(z, generator),
-            x.split(self.n_columns, dim=-1),
+            cells.values.split(self.n_columns, dim=-1),
         )
+        return found if cells.observed is None else torch.where(cells.observed, found, 0.0)
 
     def mean(self, z: Tensor) -> Tensor:
-        """E[x|z] in working units. (S, N, K) -> (S, N, D)."""
-        return self._by_group(lambda group, outputs: group.mean(outputs), self.decode(z))
+        """E[x|z], the mode of categories, in the units of means. (N, K) -> (N, D)."""
+        return self.weighted_mean(z[None], z.new_ones(1, len(z)))
+
+    def weighted_mean(self, z: Tensor, weight: Tensor) -> Tensor:
+        """E[x] over weighted codes, the mode of categories. (S, N, K), (S, N) -> (N, D)."""
+        return self._by_group(
+            lambda group, outputs: group.likelihood.summary(
+                torch.einsum("sn,sndm->ndm", weight, group.statistics(outputs))
+            ),
+            self.decode(z),
+        )
 
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
         """Draws from p(x|z) in working units. (S, N, K) -> (S, N, D)."""
@@ -115,20 +207,18 @@ class VAE(nn.Module):
             lambda group, outputs: group.sample(outputs, generator), self.decode(z)
         )
 
+    def _groups(self) -> list[ObservationModel]:
+        return list(self.observations)  # type: ignore[arg-type]
+
     def _by_group(self, call: Callable[..., Tensor], *per_group: Sequence[Tensor]) -> Tensor:
         parts = [call(*args) for args in zip(self.observations, *per_group, strict=True)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
-    def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
-        """What a training step should see for the rows ``x``. (N, D) -> (N, D)."""
-        return self._by_group(
-            lambda group, cells: group.likelihood.draw_target(cells, generator),
-            x.split(self.n_columns, dim=-1),
-        )
+    # -- bounds ---------------------------------------------------------------------
 
     def objective(
         self,
-        x: Tensor,
+        cells: Cells,
         noise: Tensor,
         *,
         name: str,
@@ -136,41 +226,65 @@ class VAE(nn.Module):
         free_bits: float,
         generator: Generator | None = None,
     ) -> Tensor:
-        """The bound that training raises, of each row. (N, D), (S, N, K) -> (N,)."""
-        mean, log_std = self.encode(x, generator)
+        """The bound that training raises, of each row, prior N(0, I). N rows, (S, N, K) -> (N,)."""
+        mean, log_std = self.encode(cells, generator)
         z = reparameterize(mean, log_std, noise)
-        log_px = self.cell_log_prob(x, z, generator).sum(-1)
+        log_px = self.cell_log_prob(cells, z, generator).sum(-1)
         return OBJECTIVES[name](log_px, z, mean, log_std, beta=beta, free_bits=free_bits)
 
-    def elbo(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The evidence lower bound, whatever trained the model. (N, D), (S, 1, K) -> (N,)."""
-        return self.objective(x, noise, name="elbo", beta=1.0, free_bits=0.0)
+    def elbo(self, cells: Cells, noise: Tensor) -> Tensor:
+        """The evidence lower bound, whatever trained the model. N rows, (S, 1, K) -> (N,)."""
+        return self.objective(cells, noise, name="elbo", beta=1.0, free_bits=0.0)
 
-    def log_likelihood(self, x: Tensor, noise: Tensor) -> Tensor:
-        """The importance-weighted bound on log p(x). (N, D), (2 S, 1, K) -> (N,).
+    def log_likelihood(self, cells: Cells, noise: Tensor) -> Tensor:
+        """The importance-weighted bound on log p(x). N rows, (2 S, 1, K) -> (N,).
 
-        Half of the noise is for the encoder's posterior as proposal. For rows where that is bad, a
-        quarter adapts a second one, and a quarter is drawn from it and joins the draws.
+        Half of the noise is for the encoder's posterior as proposal. For rows where that is bad,
+        and for rows with gaps, a quarter adapts a second one, and a quarter is drawn from it and
+        joins the draws.
         """
-        normal = self.encode(x)
+        normal = self.encode(cells)
         own, spare = noise.chunk(2)
         z = reparameterize(*normal, own)
-        log_joint = self._log_joint(x)(z)
+        log_joint = self._log_joint(cells)(z)
         log_weight = log_joint - log_normal(z, *normal)
         bound = importance_weighted_bound(log_weight)
         bad = ~proposal_is_good(log_weight) & bound.isfinite()
+        if cells.observed is not None:
+            # a posterior that is too narrow, as where training had no gaps, hides what it misses
+            bad |= ~cells.observed.all(dim=-1)
         if len(own) >= FEWEST_TO_ADAPT and bool(bad.any()):
-            call, normal = self._log_joint(x[bad]), (normal[0][bad], normal[1][bad])
-            learn, draw = spare.chunk(2)
-            moved = adapted_proposal(call, *normal, learn)
-            joined = reparameterize(*moved, draw)
-            bound[bad] = importance_weighted_bound(
-                log_mixture_weight(
-                    [log_joint[:, bad], call(joined)], [z[:, bad], joined], [normal, moved]
-                )
-            )
+            normal = (normal[0][bad], normal[1][bad])
+            _, pooled = self._joined(cells[bad], normal, z[:, bad], log_joint[:, bad], spare)
+            bound[bad] = importance_weighted_bound(pooled)
         return bound
 
-    def _log_joint(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+    def posterior_draws(self, cells: Cells, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws of z and their log importance weights for p(z|x). -> (S', N, K), (S', N).
+
+        From the encoder's posterior and an adapted one, as in ``log_likelihood``.
+        """
+        normal = self.encode(cells)
+        own, spare = noise.chunk(2)
+        z = reparameterize(*normal, own)
+        return self._joined(cells, normal, z, self._log_joint(cells)(z), spare)
+
+    def _joined(
+        self,
+        cells: Cells,
+        normal: tuple[Tensor, Tensor],
+        z: Tensor,
+        log_joint: Tensor,
+        noise: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Draws z of the posterior ``normal``, joined by those of an adapted one; log weights."""
+        call = self._log_joint(cells)
+        learn, draw = noise.chunk(2)
+        moved = adapted_proposal(call, *normal, learn)
+        found = reparameterize(*moved, draw)
+        weight = log_mixture_weight([log_joint, call(found)], [z, found], [normal, moved])
+        return torch.cat([z, found]), weight
+
+    def _log_joint(self, cells: Cells) -> Callable[[Tensor], Tensor]:
         """log p(x, z) as a function of z, (S, N, K) -> (S, N)."""
-        return lambda z: self.cell_log_prob(x, z).sum(-1) + log_standard_normal(z)
+        return lambda z: self.cell_log_prob(cells, z).sum(-1) + self.prior.log_prob(z)

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.optim.adam import adam
 
-from skvae._model import VAE
+from skvae._model import VAE, Cells
+from skvae.sgvb import reparameterize
 
 # The learning rate as a share of its start value, by the share of the steps that are done.
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -72,17 +73,17 @@ class Plan:
 
 @dataclass
 class Rows:
-    """Distinct rows in working units (n, d) on the training device, their weights (n,).
+    """Distinct rows in working units on the training device, their weights (n,).
 
     ``log_jacobian``, a mean over the rows, brings bounds to the caller's units.
     """
 
-    x: Tensor
+    cells: Cells
     weight: Tensor
     log_jacobian: float
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.cells)
 
 
 @dataclass
@@ -217,7 +218,7 @@ def train(
             batches = stratified_batches(cumulative_weight, per_epoch, plan.batch_size, generator)
             progress = [(epoch + i / per_epoch) / epochs.stop for i in range(per_epoch)]
             rates = [rate * SCHEDULES[plan.learning_rate](done) for done in progress]
-            loss = _epoch(model, rows.x, batches, progress, rates, plan, optimizer, generator)
+            loss = _epoch(model, rows.cells, batches, progress, rates, plan, optimizer, generator)
             value = 0.0 if score is None else score()
             finite = math.isfinite(loss) and math.isfinite(value)
             if not (finite and bool(torch.isfinite(optimizer.values).all())):
@@ -251,7 +252,7 @@ def train(
 
 def _epoch(
     model: VAE,
-    x: Tensor,
+    cells: Cells,
     batches: Tensor,
     progress: list[float],
     rates: list[float],
@@ -260,12 +261,12 @@ def _epoch(
     generator: Generator,
 ) -> float:
     """One step for each batch, at its progress through training and its rate; the mean loss."""
-    noise = x.new_empty(plan.n_draws, plan.batch_size, model.n_components)
-    total = x.new_zeros((), dtype=torch.float64)
+    noise = cells.values.new_empty(plan.n_draws, plan.batch_size, model.n_components)
+    total = cells.values.new_zeros((), dtype=torch.float64)
     for batch, done, rate in zip(batches, progress, rates, strict=True):
         warmth = 1.0 if done >= plan.kl_warmup else done / plan.kl_warmup
         bound = model.objective(
-            model.draw_target(x[batch], generator),
+            model.draw_target(cells[batch], generator),
             noise.normal_(generator=generator),
             generator=generator,
             **plan.objective_settings(warmth * plan.beta),
@@ -285,16 +286,16 @@ class _Validation:
         self.model = model
         self.settings = plan.objective_settings(plan.beta)
         self.log_jacobian = rows.log_jacobian
-        self.x = model.draw_target(rows.x, generator)
+        self.cells = model.draw_target(rows.cells, generator)
         self.share = rows.weight / rows.weight.sum()
-        self.noise = rows.x.new_empty(shape).normal_(generator=generator)
+        self.noise = rows.cells.values.new_empty(shape).normal_(generator=generator)
 
     def __call__(self) -> float:
         with torch.no_grad():
             bound = torch.cat(
                 [
-                    self.model.objective(self.x[rows], self.noise[:, rows], **self.settings)
-                    for rows in chunks(len(self.x), max(1, CHUNK_ROWS // len(self.noise)))
+                    self.model.objective(self.cells[rows], self.noise[:, rows], **self.settings)
+                    for rows in chunks(len(self.cells), max(1, CHUNK_ROWS // len(self.noise)))
                 ]
             )
             return float(self.share @ bound.double()) + self.log_jacobian
@@ -304,3 +305,18 @@ def chunks(n_rows: int, size: int) -> Iterator[slice]:
     """Slices of at most ``size`` rows that cover ``n_rows``."""
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
+
+
+def posterior_draws(model: VAE, rows: Rows, n: int, generator: Generator) -> Tensor:
+    """Draws from the posteriors of the rows, in number by their weights. -> (n, K)."""
+    cumulative_weight = rows.weight.cpu().cumsum(0).to(rows.weight.device)
+    found = []
+    with torch.no_grad():
+        for place in chunks(n, CHUNK_ROWS):
+            size = min(place.stop, n) - place.start
+            (batch,) = stratified_batches(cumulative_weight, 1, size, generator)
+            mean, log_std = model.encode(rows.cells[batch])
+            found.append(
+                reparameterize(mean, log_std, torch.empty_like(mean).normal_(generator=generator))
+            )
+    return torch.cat(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from numbers import Integral, Real
@@ -23,17 +24,24 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skvae._callbacks import CallbackSupportMixin, with_callbacks
 from skvae._columns import Columns
-from skvae._container import Container
+from skvae._container import BOOL, LEVEL, Container, as_frame
 from skvae._distinct import distinct_rows, smallest
 from skvae._inference import infer
 from skvae._model import VAE
+from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
 from skvae._runtime import resolve_device, torch_runtime
-from skvae._training import MIN_STEPS, SCHEDULES, Optimizer, Plan, Rows, train
+from skvae._training import MIN_STEPS, SCHEDULES, Optimizer, Plan, Rows, posterior_draws, train
 from skvae._validation import validate_table, validate_weight
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.networks import ACTIVATIONS, MLP, Network
+from skvae.priors import PRIORS, Prior
 from skvae.sgvb import OBJECTIVES
+
+# Draws from the posteriors that a prior is fitted to: one for each row, within these bounds.
+FEWEST_PRIOR_DRAWS, MOST_PRIOR_DRAWS = 2_000, 32_000
+# Weighted codes that the cells of a completed row are averaged over or drawn from.
+FEWEST_IN_POOL, MOST_IN_POOL = 1024, 2**14
 
 
 class VAETransformer(
@@ -66,11 +74,21 @@ class VAETransformer(
         a decoder an MLP encoder is mirrored.
 
     likelihood : str, Likelihood or dict, default="auto"
-        The distribution p(x|z) of a column: a value of :mod:`skvae.likelihoods`, or its name,
-        "gaussian", "bernoulli" or "continuous_bernoulli". A dict gives them by column name (by
-        position where columns have no names). "auto", also for columns that a dict leaves out,
-        is Bernoulli for a column that holds only 0 and 1, each in at least 5 % of the rows, and
-        for all columns of a table of nothing but 0 and 1; Gaussian for the others.
+        The distribution p(x|z) of a column: a value of :mod:`skvae.likelihoods`, or its name:
+        "gaussian", "student_t", "log_normal", "histogram", "bernoulli", "continuous_bernoulli",
+        "beta", "categorical", "ordinal", "poisson" or "negative_binomial". A dict gives them by
+        column name (by position where columns have no names).
+
+        "auto", also for columns that a dict leaves out, is categorical for categories and strings;
+        Bernoulli for bools and for a column that holds only 0 and 1, each in at least 5 % of the
+        rows, or in a table of nothing but 0 and 1; histogram, in tables of at least 1,000 rows and
+        at most 100 columns of numbers, for a column with a spike (one value in 5 % of the rows), a
+        skew above 2 or at most 10 different values; Gaussian for the others.
+
+    prior : {"normal", "mixture"} or Prior, default="normal"
+        The distribution p(z) of the codes that ``sample`` and ``score_samples`` take. Training
+        takes the standard normal. "mixture", a value of :mod:`skvae.priors`, is a mixture of
+        normals fitted to the codes afterwards: draws come closer to the training rows.
 
     objective : {"elbo", "iwae"}, default="elbo"
         The bound that training raises: the ELBO averaged over ``n_draws`` posterior draws, or the
@@ -151,6 +169,9 @@ class VAETransformer(
     n_components_ : int
         Number of latent dimensions.
 
+    likelihoods_ : dict
+        The likelihood of each column, by its name or position.
+
     module_ : torch.nn.Module
         The trained model, in the working units of its columns.
 
@@ -217,6 +238,7 @@ class VAETransformer(
         "encoder": [Network, None],
         "decoder": [Network, None],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood, dict],
+        "prior": [StrOptions(set(PRIORS)), Prior],
         "objective": [StrOptions(set(OBJECTIVES))],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, 1, closed="both")],
@@ -248,6 +270,7 @@ class VAETransformer(
         encoder=None,
         decoder=None,
         likelihood="auto",
+        prior="normal",
         objective="elbo",
         beta=1.0,
         kl_warmup=0.0,
@@ -275,6 +298,7 @@ class VAETransformer(
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
+        self.prior = prior
         self.objective = objective
         self.beta = beta
         self.kl_warmup = kl_warmup
@@ -310,7 +334,8 @@ class VAETransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Finite numbers, in the support of their columns' likelihoods.
+            Numbers, bools, strings or categories, in the support of their columns' likelihoods;
+            NaN, None or pandas.NA where a cell is missing.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -344,7 +369,7 @@ class VAETransformer(
             table, index, weight, hashes = self._start(X, sample_weight, fresh=fresh, min_rows=2)
             held_out = None
             if X_val is not None:
-                held_out = self._rows(validate_table(self, X_val, reset=False))
+                held_out = self._rows(validate_table(self, X_val, self._container, reset=False))
             elif self.early_stopping:
                 held = self._held_out(hashes)
                 held_out = self._rows(table, index[held], weight[held])
@@ -402,12 +427,12 @@ class VAETransformer(
 
     def _start(self, X, sample_weight, *, fresh, min_rows):
         """The checked table, its distinct rows, their weights and hashes; a model to train."""
-        container = Container.of(X)
-        table = validate_table(self, X, reset=fresh, min_rows=min_rows)
+        if fresh:
+            self._container = Container.of(X)
+        table = validate_table(self, X, self._container, reset=fresh, min_rows=min_rows)
         index, weight, hashes = distinct_rows(table, validate_weight(sample_weight, table))
         device = resolve_device(self.device)
         if fresh:
-            self._container = container
             self._seed = seed_from(self.random_state)
             self._architecture = self._chosen_architecture()
             self._columns = Columns.fit(
@@ -416,7 +441,10 @@ class VAETransformer(
                 weight,
                 names=_column_names(self),
                 likelihood=self._architecture["likelihood"],
+                is_category=self._container.holds(LEVEL, table.shape[1]),
+                is_bool=self._container.holds(BOOL, table.shape[1]),
             )
+            self.likelihoods_ = self._columns.likelihoods()
             self.n_components_ = self.n_components
             self.module_ = self._build().to(device)
             self.loss_curve_, self.validation_scores_ = [], []
@@ -460,6 +488,7 @@ class VAETransformer(
         with torch_runtime(cpu):
             return VAE(
                 [(g.likelihood, g.constants, len(g.places)) for g in self._columns.groups],
+                self._columns.gaps,
                 self._architecture["encoder"],
                 self._architecture["decoder"],
                 self.n_components_,
@@ -477,7 +506,7 @@ class VAETransformer(
         weight = np.ones(len(table)) if weight is None else weight
         working = self._columns.to_working(table, index, np.float32)
         return Rows(
-            torch.as_tensor(working, device=device),
+            self.module_.cells(torch.as_tensor(working, device=device)),
             torch.as_tensor(weight, device=device),
             float(np.average(self._columns.log_jacobian(table, index), weights=weight)),
         )
@@ -488,7 +517,7 @@ class VAETransformer(
     def _train(self, rows, plan, **how):
         """Train ``module_`` and set the fitted attributes; whether the user interrupted."""
         plan = replace(plan, batch_size=min(plan.batch_size, len(rows)))
-        device = rows.x.device
+        device = rows.weight.device
         n_weights = sum(parameter.numel() for parameter in self.module_.parameters())
         with torch_runtime(device, n_weights=n_weights, gradients=True):
             optimizer = Optimizer(self.module_, plan, self._optimizer_state)
@@ -498,6 +527,7 @@ class VAETransformer(
             )
             self._optimizer_state = optimizer.state()
             self.module_.zero_grad(set_to_none=True)
+            self._fit_prior(rows)
         if history.interrupted and not history.loss_curve:
             raise KeyboardInterrupt
         self.loss_curve_ = self.loss_curve_ + history.loss_curve
@@ -505,6 +535,15 @@ class VAETransformer(
         self.best_validation_score_ = history.best_validation_score
         self.n_iter_ = len(self.loss_curve_)
         return history.interrupted
+
+    def _fit_prior(self, rows):
+        """The prior that draws from the posteriors of the rows tell."""
+        prior = PRIORS[self.prior]() if isinstance(self.prior, str) else self.prior
+        seed = derive(self._seed, "prior", self.n_iter_)
+        n = min(max(len(rows), FEWEST_PRIOR_DRAWS), MOST_PRIOR_DRAWS)
+        draws = posterior_draws(self.module_, rows, n, generator_from(seed, rows.weight.device))
+        fitted = prior.fit(draws.double().cpu().numpy(), seed)
+        self.module_.prior = fitted.to(rows.weight.device)
 
     def _report(self, history):
         if self.verbose:
@@ -585,28 +624,158 @@ class VAETransformer(
         """
         return self._container.wrap(self._decode(self._posterior(X)[0]), like=X)
 
-    def sample(self, n_samples=1, *, random_state=None):
-        """New rows: a code from the prior, and a row from p(x|z) with its noise.
+    def impute(self, X, *, n_draws=None, random_state=None):
+        """The table with its missing cells filled.
+
+        A missing cell is filled by its mean given those of its row that are there, E[x | x_there],
+        a category by the likeliest: averages over codes that are weighed by how well they explain
+        what is there [1]_. With ``n_draws``, by draws from p(x | x_there), for multiple imputation.
+        All other cells come back as they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_draws : int, default=None
+            How many completed tables to draw; None for one of means.
+        random_state : int, RandomState instance or None, default=None
+            For draws: other ones at each call for None.
+
+        Returns
+        -------
+        X_imputed : ndarray or data frame of shape (n_samples, n_features), or list of them
+            In the container that ``fit`` saw; a list of ``n_draws`` of them where that is given.
+
+        References
+        ----------
+        .. [1] P.-A. Mattei and J. Frellsen, "MIWAE: Deep Generative Modelling and Imputation of
+               Incomplete Data Sets", ICML 2019.
+        """
+        table, dtype = self._checked(X)
+        rows = np.flatnonzero(np.isnan(table).any(axis=1))
+        if n_draws is None:
+            filled = self._conditional_mean(table[rows], dtype)
+            return self._container.fill(X, _completed(table, rows, filled))
+        check_scalar(n_draws, "n_draws", Integral, min_val=1)
+        draws = self._conditional_draws(table[rows], dtype, n_draws, seed_from(random_state))
+        return [
+            self._container.fill(X, _completed(table, rows, draws[:, draw]))
+            for draw in range(n_draws)
+        ]
+
+    def sample(self, n_samples=1, *, given=None, random_state=None):
+        """New rows, with their noise: a code from the prior p(z), and a row from p(x|z).
+
+        With ``given``, rows in which some cells are known: the others are drawn from
+        p(x | x_given), by the same means as ``impute``.
 
         Parameters
         ----------
         n_samples : int, default=1
+            How many rows; for each row of ``given`` where that is a table.
+        given : dict, array or data frame, default=None
+            Values by column name (by position where columns have no names), or a table with
+            missing cells, whose rows are completed in their order.
         random_state : int, RandomState instance or None, default=None
             Other rows at each call for None.
 
         Returns
         -------
-        X : ndarray or data frame of shape (n_samples, n_features)
+        X : ndarray or data frame of shape (n, n_features)
             In the container that ``fit`` saw.
+
+        Raises
+        ------
+        ValueError
+            For a value of ``given`` outside its column's support, or a category not seen in
+            training.
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = seed_from(random_state)
-        codes = np.random.default_rng(seed).standard_normal((n_samples, self.n_components_))
+        if given is not None:
+            table = self._given(given)
+            draws = self._conditional_draws(table, np.float64, n_samples, seed)
+            known = np.repeat(table, n_samples, axis=0)
+            drawn = draws.reshape(known.shape)
+            like = given if n_samples == 1 else None  # rows correspond: the index goes with them
+            return self._container.wrap(np.where(np.isnan(known), drawn, known), like=like)
         noise = generator_from(derive(seed, "observation"), next(self.module_.parameters()).device)
+        codes = self._draw_codes(n_samples, seed)
         return self._container.wrap(
-            self._from_codes(lambda model, z: model.sample(z[None], noise)[0], codes)
+            self._from_codes(
+                lambda model, z: model.sample(z[None], noise)[0], codes, self._columns.from_working
+            )
         )
+
+    def _draw_codes(self, n, seed):
+        """Codes from the prior, (n, n_components)."""
+        cpu = torch.device("cpu")
+        with torch_runtime(cpu):
+            prior = copy.deepcopy(self.module_.prior).to(cpu)
+            return prior.sample(n, generator_from(derive(seed, "codes"), cpu)).double().numpy()
+
+    def _given(self, given):
+        """What is known of rows as a checked table, NaN elsewhere."""
+        names = _column_names(self)
+        if isinstance(given, Mapping):
+            columns = {name: [value] for name, value in given.items()}
+        elif (frame := as_frame(given)) is not None:
+            columns = {name: frame[:, at].to_list() for at, name in enumerate(frame.columns)}
+        else:
+            cells = np.asarray(given, dtype=object)
+            if cells.ndim != 2 or cells.shape[1] != len(names):
+                raise ValueError(
+                    f"'given' must be a dict, a data frame, or an array of {len(names)} columns; "
+                    f"got a {type(given).__name__} of shape {cells.shape}."
+                )
+            columns = dict(zip(names, cells.T, strict=True))
+        unknown = [name for name in columns if name not in names]
+        if unknown:
+            raise ValueError(f"'given' names {unknown[0]!r}, but the columns are {names}.")
+        n_rows = len(next(iter(columns.values()), [None]))
+        cells = np.full((n_rows, len(names)), None, dtype=object)
+        for name, column in columns.items():
+            cells[:, names.index(name)] = column
+        table = check_array(
+            self._container.numbers(cells, strict=True),
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            input_name="given",
+        )
+        self._columns.to_working(table, None, np.float64, strict=True)  # raises
+        return table
+
+    def _conditional_mean(self, table, dtype):
+        """E[x | x_there] of each row of a checked table, (n, n_features)."""
+        noise = self._scoring_noise(2 * FEWEST_IN_POOL)
+
+        def call(model, cells):
+            z, log_weight = model.posterior_draws(cells, cells.values.new_tensor(noise))
+            return model.weighted_mean(z, torch.softmax(log_weight, dim=0))
+
+        return self._from_table(
+            call, table, dtype, n_draws=len(noise), finish=self._columns.from_mean
+        )
+
+    def _conditional_draws(self, table, dtype, n, seed):
+        """Draws from p(x | x_there) for each row of a checked table, (n_rows, n, n_features)."""
+        pool = min(max(FEWEST_IN_POOL, 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
+        noise = quasi_normal(2 * pool, self.n_components_, derive(seed, "pool"))[:, None, :]
+        device = next(self.module_.parameters()).device
+        generator = generator_from(derive(seed, "conditional"), device)
+
+        def call(model, cells):
+            z, log_weight = model.posterior_draws(cells, cells.values.new_tensor(noise))
+            weight = torch.softmax(log_weight, dim=0).T
+            picked = torch.multinomial(weight, n, replacement=True, generator=generator).T
+            codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
+            return model.sample(codes, generator).transpose(0, 1)
+
+        def finish(draws):
+            flat = draws.reshape(-1, draws.shape[-1])
+            return self._columns.from_working(flat).reshape(draws.shape)
+
+        return self._from_table(call, table, dtype, n_draws=2 * pool, finish=finish)
 
     def score_samples(self, X, *, n_draws=None):
         """The log-likelihood of each row, log p(x), in nats.
@@ -621,8 +790,8 @@ class VAETransformer(
         ----------
         X : array-like of shape (n_samples, n_features)
         n_draws : int, default=None
-            Draws for each row; a power of two spreads them evenly. None takes 32 for each latent
-            dimension, rounded up to a power of two between 128 and 512.
+            Draws for each row; a power of two spreads them evenly. None takes 256, and 512 beyond
+            8 latent dimensions.
 
         Returns
         -------
@@ -633,8 +802,8 @@ class VAETransformer(
         .. [1] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders",
                ICLR 2016, equation 8.
         """
-        # as much noise again for rows whose proposal has to adapt
-        return self._bound(X, n_draws, VAE.log_likelihood, spare=1)
+        table, dtype = self._checked(X)
+        return self._log_likelihood(table, dtype, n_draws)
 
     def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.
@@ -652,7 +821,8 @@ class VAETransformer(
         -------
         elbo : ndarray of shape (n_samples,)
         """
-        return self._bound(X, n_draws, VAE.elbo)
+        table, dtype = self._checked(X)
+        return self._bound(table, dtype, n_draws, VAE.elbo, spare=0)
 
     def score(self, X, y=None, sample_weight=None):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
@@ -674,47 +844,91 @@ class VAETransformer(
             np.average(log_likelihood, weights=validate_weight(sample_weight, log_likelihood))
         )
 
-    def _bound(self, X, n_draws, bound, *, spare=0):
-        """``bound(model, x, noise)`` of each row in the caller's units, all with the same noise."""
+    def score_cells(self, X, *, n_draws=None):
+        """The log-likelihood of each cell given the others of its row, in nats.
+
+        log p(x_j | x_others) = log p(x) - log p(x_others): how surprising a cell is, to see why a
+        row is odd. It takes as long as ``score_samples`` of ``n_features + 1`` tables.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        n_draws : int, default=None
+            As in :meth:`score_samples`.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples, n_features)
+            NaN where a cell is missing.
+        """
         table, dtype = self._checked(X)
-        if n_draws is None:
-            n_draws = min(max(128, 2 ** math.ceil(math.log2(32 * self.n_components_))), 512)
+        table = table.astype(dtype)
+        whole = self._log_likelihood(table, dtype, n_draws)
+        out = np.empty(table.shape, dtype=whole.dtype)
+        for place, column in enumerate(table.T.copy()):
+            table[:, place] = np.nan
+            out[:, place] = whole - self._log_likelihood(table, dtype, n_draws)
+            table[:, place] = column
+        out[np.isnan(table)] = np.nan
+        return out
+
+    def _log_likelihood(self, table, dtype, n_draws):
+        # as much noise again for rows whose proposal has to adapt
+        return self._bound(table, dtype, n_draws, VAE.log_likelihood, spare=1)
+
+    def _bound(self, table, dtype, n_draws, bound, *, spare):
+        """``bound(model, cells, noise)`` of each row, in the caller's units, one noise for all."""
+        n_draws = self._n_scoring_draws() if n_draws is None else n_draws
         check_scalar(n_draws, "n_draws", Integral, min_val=1)
-        noise = quasi_normal(
-            (1 + spare) * n_draws, self.n_components_, derive(self._seed, "scoring")
-        )
+        noise = self._scoring_noise((1 + spare) * n_draws)
         working = self._from_table(
-            lambda model, x: bound(model, x, x.new_tensor(noise[:, None, :])),
+            lambda model, cells: bound(model, cells, cells.values.new_tensor(noise)),
             table,
             dtype,
             n_draws=n_draws,
         )
         return working + self._columns.log_jacobian(table, None)
 
+    def _n_scoring_draws(self):
+        return 256 if self.n_components_ <= 8 else 512
+
+    def _scoring_noise(self, n):
+        """The same for all rows and calls, (n, 1, n_components)."""
+        return quasi_normal(n, self.n_components_, derive(self._seed, "scoring"))[:, None, :]
+
     def _posterior(self, X):
         """Mean and log standard deviation of q(z|x), (2, n, n_components)."""
         table, dtype = self._checked(X)
-        both = self._from_table(lambda model, x: torch.cat(model.encode(x), dim=-1), table, dtype)
+        both = self._from_table(
+            lambda model, cells: torch.cat(model.encode(cells), dim=-1), table, dtype
+        )
         return np.stack(np.split(both, 2, axis=1))
 
     def _decode(self, codes):
-        return self._from_codes(lambda model, z: model.mean(z[None])[0], codes)
+        return self._from_codes(VAE.mean, codes, self._columns.from_mean)
 
     def _checked(self, X):
         """The checked table, and the dtype to compute and answer in."""
         check_is_fitted(self)
-        table = validate_table(self, X, reset=False)
+        table = validate_table(self, X, self._container, reset=False)
         return table, table.dtype if table.dtype in (np.float32, np.float64) else np.float64
 
-    def _from_table(self, call, table, dtype, *, n_draws=1):
-        """Apply ``call(model, x)`` to the rows of a checked table."""
+    def _from_table(self, call, table, dtype, **how):
+        """Apply ``call(model, cells)`` to the rows of a checked table."""
 
         def load(rows):
             return self._columns.to_working(table[rows], None, dtype)
 
-        return infer(self.module_, call, load, len(table), dtype=dtype, n_draws=n_draws)
+        return infer(
+            self.module_,
+            lambda model, x: call(model, model.cells(x)),
+            load,
+            len(table),
+            dtype=dtype,
+            **how,
+        )
 
-    def _from_codes(self, call, codes):
+    def _from_codes(self, call, codes, finish):
         """Apply ``call(model, z)`` to codes, and bring the result to the caller's units."""
         return infer(
             self.module_,
@@ -722,7 +936,7 @@ class VAETransformer(
             codes.__getitem__,
             len(codes),
             dtype=codes.dtype,
-            finish=self._columns.from_working,
+            finish=finish,
         )
 
     # -- scikit-learn ---------------------------------------------------------------
@@ -737,6 +951,8 @@ class VAETransformer(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
         return tags
 
     def __getstate__(self):
@@ -752,6 +968,8 @@ class VAETransformer(
         if "module_" in state:
             weights = {name: torch.from_numpy(a.copy()) for name, a in self.module_.items()}
             self.module_ = self._build()
+            prior = [weights[f"prior.{name}"] for name in ("log_share", "mean", "root")]
+            self.module_.prior = NormalMixture(*prior)
             self.module_.load_state_dict(weights)
             with suppress(ValueError):  # where the device is not there, the CPU serves
                 self.module_.to(resolve_device(self.device))
@@ -759,8 +977,17 @@ class VAETransformer(
 
 def _column_names(estimator):
     """The names of the columns that ``fit`` saw, or their positions."""
-    positions = list(range(estimator.n_features_in_))
-    return getattr(estimator, "feature_names_in_", positions)
+    fields = estimator._container.fields
+    if fields is None:
+        return list(range(estimator.n_features_in_))
+    return [field.name for field in fields]
+
+
+def _completed(table, rows, values):
+    """The table with the missing cells of its ``rows`` taken from ``values``."""
+    out = np.array(table)
+    out[rows] = np.where(np.isnan(table[rows]), values, table[rows])
+    return out
 
 
 @contextmanager

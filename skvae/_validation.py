@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
+from skvae._container import Container, as_frame
 
-def validate_table(estimator: Any, X: Any, *, reset: bool, min_rows: int = 1) -> NDArray[Any]:
-    """``X`` as a finite numeric array (n, n_features) in a dtype of its own.
 
-    Raises ValueError or TypeError for NaN, infinities, complex numbers, dates, strings (also of
-    digits), masked cells, sparse matrices, the wrong shape or the wrong feature names.
+def validate_table(
+    estimator: Any, X: Any, container: Container, *, reset: bool, min_rows: int = 1
+) -> NDArray[Any]:
+    """``X`` as numbers (n, n_features) in a dtype of its own, NaN where a cell is missing.
+
+    Raises ValueError or TypeError for infinities, complex numbers, dates, masked cells, sparse
+    matrices, the wrong shape or the wrong feature names.
     """
     refuse_lossy(X)
-    X = validate_data(
-        estimator, X, reset=reset, dtype="numeric", ensure_min_samples=min_rows, copy=False
-    )
-    return X if X.dtype.kind in "fiub" else check_array(X, dtype=np.float64, input_name="X")
+    checks: dict[str, Any] = {
+        "dtype": None,
+        "ensure_all_finite": "allow-nan",
+        "ensure_min_samples": min_rows,
+        "copy": False,
+    }
+    if as_frame(X) is None:
+        table = validate_data(estimator, container.numbers(X), reset=reset, **checks)
+    else:  # its names and their number, then its numbers
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        numbers = container.numbers(X)
+        table = check_array(numbers, estimator=estimator, input_name="X", **checks)
+    if table.dtype.kind in "fiub":
+        return table
+    return check_array(table, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
 
 
 def refuse_lossy(X: Any) -> None:
@@ -29,35 +42,13 @@ def refuse_lossy(X: Any) -> None:
     if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
         raise ValueError(
             f"X is a masked array with {np.ma.count_masked(X)} masked cells, and their mask would "
-            "be lost. Fill them (X.filled(...)) or drop their rows first."
+            "be lost. Mark them as missing, X.astype(float).filled(numpy.nan), or drop their rows."
         )
-    frame = nw.from_native(X, eager_only=True, pass_through=True)
-    if isinstance(frame, nw.DataFrame):
-        for name, dtype in frame.schema.items():
-            if dtype.is_temporal() or dtype in (nw.String, nw.Categorical, nw.Enum):
-                raise ValueError(
-                    f"Column {name!r} has dtype {dtype}, but VAETransformer takes numbers. Encode "
-                    "or drop it first, with a ColumnTransformer for example."
-                )
-            if dtype == nw.Object:
-                _refuse_objects(frame[name].to_numpy())
-        return
-    kind = getattr(getattr(X, "dtype", None), "kind", None)
-    if kind is not None and kind in "mMUSV":
+    kind = getattr(getattr(X, "dtype", None), "kind", "")
+    if kind and kind in "mMV":
         raise ValueError(
-            f"X has dtype {X.dtype}, but VAETransformer takes numbers. Convert it to float first."
+            f"X has dtype {X.dtype}, which is neither numbers nor categories. Convert it first."
         )
-    if kind == "O" or isinstance(X, (list, tuple)):
-        _refuse_objects(X)
-
-
-def _refuse_objects(cells: Any) -> None:
-    for cell in np.asarray(cells, dtype=object).flat:
-        if isinstance(cell, (str, bytes, date, timedelta, np.datetime64, np.timedelta64)):
-            raise ValueError(
-                f"X holds {cell!r}, a {type(cell).__name__}, but VAETransformer takes numbers. "
-                "Convert it to float first."
-            )
 
 
 def validate_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:

@@ -101,8 +101,8 @@ def adapted_proposal(
     The posterior N(mean, std^2) of the encoder can miss the true one, most of all for rows that it
     was not trained on, and :func:`importance_weighted_bound` is then far too low. Half of the
     draws, from posteriors of 1, 2 and 4 times the width and from the prior, are weighed by
-    p(x, z) and move the proposal to their moments; the other half, of 1 and 2 times its width,
-    moves it again [5]_.
+    p(x, z) and move the proposal to their moments; the other half, of 1.5 times its width, moves
+    it again [5]_.
 
     Parameters
     ----------
@@ -117,8 +117,7 @@ def adapted_proposal(
     prior = (torch.zeros_like(mean), torch.zeros_like(log_std))
     around = [(mean, log_std + math.log(factor)) for factor in (1, 2, 4)]
     mean, log_std = tempered_moments(*_weighed([*around, prior], first, log_joint))
-    around = [(mean, log_std + math.log(factor)) for factor in (1, 2)]
-    return tempered_moments(*_weighed(around, second, log_joint))
+    return tempered_moments(*_weighed([(mean, log_std + math.log(1.5))], second, log_joint))
 
 
 def _weighed(

@@ -60,6 +60,26 @@ def test_minus_zero_is_zero():
     assert_same(table_and_weight(np.array([[0.0, 1], [-0.0, 1]])), ([[0.0, 1.0]], [2.0]))
 
 
+def test_missing_cells_are_alike_and_unlike_any_value():
+    # NaN has many patterns of bits; R writes 1954 into its NA
+    patterns = np.array([0x7FF8000000000000, 0xFFF8000000000000, 0x7FF80000000007A2], np.uint64)
+    missing = np.column_stack([np.ones(3), patterns.view(float)])
+    assert len(np.unique(row_hashes(missing))) == 1
+    index, weight, _ = distinct_rows(np.vstack([missing, [[1.0, 0.0]]]), np.ones(4))
+    assert sorted(zip(index.tolist(), weight.tolist(), strict=True)) == [(0, 3.0), (3, 1.0)]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_missing_cells_are_alike_in_any_dtype(dtype):
+    gaps = np.where(X == 2, np.nan, X)
+    assert np.array_equal(row_hashes(gaps.astype(dtype)), row_hashes(gaps))
+
+
+def test_which_cell_is_missing_tells_rows_apart():
+    rows = np.array(list(product([0.0, 1.0, np.nan], repeat=6)))
+    assert len(np.unique(row_hashes(rows))) == 3**6
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int64", "float16", "float32", ">f8"])
 def test_dtype_does_not_matter(dtype):
     assert np.array_equal(row_hashes(X.astype(dtype)), row_hashes(X))

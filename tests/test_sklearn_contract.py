@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
 
-from skvae import VAETransformer
+from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 
@@ -28,6 +28,16 @@ CONFIGURATIONS = {
     "gaussian by name": {"likelihood": "gaussian", "gradient_clip": None},
     "gaussian of one sigma": {"likelihood": Gaussian("shared"), "activation": "elu"},
     "gaussian of fixed sigma": {"likelihood": Gaussian(0.5), "activation": "tanh"},
+    "student t": {"likelihood": "student_t"},
+    "histogram": {"likelihood": "histogram"},
+    "mixture prior": {"prior": "mixture"},
+}
+ESTIMATORS = {
+    **{name: VAETransformer(**(SMALL | kept)) for name, kept in CONFIGURATIONS.items()},
+    "imputer": VAEImputer(VAETransformer(**SMALL)),
+    "imputer by default": VAEImputer(),
+    "outlier detector": VAEOutlierDetector(VAETransformer(**SMALL)),
+    "outlier detector by default": VAEOutlierDetector(),
 }
 
 # Public checks that check_estimator does not yield.
@@ -52,9 +62,8 @@ NEEDS_ARRAY_API = set() if os.environ.get("SCIPY_ARRAY_API") else {"check_array_
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.touches_global_state  # the checks draw from numpy's global generator
-@pytest.mark.parametrize("settings", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_every_yielded_check_passes(settings):
-    estimator = VAETransformer(**(SMALL | settings))
+@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_every_yielded_check_passes(estimator):
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     not_passed = {r["check_name"]: r["exception"] for r in results if r["status"] != "passed"}
     assert set(not_passed) == NEEDS_ARRAY_API, not_passed

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from skvae import _training
+from skvae._model import Cells
 from skvae._training import SCHEDULES, Optimizer, Plan, Rows, chunks, stratified_batches, train
 
 PLAN = Plan(
@@ -226,17 +227,18 @@ class Walk(nn.Module):
         self.target, self.loss = target, loss
         self.calls = []
 
-    def draw_target(self, x, generator):
-        return x
+    def draw_target(self, cells, generator):
+        return cells
 
-    def objective(self, x, noise, **settings):
+    def objective(self, cells, noise, **settings):
+        x = cells.values
         self.calls.append({"noise": noise.clone(), "training": torch.is_grad_enabled()} | settings)
         return -x[:, 0] * self.loss(self.theta) - x[:, 1] * (self.theta - self.target).square()
 
 
 def rows(*row, n=4, weight=None, log_jacobian=0.0):
     weight = torch.ones(n, dtype=torch.float64) if weight is None else torch.tensor(weight).double()
-    return Rows(torch.tensor([row]).repeat(len(weight), 1), weight, log_jacobian)
+    return Rows(Cells(torch.tensor([row]).repeat(len(weight), 1), None), weight, log_jacobian)
 
 
 def walk(
@@ -311,7 +313,8 @@ def test_curves_are_in_the_callers_units():
 
 
 def test_held_out_rows_count_by_their_weights():
-    mixed = Rows(torch.tensor([[0.0, 1.0], [0.0, 4.0]]), torch.tensor([3.0, 1.0]).double(), 0.0)
+    cells = Cells(torch.tensor([[0.0, 1.0], [0.0, 4.0]]), None)
+    mixed = Rows(cells, torch.tensor([3.0, 1.0]).double(), 0.0)
     _, plain = walk()
     _, weighted = walk(validation=mixed)
     share = (3 * 1 + 1 * 4) / 4
@@ -322,7 +325,7 @@ def test_held_out_rows_count_by_their_weights():
 
 def test_chunks_of_held_out_rows_do_not_show(monkeypatch):
     held_out = Rows(
-        torch.arange(14.0).view(7, 2) * torch.tensor([0.0, 1.0]),
+        Cells(torch.arange(14.0).view(7, 2) * torch.tensor([0.0, 1.0]), None),
         torch.rand(7, generator=generator(), dtype=torch.float64),
         0.0,
     )

@@ -1,0 +1,104 @@
+"""Missing cells filled in a Pipeline."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin, _fit_context
+
+from skvae._shell import Shell
+from skvae._transformer import VAETransformer
+
+
+class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
+    """Fill missing cells by their means given the cells that are there.
+
+    A transformer over :meth:`VAETransformer.impute`, for a Pipeline where
+    :class:`~sklearn.impute.SimpleImputer` would stand. Numbers and categories may be missing; rows
+    may lack any of them, whether or not the training rows did.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, default=None
+        The model. None for ``VAETransformer(n_components=8, objective="iwae", n_draws=20)``, the
+        importance-weighted bound being what serves imputation best [1]_.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the model, in place of the estimator's own unless None.
+
+    Attributes
+    ----------
+    estimator_ : VAETransformer
+        The fitted model; its ``impute(X, n_draws=m)`` draws m completed tables.
+    n_features_in_ : int
+        Number of columns seen in ``fit``.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where they are all strings.
+
+    See Also
+    --------
+    sklearn.impute.IterativeImputer : Regresses each column on the others in turn.
+
+    References
+    ----------
+    .. [1] P.-A. Mattei and J. Frellsen, "MIWAE: Deep Generative Modelling and Imputation of
+           Incomplete Data Sets", ICML 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> from skvae import VAEImputer
+    >>> X = load_iris().data.copy()
+    >>> X[::5, 2] = np.nan
+    >>> filled = VAEImputer(random_state=0).fit_transform(X)
+    >>> bool(np.isnan(filled).any())
+    False
+    """
+
+    _parameter_constraints: ClassVar[dict] = {**Shell._parameter_constraints}
+
+    def __init__(self, estimator=None, *, random_state=None):
+        self.estimator = estimator
+        self.random_state = random_state
+
+    def _default(self):
+        return VAETransformer(8, objective="iwae", n_draws=20)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit the model to the cells that are there.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for :meth:`VAETransformer.fit`.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+
+        Returns
+        -------
+        self : VAEImputer
+        """
+        self._fit_estimator(X, sample_weight)
+        return self
+
+    def transform(self, X):
+        """The table with its missing cells filled, the others as they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        X_imputed : ndarray or data frame of shape (n_samples, n_features)
+            In the container that ``fit`` saw.
+        """
+        return self._fitted().impute(X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

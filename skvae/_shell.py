@@ -1,0 +1,46 @@
+"""What the estimators share that are a VAETransformer put to one use."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from skvae._random import seed_from
+from skvae._transformer import VAETransformer
+
+
+class Shell(BaseEstimator):
+    """A clone of ``estimator``, fitted, does the work."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "estimator": [VAETransformer, None],
+        "random_state": ["random_state"],
+    }
+
+    def _default(self):
+        """What stands in for ``estimator=None``."""
+        raise NotImplementedError
+
+    def _fit_estimator(self, X, sample_weight):
+        model = self._default() if self.estimator is None else clone(self.estimator)
+        if self.random_state is not None:
+            model.set_params(random_state=seed_from(self.random_state) % 2**32)
+        model.fit(X, sample_weight=sample_weight)
+        self.estimator_ = model
+        self.n_features_in_ = model.n_features_in_
+        if hasattr(model, "feature_names_in_"):
+            self.feature_names_in_ = model.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _fitted(self):
+        check_is_fitted(self)
+        return self.estimator_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags

@@ -1,0 +1,146 @@
+"""What a likelihood is: its table's side and its model's side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from skvae._value import Value
+
+Array = NDArray[Any]
+Constants = dict[str, Array]
+Parameters = Mapping[str, Tensor]
+
+STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
+
+
+class Likelihood(Value):
+    """Base of the observation models; the default working units are the caller's.
+
+    Cells that are missing are NaN on the table's side, and pass through it as NaN.
+    """
+
+    support: ClassVar[str]
+    # whether a column of categories, as numbers 0, 1, ..., can be modelled by it
+    takes_levels: ClassVar[bool] = False
+    # whether it is a density, for which a column of few values is a trap
+    is_density: ClassVar[bool] = False
+    # whether constants differ in length from column to column: (d, L), padded by NaN
+    ragged: ClassVar[bool] = False
+    # a value of the support in working units, put where a cell is missing
+    filler: ClassVar[float] = 0.0
+
+    # -- the table's side ---------------------------------------------------------
+
+    def inside(self, x: Array, constants: Constants) -> Array:
+        """Which values lie in the support. (n, d) -> (n, d) bool.
+
+        ``constants`` is empty before ``fit``.
+        """
+        raise NotImplementedError
+
+    def fit(self, x: Array, weight: Array) -> Constants:
+        """Constants of the columns of ``x`` (n, d) with row weights (n,); each (d, ...).
+
+        No cell is missing here.
+        """
+        return {}
+
+    def to_working(self, x: Array, constants: Constants) -> Array:
+        """Caller's units to working units, (n, d) -> (n, d)."""
+        return x
+
+    def from_working(self, x: Array, constants: Constants) -> Array:
+        """Draws in working units to caller's units, (n, d) -> (n, d)."""
+        return x
+
+    def from_mean(self, x: Array, constants: Constants) -> Array:
+        """Means, in the units of ``mean``, to caller's units, (n, d) -> (n, d)."""
+        return self.from_working(x, constants)
+
+    def log_jacobian(self, x: Array, constants: Constants) -> Array:
+        """The log of d working / d caller at each cell of ``x``, (n, d) or broadcasting to it."""
+        return np.zeros((1, x.shape[1]))
+
+    # -- the model's side ---------------------------------------------------------
+
+    def n_outputs(self, constants: Constants) -> int:
+        """Numbers that the decoder yields for each column."""
+        return 1
+
+    def n_features(self, constants: Constants) -> int:
+        """Numbers that the encoder sees of each column."""
+        return 1
+
+    def parameters(self, constants: Constants) -> dict[str, Tensor]:
+        """Start values of the learned tensors that do not depend on z."""
+        return {}
+
+    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
+        """What the encoder sees, of a magnitude of about 1. (N, d) -> (N, d, F)."""
+        return x.unsqueeze(-1)
+
+    def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
+        """What a training step should see for the rows ``x``, (N, d) -> (N, d)."""
+        return x
+
+    def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
+        """log p(x|z) of each cell. (N, d), (S, N, P) -> (S, N, d)."""
+        raise NotImplementedError
+
+    def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        """E[x|z], the mode of categories. (S, N, P) -> (S, N, d)."""
+        raise NotImplementedError
+
+    def statistics(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        """What can be averaged over draws of z before ``summary``. (S, N, P) -> (S, N, d, M)."""
+        return self.mean(outputs, parameters).unsqueeze(-1)
+
+    def summary(self, statistics: Tensor) -> Tensor:
+        """The mean or mode that averaged ``statistics`` tell. (N, d, M) -> (N, d)."""
+        return statistics.squeeze(-1)
+
+    def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
+        """A draw of x given z. (S, N, P) -> (S, N, d)."""
+        raise NotImplementedError
+
+
+def float32(array: Array) -> Tensor:
+    """A tensor on the CPU, whatever the caller's defaults."""
+    return torch.as_tensor(np.asarray(array), dtype=torch.float32, device="cpu")
+
+
+def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
+    """Weighted mean and standard deviation of each column. (n, d), (n,) -> (d,), (d,)."""
+    # dividing by the largest magnitude first keeps the squares of 1e200 finite
+    largest = np.abs(x).max(axis=0)
+    largest[largest == 0] = 1.0
+    share = weight / weight.sum()
+    # what rounding does to the mean of a constant would else pass for a spread
+    location = (largest * (share @ (x / largest))).clip(x.min(axis=0), x.max(axis=0))
+    spread = largest * np.sqrt(share @ np.square((x - location) / largest))
+    return location, spread
+
+
+def smallest_gap(x: Array) -> float:
+    """The smallest distance between two different values, 0 where there is one. (n,) -> ()."""
+    return float(np.diff(np.unique(x)).min(initial=np.inf)) if x.min() < x.max() else 0.0
+
+
+def stirling_rest(y: Tensor) -> Tensor:
+    """log Gamma(y + 1) - (y log y - y), for y >= 0.
+
+    Densities written with it subtract no large numbers, which float32 does not hold.
+    """
+    small, large = y.clamp(max=STIRLING), y.clamp(min=STIRLING)
+    found = torch.lgamma(small + 1) + small * (1 - small.clamp(min=1e-30).log())
+    # Stirling's series, less its value at the border
+    series = (1 / 12 - 1 / (360 * large * large)) / large - (
+        1 / 12 - 1 / 360 / STIRLING**2
+    ) / STIRLING
+    return found + 0.5 * (large / STIRLING).log() + series

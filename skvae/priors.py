@@ -1,0 +1,88 @@
+"""Priors p(z) of the codes.
+
+Training takes the standard normal. A prior is a value that is fitted afterwards, to draws from the
+posteriors of the training rows; ``sample`` and ``score_samples`` use it. To add one: a class, and
+its row in ``PRIORS``.
+
+References
+----------
+.. [1] B. Dai and D. Wipf, "Diagnosing and Enhancing VAE Models", ICLR 2019.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from skvae._prior import NormalMixture
+from skvae._value import Value
+
+DRAWS_PER_PARAMETER = 3  # of a mixture, so that it does not follow single rows
+
+
+class Prior(Value):
+    """Base of the priors."""
+
+    def fit(self, z: NDArray[np.float64], seed: int) -> NormalMixture:
+        """The prior that draws (n, K) from the posteriors of the training rows tell."""
+        raise NotImplementedError
+
+
+@dataclass
+class Normal(Prior):
+    """The standard normal that training took, whatever the codes are."""
+
+    def fit(self, z: NDArray[np.float64], seed: int) -> NormalMixture:
+        return NormalMixture.standard(z.shape[1])
+
+
+@dataclass
+class Mixture(Prior):
+    """A mixture of normals fitted to the codes, scikit-learn's ``GaussianMixture``.
+
+    Codes of the training rows rarely fill the standard normal evenly: where they leave holes,
+    draws from it decode to rows that are like none, and likelihoods are too low [1]_.
+
+    Parameters
+    ----------
+    n_components : int, default=50
+        Most normals of the mixture, each with a full covariance; fewer where there are few rows.
+    """
+
+    n_components: int = 50
+
+    def fit(self, z: NDArray[np.float64], seed: int) -> NormalMixture:
+        if not (isinstance(self.n_components, Integral) and self.n_components >= 1):
+            raise ValueError(
+                "The 'n_components' of Mixture must be a positive whole number; got "
+                f"{self.n_components!r}."
+            )
+        n, k = z.shape
+        parameters = 1 + k + k * (k + 1) // 2
+        size = int(min(self.n_components, max(1, n // (DRAWS_PER_PARAMETER * parameters))))
+        mixture: Any = GaussianMixture(
+            size, reg_covar=1e-4, max_iter=100, init_params="k-means++", random_state=seed % 2**32
+        )
+        with warnings.catch_warnings():
+            # a few more rounds of EM would move it little
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            mixture.fit(z)
+        arrays = (
+            np.log(mixture.weights_),
+            mixture.means_,
+            np.linalg.cholesky(mixture.covariances_),
+        )
+        return NormalMixture(
+            *(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays)
+        )
+
+
+PRIORS: dict[str, type[Prior]] = {"normal": Normal, "mixture": Mixture}

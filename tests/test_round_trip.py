@@ -1,0 +1,490 @@
+"""A table of any schema comes back: names, dtypes, categories, whole numbers, observed cells."""
+
+import copy
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skvae import VAETransformer
+
+QUICK = {"hidden_layer_sizes": (8,), "max_iter": 1, "random_state": 0}
+on_some = settings(derandomize=True, deadline=None, max_examples=20)
+
+
+def fitted(X, **settings):
+    return VAETransformer(2, **QUICK, **settings).fit(X)
+
+
+# -- schemas ----------------------------------------------------------------------
+
+WORDS = ["mid dle", "", "low", "None", "hïgh", "1"]
+
+
+def floats(rng, n):
+    return [-0.0, *(rng.normal(size=n - 1) * 10.0 ** rng.integers(-4, 5)).tolist()]
+
+
+def whole(dtype):
+    info = np.iinfo(dtype)
+
+    def draw(rng, n):
+        some = rng.integers(max(info.min, -50), min(info.max, 50), size=n).tolist()
+        return [info.min, info.max, *some][:n] if rng.random() < 0.3 else some
+
+    return draw
+
+
+def out_of(levels):
+    return lambda rng, n: [levels[at] for at in rng.integers(0, len(levels) - 1, size=n)]
+
+
+def category(levels, ordered):
+    return pd.CategoricalDtype(levels, ordered=ordered)
+
+
+WHOLE = ["int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"]
+LEVELS = {  # the last is never drawn
+    "words": WORDS,
+    "numbers": [30, 10, 20],
+    "halves": [0.5, 1.5, -1.0],
+    "bools": [True, False],
+    "spans": list(pd.interval_range(0, 3)),
+    "dates": list(pd.date_range("2020-01-01", periods=3)),
+}
+
+# how to draw values, their dtype, and whether cells may be missing
+PANDAS = {
+    **{name: (floats, name, True) for name in ("float32", "float64", "Float32", "Float64")},
+    **{name: (whole(name), name, False) for name in WHOLE},
+    **{name: (whole(name.lower()), name, True) for name in ("Int8", "UInt16", "Int64")},
+    "bool": (out_of([True, False, None]), "bool", False),
+    "boolean": (out_of([True, False, None]), "boolean", True),
+    "object of bools": (out_of([True, False, None]), object, True),
+    "object of ints": (whole("int16"), object, True),
+    "object of strings": (out_of(WORDS), object, True),
+    "str": (out_of(WORDS), "str", True),
+    "string": (out_of(WORDS), "string", True),
+    **{
+        f"category of {name}, ordered={ordered}": (out_of(levels), category(levels, ordered), True)
+        for (name, levels), ordered in product(LEVELS.items(), [False, True])
+    },
+}
+POLARS = {
+    **{str(dtype): (floats, dtype, True) for dtype in (pl.Float32, pl.Float64)},
+    **{
+        f"{name}, gaps={gaps}": (whole(name.lower()), getattr(pl, name), gaps)
+        for name, gaps in product(["Int8", "Int32", "Int64", "UInt8", "UInt64"], [False, True])
+    },
+    "Boolean": (out_of([True, False, None]), pl.Boolean, True),
+    "String": (out_of(WORDS), pl.String, True),
+    "Categorical": (out_of(WORDS), pl.Categorical, True),
+    "Enum": (out_of(WORDS), pl.Enum(WORDS), True),
+}
+NAMES = ["a", "", " b", "*", "^x.*$", "dtype", "columns", "index", "toarray", "☃", "a.b", "0"]
+INDEXES = {
+    "range": pd.RangeIndex,
+    "numbers": lambda n: pd.Index(np.arange(n)[::-1] * 3, name="who"),
+    "repeated": lambda n: pd.Index(np.arange(n) // 2),
+    "strings": lambda n: pd.Index([f"row {i}" for i in range(n)]),
+    "dates": lambda n: pd.date_range("2020-01-01", periods=n),
+    "two levels": lambda n: pd.MultiIndex.from_product([range((n + 1) // 2), list("ab")])[:n],
+}
+
+
+def cells(kind, n, seed):
+    """Values and the dtype of a column, some of them missing, at least one not."""
+    draw, dtype, may_miss = kind
+    rng = np.random.default_rng(seed)
+    values = draw(rng, n)
+    if may_miss:
+        missing = rng.random(n) < rng.choice([0, 0.3, 0.8])
+        missing[rng.integers(n)] = False
+        values = [None if gone else value for value, gone in zip(values, missing, strict=True)]
+    return values, dtype
+
+
+def schemas(kinds):
+    """Numbers of rows, and columns: names, kinds and seeds."""
+    column = st.tuples(st.sampled_from(NAMES), st.sampled_from(list(kinds)), st.integers(0, 999))
+    columns = st.lists(column, min_size=1, max_size=7, unique_by=lambda one: one[0])
+    return st.tuples(st.integers(4, 12), columns)
+
+
+def check_schema(result, frame, n):
+    """The dtypes, and values that the frame could hold."""
+    assert list(result.columns) == list(frame.columns)
+    assert list(result.dtypes) == list(frame.dtypes)
+    assert len(result) == n
+    for name in frame.columns:
+        dtype, found, seen = frame[name].dtype, list(present(result[name])), set(frame[name])
+        assert len(found) == n
+        if isinstance(dtype, pd.CategoricalDtype):  # which compare without their order
+            assert result[name].dtype.categories.equals(dtype.categories)
+        types = {type(value) for value in present(frame[name])}
+        if isinstance(dtype, pd.CategoricalDtype) or str in types:
+            assert seen.issuperset(found)
+        if types & {str, bool, int}:  # where objects have no dtype that tells it
+            assert {type(value) for value in found} <= types
+
+
+def present(series):
+    return (v for v in series.to_list() if v is not None and v is not pd.NA and v == v)
+
+
+def check_observed(result, frame):
+    """Observed cells to the last bit, the sign of zero included."""
+    for name in frame.columns:
+        for after, before in zip(result[name].to_list(), frame[name].to_list(), strict=True):
+            if before is not None and before is not pd.NA and before == before:
+                assert after == before
+                assert repr(after)[0] == repr(before)[0]
+
+
+def check_round_trip(frame, index):
+    n = len(frame)
+    vae = fitted(frame)
+    codes = vae.transform(frame)
+    known = known_cells(frame)
+    whole_table = [
+        vae.reconstruct(frame),
+        vae.inverse_transform(codes),
+        vae.impute(frame),
+        *vae.impute(frame, n_draws=2, random_state=0),
+        vae.sample(given=frame, random_state=0),
+    ]
+    for result in whole_table:
+        check_schema(result, frame, n)
+    for result in (whole_table[0], *whole_table[2:5]):
+        index(result)
+    for result in whole_table[2:5]:
+        check_observed(result, frame)
+    check_schema(vae.sample(9, random_state=0), frame, 9)
+    drawn = vae.sample(3, given=known, random_state=0)
+    check_schema(drawn, frame, 3)
+    for name, value in known.items():
+        assert drawn[name].to_list() == 3 * [value]
+    assert np.isfinite(codes).all()
+    assert np.isfinite(vae.score_samples(frame)).all()
+
+
+def known_cells(frame):
+    """A value of every other column, as ``given`` takes them; of 64 bits those that float64 has."""
+    known = {name: next(present(frame[name])) for name in list(frame.columns)[::2]}
+    return {
+        name: value
+        for name, value in known.items()
+        if not isinstance(value, int) or int(float(value)) == value
+    }
+
+
+@on_some
+@given(schemas(PANDAS), st.sampled_from(list(INDEXES)), st.booleans())
+def test_pandas(schema, kind_of_index, named):
+    n, columns = schema
+    index = INDEXES[kind_of_index](n)
+    series = [
+        pd.Series(values, index=index, dtype=dtype)
+        for values, dtype in (cells(PANDAS[kind], n, seed) for _, kind, seed in columns)
+    ]
+    frame = pd.concat(series, axis=1)
+    frame.columns = [name for name, _, _ in columns] if named else range(len(columns))
+    before = frame.copy(deep=True)
+
+    def same_index(result):
+        assert result.index.equals(index)
+        assert result.index.names == index.names
+
+    check_round_trip(frame, same_index)
+    pd.testing.assert_frame_equal(frame, before, check_exact=True)
+
+
+@on_some
+@given(schemas(POLARS))
+def test_polars(schema):
+    n, columns = schema
+    frame = pl.DataFrame(
+        [
+            pl.Series(name, *cells(POLARS[kind], n, seed), strict=False)
+            for name, kind, seed in columns
+        ]
+    )
+    check_round_trip(frame, lambda result: None)
+
+
+# -- one table in many containers -------------------------------------------------
+
+rng = np.random.default_rng(0)
+N = 40
+NUMBERS = rng.normal(size=(N, 3)).astype(np.float32).astype(float)
+NUMBERS[rng.random((N, 3)) < 0.1] = np.nan
+COLUMNS = {
+    "real": NUMBERS[:, 0].tolist(),
+    "count": rng.integers(0, 50, size=N).tolist(),
+    "yes": (np.arange(N) % 2 == 0).tolist(),
+    "word": [WORDS[i] if i < 4 else None for i in rng.integers(0, 5, size=N)],
+}
+MIXED = pd.DataFrame(COLUMNS)
+
+
+def state(vae):
+    return {name: tensor.numpy() for name, tensor in vae.module_.state_dict().items()}
+
+
+def assert_same_state(one, other):
+    assert list(one.likelihoods_.values()) == list(other.likelihoods_.values())
+    one, other = state(one), state(other)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name])
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        NUMBERS.astype(np.float32),
+        NUMBERS.tolist(),
+        NUMBERS.astype(object),
+        np.where(np.isnan(NUMBERS), None, NUMBERS),
+        pd.DataFrame(NUMBERS, columns=list("abc"), index=np.arange(N) % 3),
+        pd.DataFrame(NUMBERS).convert_dtypes(),
+        pl.DataFrame(NUMBERS, schema=list("abc")),
+        pl.DataFrame(NUMBERS, schema=list("abc")).fill_nan(None),
+        pl.DataFrame(NUMBERS, schema=dict.fromkeys("abc", pl.Float32)),
+    ],
+)
+def test_the_container_of_numbers_does_not_matter(X):
+    assert_same_state(fitted(X), fitted(NUMBERS))
+
+
+ORDER = rng.permutation(N)
+TABLES = {
+    "polars": pl.DataFrame(COLUMNS),
+    "objects": MIXED.astype(object).to_numpy(),
+    "list": MIXED.to_numpy(object).tolist(),
+    "object column": MIXED.astype({"word": object}),
+    "category": MIXED.astype({"word": "category"}),
+    "nullable": MIXED.convert_dtypes(),
+    "narrow": MIXED.astype({"count": "uint8"}),
+    "Enum": pl.DataFrame(COLUMNS).cast({"word": pl.Enum(sorted(WORDS))}),
+    "Categorical": pl.DataFrame(COLUMNS).cast({"word": pl.Categorical}),
+    "repeated": pd.concat([MIXED, MIXED]),
+    "other order": MIXED.iloc[ORDER],
+    "Categorical in other order": pl.DataFrame(COLUMNS)[ORDER].cast({"word": pl.Categorical}),
+}
+
+
+@pytest.mark.parametrize("X", TABLES.values(), ids=TABLES)
+def test_the_container_of_mixed_columns_does_not_matter(X):
+    assert_same_state(fitted(X), fitted(MIXED))
+
+
+@pytest.mark.parametrize("X", [pd.DataFrame(NUMBERS, columns=list("abc")), MIXED])
+def test_arrays_and_frames_serve_for_each_other(X):
+    array = X.to_numpy()
+    of_frame, of_array = fitted(X), fitted(array)
+    for vae, other, message in (
+        (of_frame, array, "X does not have valid feature names"),
+        (of_array, X, "X has feature names, but"),
+    ):
+        with pytest.warns(UserWarning, match=message):
+            codes = vae.transform(other)
+        np.testing.assert_array_equal(codes, of_frame.transform(X))
+        with pytest.warns(UserWarning, match=message):
+            completed = vae.impute(other)
+        assert isinstance(completed, pd.DataFrame if vae is of_frame else np.ndarray)
+        rows = completed if vae is of_array else completed.to_numpy(object)
+        assert rows.tolist() == of_frame.impute(X).to_numpy(object).tolist()
+
+
+def test_an_array_of_objects_comes_back_as_one():
+    X = MIXED.astype(object).to_numpy()
+    vae = fitted(X)
+    for table in (vae.reconstruct(X), vae.impute(X), vae.sample(N, random_state=0)):
+        assert table.dtype == object
+        assert [type(cell) for cell in table[0]] == [float, int, bool, str]
+        assert set(table[:, 3]) <= set(WORDS[:4])
+    given_word = vae.sample(5, given={3: "low", 2: True}, random_state=0)
+    assert given_word[:, 2:].tolist() == [[True, "low"]] * 5
+
+
+# -- values that training has not seen --------------------------------------------
+
+
+@pytest.mark.parametrize("table", [MIXED, TABLES["category"], TABLES["polars"], TABLES["Enum"]])
+def test_an_unknown_category_counts_as_missing(table):
+    vae, strange, gone = fitted(table), pd.DataFrame(MIXED), pd.DataFrame(MIXED)
+    strange.loc[3, "word"], gone.loc[3, "word"] = "strange", None
+    if isinstance(table, pl.DataFrame):
+        strange, gone = pl.from_pandas(strange), pl.from_pandas(gone)
+    message = "Column 'word' holds values that .* count as missing: 'strange'"
+    for method in (vae.transform, vae.score_samples, vae.impute):
+        with pytest.warns(UserWarning, match=message):
+            found = method(strange)
+        expected = method(gone)
+        if isinstance(found, np.ndarray):
+            np.testing.assert_array_equal(found, expected)
+        else:
+            assert found.equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"word": "strange"}, r"Column 'word' holds 'strange', .* not seen\. Its values are \['"),
+        ({"word": 3}, "Column 'word' holds 3, which training has not seen"),
+        ({"other": 3}, "'given' names 'other', but the columns are"),
+        ({"count": "3"}, "Column 'count' holds the string '3'"),
+        ({"count": 2.5}, "Column 'count' holds 2.5, but in training it held whole values"),
+        ({"yes": 0.3}, "Column 'yes' holds 0.3, but in training it held bool values"),
+        ({"real": np.inf}, "infinity"),
+        ({"real": {}}, "Column 'real' holds {}, a dict"),
+        (MIXED.assign(word="strange"), "Column 'word' holds 'strange'"),
+        (pl.DataFrame({"word": ["strange"]}), "Column 'word' holds 'strange'"),
+        ([[None, None, None, "strange"]], "Column 'word' holds 'strange'"),
+    ],
+)
+def test_what_is_given_has_to_be_of_its_column(known, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        fitted(MIXED).sample(2, given=known)
+
+
+# -- what is refused --------------------------------------------------------------
+
+OK = [0.5, 1.5, 2.5]
+REFUSED = {
+    "dates": (pd.to_datetime(["2020-01-01"] * 3), "'x' has dtype datetime64"),
+    "spans": (pd.to_timedelta([1, 2, 3]), "'x' has dtype timedelta64"),
+    "periods": (pd.period_range("2020", periods=3), "'x' holds Period"),
+    "NaT": (pd.Series([1.0, pd.NaT, 2.0], dtype=object), "'x' holds NaT"),
+    "strings and numbers": (["a", 1, 2], "'x' mixes strings"),
+    "dicts": ([{}, {}, {}], r"'x' holds \{\}, a dict"),
+    "bytes": ([b"a", b"b", b"c"], "'x' holds b'a', a bytes"),
+    "complex": ([1j, 2, 3], "'x' holds 1j"),
+    "infinity": ([1.0, np.inf, 2.0], "infinity"),
+    "nothing": ([np.nan] * 3, "'x' holds no value in any row"),
+    "no strings": (pd.Series([None] * 3, dtype="str"), "'x' holds no value in any row"),
+    "no categories": (pd.Categorical([None] * 3, ["a"]), "'x' holds no value in any row"),
+    "no bools": (pd.Series([None] * 3, dtype="boolean"), "'x' holds no value in any row"),
+    "no objects": (pd.Series([None] * 3, dtype=object), "'x' holds no value in any row"),
+}
+
+
+@pytest.mark.parametrize(("x", "message"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_column_that_is_refused_is_named_and_the_estimator_unchanged(x, message, warm):
+    vae = fitted(MIXED) if warm else VAETransformer(2, **QUICK)
+    before = dict(vars(vae))
+    with pytest.raises((ValueError, TypeError), match=message):
+        vae.fit(pd.DataFrame({"ok": OK, "x": x}))
+    assert vars(vae).keys() == before.keys()
+    assert all(vars(vae)[name] is value for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        (pl.Date, "'x' has dtype Date"),
+        (pl.Duration, "'x' has dtype Duration"),
+        (pl.List(pl.Int8), "'x' has dtype List"),
+        (pl.Null, "'x' holds no value in any row"),
+        (pl.Int8, "'x' holds no value in any row"),
+        (pl.String, "'x' holds no value in any row"),
+    ],
+)
+def test_a_column_of_polars_that_is_refused_is_named(dtype, message):
+    frame = pl.DataFrame({"ok": OK, "x": [None] * 3}, schema={"ok": pl.Float64, "x": dtype})
+    with pytest.raises(ValueError, match=message):
+        fitted(frame)
+
+
+def test_later_tables_are_refused_likewise():
+    vae = fitted(MIXED)
+    before = copy.deepcopy(state(vae))
+    for column, values, message in (
+        ("real", pd.to_datetime(["2020-01-01"] * N), "'real' has dtype Datetime"),
+        ("real", "a", "'real' holds the string 'a'"),
+        ("count", [{}] * N, "'count' holds {}, a dict"),
+        ("real", np.inf, "infinity"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=message):
+            vae.partial_fit(MIXED.assign(**{column: values}))
+    for name, value in state(vae).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (MIXED[:0], r"Found array with 0 sample\(s\) \(shape=\(0, 4\)\) while a minimum of"),
+        (MIXED[[]], r"Found array with 0 feature\(s\) \(shape=\(40, 0\)\) while a minimum of"),
+        (TABLES["polars"][:0], r"Found array with 0 sample\(s\) \(shape=\(0, 4\)\)"),
+        (TABLES["objects"][:0], r"Found array with 0 sample\(s\) \(shape=\(0, 4\)\)"),
+        (TABLES["objects"][:, :0], r"Found array with 0 feature\(s\) \(shape=\(40, 0\)\)"),
+    ],
+)
+def test_empty_tables_are_refused_in_the_words_of_scikit_learn(X, message):
+    with pytest.raises(ValueError, match=message):
+        fitted(X)
+
+
+# -- gaps -------------------------------------------------------------------------
+
+
+def test_rows_without_a_value_are_rows():
+    gaps = MIXED.convert_dtypes()
+    gaps.loc[[0, 7]] = pd.NA
+    for vae in (fitted(MIXED), fitted(gaps)):
+        codes, completed = vae.transform(gaps), vae.impute(gaps)
+        assert np.isfinite(codes).all()
+        np.testing.assert_array_equal(codes[0], codes[7])
+        assert completed.notna().all(axis=None)
+        assert completed.loc[0].equals(completed.loc[7])
+        # they tell nothing of the code, and nothing was there to be likely
+        np.testing.assert_allclose(vae.score_samples(gaps)[[0, 7]], 0, atol=0.05)
+        one, other = vae.impute(gaps, n_draws=2, random_state=0)
+        assert not one.loc[[0, 7]].equals(other.loc[[0, 7]])
+
+
+BIG = 2**53 + 1  # that float64 rounds
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"id": np.arange(BIG, BIG + 9), "x": [None, *range(8)]}, index=[4] * 9),
+        pl.DataFrame({"id": np.arange(BIG, BIG + 9), "x": [None, *range(8)]}),
+        pd.DataFrame({"id": [BIG, None] * 4, "x": range(8)}, dtype="Int64"),
+        pl.DataFrame({"id": [2**64 - 1, None] * 4}, schema={"id": pl.UInt64}),
+    ],
+)
+def test_impute_keeps_whole_numbers_that_float64_rounds(frame):
+    vae = fitted(frame)
+    for completed in (vae.impute(frame), *vae.impute(frame, n_draws=2, random_state=0)):
+        check_schema(completed, frame, len(frame))
+        check_observed(completed, frame)
+
+
+def test_whole_numbers_beyond_float64_keep_their_magnitude():
+    nanoseconds = pd.DataFrame({"t": np.arange(1_700_000_000, 1_700_000_040) * 10**9})
+    vae = fitted(nanoseconds)
+    for table in (vae.sample(5, random_state=0), vae.reconstruct(nanoseconds)):
+        assert table["t"].dtype == "int64"
+        assert table["t"].between(1.69e18, 1.71e18).all()
+
+
+def test_whole_columns_of_floats_are_filled_with_whole_numbers():
+    # an int column with gaps is one of floats in pandas
+    whole = MIXED[["count"]].assign(x=NUMBERS[:, 1])
+    vae, gaps = fitted(whole), whole.astype(float)
+    gaps.loc[::3, "count"] = np.nan
+    completed = vae.impute(gaps)
+    assert completed["count"].dtype == "int64"
+    there = gaps["count"].notna()
+    assert (completed["count"][there] == gaps["count"][there]).all()
+    with pytest.raises(ValueError, match=r"'count' holds 0\.5, but in training it held whole"):
+        vae.impute(gaps.assign(count=0.5))
