@@ -653,3 +653,123 @@ def test_a_monitor_scores_each_epoch(wine):
     scores = [row["score"] for row in log.data if row["task_name"] == "epoch"]
     assert len(set(scores)) == 3
     assert scores[-1] == vae.score(wine)
+
+
+# -- gaps ---------------------------------------------------------------------------
+
+
+def linear_normal(vae):
+    """Mean and covariance of the rows of a model without hidden layers."""
+    b = vae.inverse_transform(np.zeros((1, vae.n_components_)))[0]
+    W = (vae.inverse_transform(np.eye(vae.n_components_)) - b).T
+    group = vae.module_.observations[0]
+    sigma = group.likelihood.sigma(group.tensors).detach().numpy()
+    return b, W @ W.T + np.diag((sigma * vae._columns.groups[0].constants["spread"]) ** 2)
+
+
+@pytest.fixture(scope="module")
+def gappy():
+    """A linear model, rows with gaps, and what is exact of each: log p, mean and sd of its gaps."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1020, 2)) @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(1020, 6))
+    gaps = np.where(rng.random(X.shape) < 0.4, np.nan, X)
+    gaps[:, 0] = X[:, 0]
+    vae = VAETransformer(2, hidden_layer_sizes=(), random_state=0, max_iter=60).fit(gaps[20:])
+    mean, covariance = linear_normal(vae)
+    exact = []
+    for row in gaps[:20]:
+        there, gone = ~np.isnan(row), np.isnan(row)
+        seen = multivariate_normal(mean[there], covariance[np.ix_(there, there)])
+        slope = np.linalg.solve(seen.cov, covariance[np.ix_(there, gone)]).T
+        rest = covariance[np.ix_(gone, gone)] - slope @ covariance[np.ix_(there, gone)]
+        center = mean[gone] + slope @ (row[there] - mean[there])
+        exact.append((seen.logpdf(row[there]), gone, center, rest))
+    return vae, gaps[:20], exact
+
+
+def test_score_is_the_marginal_of_the_cells_that_are_there(gappy):
+    vae, rows, exact = gappy
+    np.testing.assert_allclose(vae.score_samples(rows), [log_p for log_p, *_ in exact], atol=0.05)
+
+
+def test_imputed_cells_are_the_conditional_means(gappy):
+    vae, rows, exact = gappy
+    for row, filled, (_, gone, center, rest) in zip(rows, vae.impute(rows), exact, strict=True):
+        np.testing.assert_array_equal(filled[~gone], row[~gone])
+        assert (np.abs(filled[gone] - center) < 0.05 * np.sqrt(np.diag(rest))).all()
+
+
+def test_draws_given_some_cells_follow_the_conditional(gappy):
+    vae, rows, exact = gappy
+    draws = vae.sample(4000, given=rows, random_state=0).reshape(20, 4000, 6)
+    completed = np.stack(vae.impute(rows, n_draws=4000, random_state=1), axis=1)
+    for drawn in (draws, completed):
+        for row, table, (_, gone, center, rest) in zip(rows, drawn, exact, strict=True):
+            assert (table[:, ~gone] == row[~gone]).all()
+            sd = np.sqrt(np.diag(rest))
+            assert (np.abs(table[:, gone].mean(axis=0) - center) < 0.1 * sd).all()
+            np.testing.assert_allclose(
+                np.cov(table[:, gone].T).reshape(rest.shape), rest, atol=0.15 * sd.max() ** 2
+            )
+
+
+def test_score_of_a_cell_is_that_of_the_row_less_that_of_the_others(gappy):
+    vae, rows, _ = gappy
+    cells = vae.score_cells(rows)
+    np.testing.assert_array_equal(np.isnan(cells), np.isnan(rows))
+    without = rows.copy()
+    without[:, 0] = np.nan
+    expected = vae.score_samples(rows) - vae.score_samples(without)
+    np.testing.assert_allclose(cells[:, 0], expected, rtol=1e-12)
+    odd = np.nan_to_num(rows)
+    odd[:, 3] += 20.0
+    assert (vae.score_cells(odd).argmin(axis=1) == 3).all()
+
+
+def test_a_row_with_nothing_in_it_has_likelihood_one(gappy):
+    vae, *_ = gappy
+    empty = np.full((1, 6), np.nan)
+    assert vae.score_samples(empty)[0] == pytest.approx(0.0, abs=0.02)
+    assert np.isfinite(vae.impute(empty)).all()
+
+
+def test_rows_may_have_gaps_where_training_had_none(wine, fitted):
+    rows = wine[:5].copy()
+    rows[:, 3] = np.nan
+    assert np.isfinite(fitted.transform(rows)).all()
+    assert np.isfinite(fitted.reconstruct(rows)).all()
+    assert (fitted.score_samples(rows) != fitted.score_samples(wine[:5])).all()
+
+
+def test_draws_given_by_name_keep_to_what_is_given(wine):
+    frame = pd.DataFrame(wine[:, :4], columns=list("abcd"))
+    frame["kind"] = pd.Categorical(np.where(wine[:, 0] > 13, "strong", "light"))
+    vae = VAETransformer(2, random_state=0, max_iter=30).fit(frame)
+    strong, light = (
+        vae.sample(300, given={"kind": kind}, random_state=0) for kind in ("strong", "light")
+    )
+    assert set(strong["kind"]) == {"strong"}
+    assert strong["a"].mean() > light["a"].mean() + 0.5
+    assert (strong.dtypes == frame.dtypes).all()
+    with pytest.raises(ValueError, match="'given' names 'age', but the columns are"):
+        vae.sample(given={"age": 3})
+    with pytest.raises(ValueError, match="Column 'kind' holds 'sweet', which training has not"):
+        vae.sample(given={"kind": "sweet"})
+
+
+def test_the_prior_that_is_fitted_is_used(wine):
+    plain, mixed = (
+        VAETransformer(1, random_state=0, max_iter=30, prior=prior).fit(wine)
+        for prior in ("normal", "mixture")
+    )
+    np.testing.assert_array_equal(plain.transform(wine), mixed.transform(wine))
+    assert mixed.score(wine) > plain.score(wine)
+    again = pickle.loads(pickle.dumps(mixed))
+    np.testing.assert_array_equal(again.score_samples(wine), mixed.score_samples(wine))
+    np.testing.assert_array_equal(again.sample(3, random_state=0), mixed.sample(3, random_state=0))
+
+
+def test_a_few_valued_column_under_a_density_warns(wine):
+    frame = pd.DataFrame({"a": wine[:, 0], "grade": np.arange(178) % 3})
+    with pytest.warns(UserWarning, match="Column 'grade' holds only 3 different values"):
+        VAETransformer(1, **QUICK, likelihood="gaussian").fit(frame)

@@ -1,0 +1,70 @@
+"""VAEImputer: VAETransformer.impute as a step of a Pipeline."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from skvae import VAEImputer, VAETransformer
+
+QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3}
+
+
+@pytest.fixture(scope="module")
+def table():
+    frame = load_wine(as_frame=True).data
+    frame = frame.mask(np.random.default_rng(0).random(frame.shape) < 0.2)
+    frame["kind"] = pd.Categorical(np.where(frame["alcohol"] > 13, "strong", "light"))
+    frame.loc[::9, "kind"] = None
+    return frame
+
+
+def test_fills_what_the_model_imputes(table):
+    imputer = VAEImputer(VAETransformer(2, **QUICK), random_state=3).fit(table)
+    expected = VAETransformer(2, **QUICK, random_state=3).fit(table).impute(table)
+    pd.testing.assert_frame_equal(imputer.transform(table), expected)
+    assert not expected.isna().any().any()
+    assert imputer.n_features_in_ == 14
+    assert list(imputer.get_feature_names_out()) == list(table.columns)
+
+
+def test_the_estimator_given_is_left_alone(table):
+    model = VAETransformer(2, **QUICK)
+    imputer = VAEImputer(model, random_state=0).fit(table)
+    assert imputer.estimator is model
+    assert not hasattr(model, "module_")
+    assert model.random_state is None
+    own = VAEImputer(VAETransformer(2, **QUICK, random_state=5)).fit(table)
+    assert own.estimator_.random_state == 5
+
+
+def test_stands_in_a_pipeline_and_a_search(table):
+    numbers, y = table.iloc[:, :13], load_wine().target
+    pipeline = make_pipeline(
+        VAEImputer(VAETransformer(2, **QUICK), random_state=0),
+        RandomForestClassifier(20, random_state=0),
+    )
+    search = GridSearchCV(pipeline, {"vaeimputer__estimator__n_components": [1, 2]}, cv=2)
+    assert search.fit(numbers, y).score(numbers, y) > 0.8
+
+
+def test_names_come_and_go_with_the_table(table):
+    imputer = VAEImputer(VAETransformer(1, **QUICK), random_state=0).fit(table.iloc[:, :3])
+    assert hasattr(imputer, "feature_names_in_")
+    assert not hasattr(imputer.fit(table.iloc[:, :3].to_numpy()), "feature_names_in_")
+
+
+@pytest.mark.parametrize("estimator", ["vae", LogisticRegression()])
+def test_takes_nothing_but_a_vae(estimator, table):
+    with pytest.raises(ValueError, match="'estimator' parameter of VAEImputer"):
+        VAEImputer(estimator).fit(table)
+
+
+def test_needs_a_fit():
+    with pytest.raises(NotFittedError):
+        VAEImputer().transform([[1.0]])

@@ -1,0 +1,68 @@
+"""VAEOutlierDetector: rows of low likelihood, in the terms of scikit-learn's detectors."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_wine
+
+from skvae import VAEOutlierDetector, VAETransformer
+
+MODEL = VAETransformer(2, hidden_layer_sizes=(16,), max_iter=10)
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine().data
+
+
+@pytest.fixture(scope="module")
+def detector(wine):
+    return VAEOutlierDetector(MODEL, contamination=0.1, random_state=0).fit(wine)
+
+
+def test_scores_are_log_likelihoods(detector, wine):
+    np.testing.assert_array_equal(
+        detector.score_samples(wine), detector.estimator_.score_samples(wine)
+    )
+    np.testing.assert_allclose(
+        detector.decision_function(wine), detector.score_samples(wine) - detector.offset_
+    )
+
+
+@pytest.mark.parametrize("contamination", [0.001, 0.05, 0.1, 0.33, 0.5])
+def test_contamination_is_the_share_of_outliers(contamination, wine):
+    detector = VAEOutlierDetector(MODEL, contamination=contamination, random_state=0).fit(wine)
+    outliers = detector.predict(wine) == -1
+    assert outliers.sum() == int(contamination * len(wine))
+    score = detector.score_samples(wine)
+    assert not outliers.any() or score[outliers].max() < score[~outliers].min()
+
+
+def test_weights_equal_repetitions(wine):
+    counts = np.arange(len(wine)) % 3
+    one = VAEOutlierDetector(MODEL, random_state=0).fit(wine, sample_weight=counts)
+    other = VAEOutlierDetector(MODEL, random_state=0).fit(np.repeat(wine, counts, axis=0))
+    assert one.offset_ == pytest.approx(other.offset_, rel=1e-9)
+
+
+def test_rows_that_are_unlike_any_are_outliers(detector, wine):
+    strange = wine[::20].copy()
+    strange[:, 0] = 30.0
+    assert (detector.predict(strange) == -1).all()
+
+
+def test_mixed_columns_and_gaps(wine):
+    frame = pd.DataFrame(wine).rename(columns=str)
+    frame["kind"] = np.where(wine[:, 0] > 13, "strong", "light")
+    frame.iloc[::3, 2] = np.nan
+    odd = frame.copy()
+    odd.iloc[0, 13] = "light" if odd.iloc[0, 13] == "strong" else "strong"
+    detector = VAEOutlierDetector(MODEL, random_state=0).fit(frame)
+    assert detector.score_samples(odd)[0] < detector.score_samples(frame)[0]
+    assert set(detector.fit_predict(frame)) == {-1, 1}
+
+
+@pytest.mark.parametrize("contamination", [0, 0.6, "auto"])
+def test_invalid_contamination(contamination, wine):
+    with pytest.raises(ValueError, match="'contamination' parameter of VAEOutlierDetector"):
+        VAEOutlierDetector(contamination=contamination).fit(wine)
