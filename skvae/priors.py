@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
@@ -71,7 +72,8 @@ class Mixture(Prior):
         mixture: Any = GaussianMixture(
             size, reg_covar=1e-4, max_iter=100, init_params="k-means++", random_state=seed % 2**32
         )
-        with warnings.catch_warnings():
+        # with arrays of its own, whatever the caller's are
+        with config_context(array_api_dispatch=False), warnings.catch_warnings():
             # a few more rounds of EM would move it little
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(z)

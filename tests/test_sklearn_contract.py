@@ -35,9 +35,7 @@ CONFIGURATIONS = {
 ESTIMATORS = {
     **{name: VAETransformer(**(SMALL | kept)) for name, kept in CONFIGURATIONS.items()},
     "imputer": VAEImputer(VAETransformer(**SMALL)),
-    "imputer by default": VAEImputer(),
     "outlier detector": VAEOutlierDetector(VAETransformer(**SMALL)),
-    "outlier detector by default": VAEOutlierDetector(),
 }
 
 # Public checks that check_estimator does not yield.
