@@ -50,10 +50,13 @@ def main():
     print("\n5. rows with gaps of a linear-Gaussian model, d = 10, q = 3, against closed forms")
     print(f"{'missing':>8}{'log p':>9}{'impute (sd)':>13}{'mean (sd)':>11}{'covariance':>12}")
     for share in (0.2, 0.5, 0.8):
-        for gaps_in_training in (False, True):
-            where = "gaps in training too" if gaps_in_training else ""
-            errors = conditionals(share, gaps_in_training)
-            print(f"{share:8.0%}" + "{:9.4f}{:13.4f}{:11.4f}{:12.4f}  ".format(*errors) + where)
+        for what, how in [
+            ("", {}),
+            ("gaps in training too", {"gaps_in_training": True}),
+            ("near copies of columns", {"noise": (0.01, 0.05)}),
+        ]:
+            errors = conditionals(share, **how)
+            print(f"{share:8.0%}" + "{:9.4f}{:13.4f}{:11.4f}{:12.4f}  ".format(*errors) + what)
 
 
 def linear_gaussian(d, q, seed):
@@ -91,7 +94,7 @@ def decoded_normal(vae):
     return b, W @ W.T + np.diag(scale**2)
 
 
-def conditionals(share, gaps_in_training, n_rows=40, n_draws=4000):
+def conditionals(share, gaps_in_training=False, noise=(0.3, 1.5), n_rows=40, n_draws=4000):
     """Mean errors over rows with gaps: what the model says against its own closed forms.
 
     Of log p in nats; of imputed cells and of the mean of draws in standard deviations of the cell
@@ -99,7 +102,7 @@ def conditionals(share, gaps_in_training, n_rows=40, n_draws=4000):
     """
     rng = np.random.default_rng(0)
     X = rng.normal(size=(2000 + n_rows, 3)) @ rng.normal(size=(3, 10))
-    X += rng.uniform(0.3, 1.5, size=10) * rng.normal(size=X.shape)
+    X += rng.uniform(*noise, size=10) * rng.normal(size=X.shape)
     hidden = rng.random(X.shape) < share
     hidden[np.arange(len(X)), rng.integers(10, size=len(X))] = False
     gaps = np.where(hidden, np.nan, X)

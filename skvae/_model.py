@@ -11,16 +11,14 @@ from torch import Generator, Tensor, nn
 from skvae._prior import NormalMixture
 from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network
-from skvae.sgvb import (
+from skvae.proposals import (
     FEWEST_TO_ADAPT,
-    OBJECTIVES,
-    adapted_proposal,
-    importance_weighted_bound,
+    Normals,
+    at_modes,
+    is_good,
     log_mixture_weight,
-    log_normal,
-    proposal_is_good,
-    reparameterize,
 )
+from skvae.sgvb import OBJECTIVES, importance_weighted_bound, reparameterize
 
 # The encoder starts close to the prior and the decoder close to the mean of the data.
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.5
@@ -240,51 +238,48 @@ class VAE(nn.Module):
         """The importance-weighted bound on log p(x). N rows, (2 S, 1, K) -> (N,).
 
         Half of the noise is for the encoder's posterior as proposal. For rows where that is bad,
-        and for rows with gaps, a quarter adapts a second one, and a quarter is drawn from it and
-        joins the draws.
+        and for rows with gaps, a quarter finds modes of p(x, z), and draws from normals at these
+        by the last quarter join.
         """
-        normal = self.encode(cells)
+        posterior = Normals.diagonal(*self.encode(cells))
         own, spare = noise.chunk(2)
-        z = reparameterize(*normal, own)
-        log_joint = self._log_joint(cells)(z)
-        log_weight = log_joint - log_normal(z, *normal)
+        z = posterior.sample(own)
+        log_joint = self._log_joint(cells, z)
+        log_weight = log_joint - posterior.log_prob(z)
         bound = importance_weighted_bound(log_weight)
-        bad = ~proposal_is_good(log_weight) & bound.isfinite()
+        bad = ~is_good(log_weight) & bound.isfinite()
         if cells.observed is not None:
             # a posterior that is too narrow, as where training had no gaps, hides what it misses
             bad |= ~cells.observed.all(dim=-1)
-        if len(own) >= FEWEST_TO_ADAPT and bool(bad.any()):
-            normal = (normal[0][bad], normal[1][bad])
-            _, pooled = self._joined(cells[bad], normal, z[:, bad], log_joint[:, bad], spare)
+        if len(spare) >= FEWEST_TO_ADAPT and bool(bad.any()):
+            _, pooled = self._joined(
+                cells[bad], posterior[bad], z[:, bad], log_joint[:, bad], spare
+            )
             bound[bad] = importance_weighted_bound(pooled)
         return bound
 
     def posterior_draws(self, cells: Cells, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draws of z and their log importance weights for p(z|x). -> (S', N, K), (S', N).
 
-        From the encoder's posterior and an adapted one, as in ``log_likelihood``.
+        From the encoder's posterior and from normals at modes, as in ``log_likelihood``.
         """
-        normal = self.encode(cells)
+        posterior = Normals.diagonal(*self.encode(cells))
         own, spare = noise.chunk(2)
-        z = reparameterize(*normal, own)
-        return self._joined(cells, normal, z, self._log_joint(cells)(z), spare)
+        z = posterior.sample(own)
+        return self._joined(cells, posterior, z, self._log_joint(cells, z), spare)
 
     def _joined(
-        self,
-        cells: Cells,
-        normal: tuple[Tensor, Tensor],
-        z: Tensor,
-        log_joint: Tensor,
-        noise: Tensor,
+        self, cells: Cells, posterior: Normals, z: Tensor, log_joint: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Draws z of the posterior ``normal``, joined by those of an adapted one; log weights."""
-        call = self._log_joint(cells)
-        learn, draw = noise.chunk(2)
-        moved = adapted_proposal(call, *normal, learn)
-        found = reparameterize(*moved, draw)
-        weight = log_mixture_weight([log_joint, call(found)], [z, found], [normal, moved])
-        return torch.cat([z, found]), weight
+        """Draws z of the posterior, joined by those of normals at modes; their log weights."""
+        search, draw = noise.chunk(2)
+        normals = at_modes(lambda z, rows: self._log_joint(cells[rows], z), posterior, search)
+        shares = draw.tensor_split(len(normals))
+        found = [normal.sample(share) for normal, share in zip(normals, shares, strict=True)]
+        joint = [log_joint, self._log_joint(cells, torch.cat(found))]
+        draws = [z, *found]
+        return torch.cat(draws), log_mixture_weight(joint, draws, [posterior, *normals])
 
-    def _log_joint(self, cells: Cells) -> Callable[[Tensor], Tensor]:
-        """log p(x, z) as a function of z, (S, N, K) -> (S, N)."""
-        return lambda z: self.cell_log_prob(cells, z).sum(-1) + self.prior.log_prob(z)
+    def _log_joint(self, cells: Cells, z: Tensor) -> Tensor:
+        """log p(x, z). N rows, (S, N, K) -> (S, N)."""
+        return self.cell_log_prob(cells, z).sum(-1) + self.prior.log_prob(z)

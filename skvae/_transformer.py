@@ -41,7 +41,7 @@ from skvae.sgvb import OBJECTIVES
 # Draws from the posteriors that a prior is fitted to: one for each row, within these bounds.
 FEWEST_PRIOR_DRAWS, MOST_PRIOR_DRAWS = 2_000, 32_000
 # Weighted codes that the cells of a completed row are averaged over or drawn from.
-FEWEST_IN_POOL, MOST_IN_POOL = 1024, 2**14
+FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**14
 
 
 class VAETransformer(
@@ -781,10 +781,13 @@ class VAETransformer(
         """The log-likelihood of each row, log p(x), in nats.
 
         An importance-weighted bound [1]_: below log p(x) on average, and the closer the more
-        draws. Where the encoder's posterior is a bad proposal, half as many draws again come from
-        one that is adapted to the row. A density is per unit of the data. The draws are the same
-        for all rows and calls, quasi-random and fixed by ``fit``, so that scores of models and
-        rows compare.
+        draws. Where the encoder's posterior is a bad proposal, and for rows with gaps, half as many
+        draws again come from normals at modes of p(x, z). A density is per unit of the data. The
+        draws are the same for all rows and calls, quasi-random and fixed by ``fit``, so that
+        scores of models and rows compare.
+
+        A missing cell is left out: the score is of those that are there, and rows that miss
+        different cells do not compare.
 
         Parameters
         ----------

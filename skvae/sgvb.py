@@ -12,10 +12,6 @@ References
        Constrained Variational Framework", ICLR 2017.
 .. [4] D. P. Kingma et al., "Improving Variational Inference with Inverse
        Autoregressive Flow", NeurIPS 2016 (free bits).
-.. [5] M. F. Bugallo et al., "Adaptive Importance Sampling: The Past, the Present, and
-       the Future", IEEE Signal Processing Magazine 34 (4), 2017.
-.. [6] E. Veach and L. Guibas, "Optimally Combining Sampling Techniques for Monte Carlo
-       Rendering", SIGGRAPH 1995.
 """
 
 from __future__ import annotations
@@ -78,93 +74,6 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
     log 1/S sum_s w_s,  w_s = p(x|z_s) p(z_s) / q(z_s|x)
     """
     return torch.logsumexp(log_weight, dim=0) - math.log(len(log_weight))
-
-
-# A proposal is good where its draws are worth at least this share of their number.
-GOOD_SHARE = 0.25
-MIN_EFFECTIVE_DRAWS = 8
-FEWEST_TO_ADAPT = 4 * MIN_EFFECTIVE_DRAWS
-
-Normals = list[tuple[Tensor, Tensor]]  # means and log standard deviations, (N, K) each
-
-
-def proposal_is_good(log_weight: Tensor) -> Tensor:
-    """Whether draws are of even enough weight to be relied on. (S, N) -> (N,) bool."""
-    return effective_draws(log_weight) >= GOOD_SHARE * len(log_weight)
-
-
-def adapted_proposal(
-    log_joint: Callable[[Tensor], Tensor], mean: Tensor, log_std: Tensor, noise: Tensor
-) -> tuple[Tensor, Tensor]:
-    """A normal moved from the encoder's posterior to where p(x, z) is. -> (N, K), (N, K).
-
-    The posterior N(mean, std^2) of the encoder can miss the true one, most of all for rows that it
-    was not trained on, and :func:`importance_weighted_bound` is then far too low. Half of the
-    draws, from posteriors of 1, 2 and 4 times the width and from the prior, are weighed by
-    p(x, z) and move the proposal to their moments; the other half, of 1.5 times its width, moves
-    it again [5]_.
-
-    Parameters
-    ----------
-    log_joint : callable
-        log p(x, z) of codes, (S, N, K) -> (S, N).
-    mean, log_std : Tensor of shape (N, K)
-        Of the posterior.
-    noise : Tensor of shape (S, 1, K)
-        Standard normal.
-    """
-    first, second = noise.chunk(2)
-    prior = (torch.zeros_like(mean), torch.zeros_like(log_std))
-    around = [(mean, log_std + math.log(factor)) for factor in (1, 2, 4)]
-    mean, log_std = tempered_moments(*_weighed([*around, prior], first, log_joint))
-    return tempered_moments(*_weighed([(mean, log_std + math.log(1.5))], second, log_joint))
-
-
-def _weighed(
-    normals: Normals, noise: Tensor, log_joint: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Draws, a stretch of the noise from each normal, and their log weights."""
-    stretches = noise.tensor_split(len(normals))
-    draws = [reparameterize(*normal, part) for normal, part in zip(normals, stretches, strict=True)]
-    return torch.cat(draws), log_mixture_weight([log_joint(z) for z in draws], draws, normals)
-
-
-def log_mixture_weight(log_joint: list[Tensor], draws: list[Tensor], normals: Normals) -> Tensor:
-    """Log importance weights of draws from several normals, taken as one mixture.
-
-    Each normal has a share in the mixture like that of its draws (the balance heuristic [6]_), so
-    that one that misses p(x, z) costs its draws and no more.
-    [(S_i, N)], [(S_i, N, K)] -> (sum S_i, N).
-    """
-    z = torch.cat(draws)
-    log_parts = [
-        math.log(len(own) / len(z)) + log_normal(z, *normal)
-        for own, normal in zip(draws, normals, strict=True)
-    ]
-    return torch.cat(log_joint) - torch.logsumexp(torch.stack(log_parts), dim=0)
-
-
-def effective_draws(log_weight: Tensor) -> Tensor:
-    """(sum w)^2 / sum w^2, between 1 and S. (S, N) -> (N,)."""
-    return 1 / torch.softmax(log_weight, dim=0).square().sum(0)
-
-
-def tempered_moments(z: Tensor, log_weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log std of weighted draws. (S, N, K), (S, N) -> (N, K), (N, K).
-
-    Weights are raised to the largest power in [0, 1], found by bisection, that leaves
-    ``MIN_EFFECTIVE_DRAWS``: a single draw has no spread.
-    """
-    low, high = torch.zeros_like(log_weight[0]), torch.ones_like(log_weight[0])
-    power = high
-    for _ in range(12):
-        enough = effective_draws(power * log_weight) >= MIN_EFFECTIVE_DRAWS
-        low, high = torch.where(enough, power, low), torch.where(enough, high, power)
-        power = (low + high) / 2
-    weight = torch.softmax(low * log_weight, dim=0).unsqueeze(-1)
-    mean = (weight * z).sum(0)
-    variance = (weight * (z - mean).square()).sum(0)
-    return mean, 0.5 * variance.clamp(min=1e-20).log()
 
 
 def elbo_objective(

@@ -7,8 +7,6 @@ import torch
 from torch.autograd import gradcheck
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from skvae import sgvb
-from skvae._random import quasi_normal
 from skvae.sgvb import (
     OBJECTIVES,
     elbo,
@@ -212,76 +210,3 @@ class TestObjectives:
         )
         assert together.shape == (5,)
         torch.testing.assert_close(together[2:3], alone)
-
-
-# -- adaptive importance sampling ---------------------------------------------------
-
-
-def quasi(n_draws, n_components):
-    return torch.from_numpy(quasi_normal(n_draws, n_components, seed=0)).float()[:, None, :]
-
-
-def test_weights_of_a_mixture_average_to_the_integral():
-    truth = (torch.tensor([[0.5, -1.0]]), torch.tensor([[-0.5, 0.2]]))
-    normals = [
-        (torch.zeros(1, 2), torch.full((1, 2), 0.7)),
-        (torch.ones(1, 2), torch.zeros(1, 2)),
-    ]
-    noise = torch.randn(20_000, 1, 2, generator=torch.Generator().manual_seed(0))
-    # three draws in four from the first
-    draws = [
-        reparameterize(*normal, part)
-        for normal, part in zip(normals, noise.split([15_000, 5_000]), strict=True)
-    ]
-    log_joint = [log_normal(z, *truth) - 3.0 for z in draws]
-    log_weight = sgvb.log_mixture_weight(log_joint, draws, normals)
-    assert log_weight.shape == (20_000, 1)
-    assert importance_weighted_bound(log_weight).item() == pytest.approx(-3.0, abs=0.03)
-
-
-def test_a_useless_proposal_costs_its_share_of_the_draws_and_no_more():
-    truth = (torch.zeros(1, 2), torch.zeros(1, 2))
-    useless = (torch.full((1, 2), 50.0), torch.full((1, 2), -3.0))
-    draws = [reparameterize(*normal, quasi(256, 2)) for normal in (truth, useless)]
-    log_joint = [log_normal(z, *truth) - 3.0 for z in draws]
-    bound = importance_weighted_bound(sgvb.log_mixture_weight(log_joint, draws, [truth, useless]))
-    assert bound.item() == pytest.approx(-3.0, abs=1e-5)
-
-
-@pytest.mark.parametrize("spread", [0.0, 0.5, 50.0])
-def test_tempering_leaves_enough_draws(spread):
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(64, 3, 2, generator=generator)
-    log_weight = spread * torch.randn(64, 3, generator=generator)
-    mean, log_std = sgvb.tempered_moments(z, log_weight)
-    if spread == 0:
-        torch.testing.assert_close(mean, z.mean(0), atol=1e-6, rtol=0)
-        torch.testing.assert_close(log_std.exp(), z.std(0, correction=0), atol=1e-6, rtol=0)
-    elif spread == 0.5:  # enough as they are
-        weight = torch.softmax(log_weight, 0)[..., None]
-        torch.testing.assert_close(mean, (weight * z).sum(0), atol=1e-3, rtol=0)
-    else:
-        assert (log_std.exp() > 0.1).all()
-
-
-@pytest.mark.parametrize("n_components", [1, 2, 6])
-def test_an_adapted_proposal_finds_what_the_posterior_misses(n_components):
-    zero = torch.zeros(1, n_components)
-    posterior = (zero, zero - 2.0)
-    truth = (zero + 1.0, zero - 1.0)
-
-    def log_joint(z):
-        return log_normal(z, *truth) - 7.0
-
-    learn, draw = quasi(512, n_components).chunk(2)
-    missed = reparameterize(*posterior, draw)
-    log_weight = log_joint(missed) - log_normal(missed, *posterior)
-    assert not sgvb.proposal_is_good(log_weight)
-    assert importance_weighted_bound(log_weight).item() < -9
-    moved = sgvb.adapted_proposal(log_joint, *posterior, learn)
-    found = reparameterize(*moved, draw)
-    log_weight = sgvb.log_mixture_weight(
-        [log_joint(missed), log_joint(found)], [missed, found], [posterior, moved]
-    )
-    # the draws from what missed are 1 of 2
-    assert importance_weighted_bound(log_weight).item() == pytest.approx(-7.0, abs=0.05)

@@ -1,0 +1,162 @@
+"""Proposals against densities whose integrals and modes are known."""
+
+import pytest
+import torch
+
+from skvae._random import quasi_normal
+from skvae.proposals import Normals, at_modes, is_good, laplace, log_mixture_weight
+from skvae.sgvb import importance_weighted_bound, log_normal
+
+
+def quasi(n_draws, n_components):
+    return torch.from_numpy(quasi_normal(n_draws, n_components, seed=0))[:, None, :]
+
+
+def draw(*shape, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def narrow(mean, log_std=-3.0):
+    mean = torch.as_tensor(mean, dtype=torch.float64)
+    return Normals.diagonal(mean, torch.full_like(mean, log_std))
+
+
+def correlated(n, k, seed=0):
+    """A normal for each of n rows, narrower than N(0, I), whose dimensions depend on each other."""
+    weights = 2 * draw(n, k, k, seed=seed)
+    root = torch.linalg.cholesky(torch.linalg.inv(torch.eye(k) + weights @ weights.mT))
+    mean = draw(n, k, seed=seed + 1)
+    return Normals(mean, root, torch.linalg.inv(root))
+
+
+def bound(log_joint, posterior, noise):
+    """log p(x) of each row by draws of the posterior and of normals at modes."""
+    own, spare = noise.chunk(2)
+    search, last = spare.chunk(2)
+    normals = [posterior, *at_modes(log_joint, posterior, search)]
+    noises = [own, *last.tensor_split(len(normals) - 1)]
+    draws = [normal.sample(part) for normal, part in zip(normals, noises, strict=True)]
+    log_weight = log_mixture_weight([log_joint(z, None) for z in draws], draws, normals)
+    return importance_weighted_bound(log_weight)
+
+
+def test_a_diagonal_normal_is_log_normal():
+    mean, log_std, z = draw(4, 3, seed=0), draw(4, 3, seed=1), draw(5, 4, 3, seed=2)
+    torch.testing.assert_close(
+        Normals.diagonal(mean, log_std).log_prob(z), log_normal(z, mean, log_std)
+    )
+
+
+def test_a_normal_is_that_of_its_root():
+    normals = correlated(4, 3).widened(1.7)
+    for row in range(4):
+        expected = torch.distributions.MultivariateNormal(
+            normals.mean[row], normals.root[row] @ normals.root[row].T
+        )
+        z = draw(5, 4, 3, seed=row)
+        torch.testing.assert_close(normals.log_prob(z)[:, row], expected.log_prob(z[:, row]))
+    drawn = correlated(1, 3).sample(quasi(2**14, 3))[:, 0]
+    root = correlated(1, 3).root[0]
+    torch.testing.assert_close(drawn.T.cov(), root @ root.T, atol=0.01, rtol=0)
+
+
+def test_weights_of_a_mixture_average_to_the_integral():
+    truth = correlated(1, 2)
+    normals = [narrow([[0.0, 0.0]], 0.7), narrow([[1.0, 1.0]], 0.0)]
+    # three draws in four from the first
+    noise = draw(20_000, 1, 2, seed=0)
+    parts = noise.split([15_000, 5_000])
+    draws = [normal.sample(part) for normal, part in zip(normals, parts, strict=True)]
+    log_weight = log_mixture_weight([truth.log_prob(z) - 3.0 for z in draws], draws, normals)
+    assert log_weight.shape == (20_000, 1)
+    assert importance_weighted_bound(log_weight).item() == pytest.approx(-3.0, abs=0.05)
+
+
+def test_a_useless_proposal_costs_its_share_of_the_draws_and_no_more():
+    truth, useless = narrow([[0.0, 0.0]], 0.0), narrow([[50.0, 50.0]])
+    draws = [normal.sample(quasi(256, 2)) for normal in (truth, useless)]
+    log_joint = [truth.log_prob(z) - 3.0 for z in draws]
+    log_weight = log_mixture_weight(log_joint, draws, [truth, useless])
+    assert importance_weighted_bound(log_weight).item() == pytest.approx(-3.0, abs=1e-5)
+
+
+def test_even_weights_are_good_and_a_single_one_is_not():
+    log_weight = torch.zeros(64, 2)
+    log_weight[0, 1] = 20.0
+    assert is_good(log_weight).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("n_components", [1, 3, 10])
+def test_laplace_finds_a_normal_exactly(n_components):
+    truth = correlated(4, n_components)
+
+    def log_joint(z, rows):
+        some = slice(None) if rows is None else rows
+        return truth[some].log_prob(z) - 7.0
+
+    found = laplace(log_joint, torch.zeros(4, n_components, dtype=torch.float64))
+    torch.testing.assert_close(found.mean, truth.mean)
+    torch.testing.assert_close(found.root @ found.root.mT, truth.root @ truth.root.mT)
+    torch.testing.assert_close(
+        found.whiten @ found.root, torch.eye(n_components).double().expand(4, -1, -1)
+    )
+
+
+@pytest.mark.parametrize("n_components", [1, 2, 10])
+def test_normals_at_modes_find_what_the_posterior_misses(n_components):
+    truth = correlated(3, n_components)
+    posterior = narrow(torch.zeros(3, n_components))
+
+    def log_joint(z, rows):
+        some = slice(None) if rows is None else rows
+        return truth[some].log_prob(z) - 7.0
+
+    noise = quasi(512, n_components)
+    z = posterior.sample(noise)
+    log_weight = log_joint(z, None) - posterior.log_prob(z)
+    assert not is_good(log_weight).any()
+    assert importance_weighted_bound(log_weight).mean() < -8
+    torch.testing.assert_close(
+        bound(log_joint, posterior, noise), torch.full((3,), -7.0).double(), atol=0.1, rtol=0
+    )
+
+
+def test_both_of_two_modes_are_found():
+    modes = [narrow([[2.0, 0.0]], -2.0), narrow([[-2.0, 0.5]], -2.0)]
+
+    def log_joint(z, rows):
+        n = z.shape[1] if rows is None else len(rows)
+        parts = [mode.log_prob(z.expand(-1, n, -1)) for mode in modes]
+        return torch.logsumexp(torch.stack(parts), 0) - 7.0
+
+    found = bound(log_joint, narrow([[2.0, 0.0]]), quasi(1024, 2))
+    assert found.item() == pytest.approx(-7.0 + torch.tensor(2.0).log().item(), abs=0.05)
+
+
+def test_a_mode_climbs_from_where_the_curvature_is_of_the_wrong_sign():
+    def log_joint(z, rows):
+        return torch.cos(z).sum(-1)  # at pi it has a minimum
+
+    found = laplace(log_joint, torch.tensor([[3.0], [-3.0]]))
+    torch.testing.assert_close(found.mean, torch.zeros(2, 1), atol=0.2, rtol=0)
+
+
+def test_where_the_density_is_not_finite_the_prior_stands():
+    def log_joint(z, rows):
+        return z.square().sum(-1) * torch.nan
+
+    found = laplace(log_joint, torch.ones(1, 2))
+    torch.testing.assert_close(found.mean, torch.ones(1, 2))
+    torch.testing.assert_close(found.root @ found.root.mT, torch.eye(2)[None])
+
+
+def test_rows_do_not_depend_on_the_rows_beside_them():
+    truth = correlated(5, 3)
+    alone = laplace(
+        lambda z, rows: truth[2:3][rows].log_prob(z), torch.zeros(1, 3, dtype=torch.float64)
+    )
+    together = laplace(
+        lambda z, rows: truth[rows].log_prob(z), torch.zeros(5, 3, dtype=torch.float64)
+    )
+    torch.testing.assert_close(together.mean[2:3], alone.mean)
