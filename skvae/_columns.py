@@ -17,6 +17,8 @@ from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
 Array = NDArray[Any]
 LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
+# A column of categories is a key where more than these, and than this share of the rows, differ.
+FEW_LEVELS, MANY_LEVELS = 50, 0.5
 BLOCK_BYTES = 2**24  # columns are fitted and rows converted in float64 blocks of about this size
 
 
@@ -96,6 +98,7 @@ class Columns:
         own = choose(sample, weight[:SAMPLE_ROWS], len(index), is_category, is_bool, automatic)
         chosen = [_resolve(a if b is None else b) for a, b in zip(wanted, own, strict=True)]
         few = []
+        many = MANY_LEVELS * len(sample)
         for name, one, category, auto, x in zip(
             self.names, chosen, is_category, automatic, sample.T, strict=True
         ):
@@ -103,6 +106,15 @@ class Columns:
                 raise ValueError(
                     f"Column {name!r} holds categories, and {type(one).__name__} is for numbers. "
                     "Choose 'categorical' or 'ordinal' for it."
+                )
+            n_levels = len(np.unique(x[~np.isnan(x)])) if category else 0
+            if n_levels > max(FEW_LEVELS, many):
+                warnings.warn(
+                    f"Column {name!r} holds {n_levels} different categories in {len(sample)} rows, "
+                    "as a name or a key would, which tell little of a row. Drop it, or join rare "
+                    "ones.",
+                    UserWarning,
+                    stacklevel=2,
                 )
             n_values = 0 if auto or not one.is_density else len(np.unique(x[~np.isnan(x)]))
             if 1 < n_values <= FEW_VALUES and len(index) >= 10 * n_values:

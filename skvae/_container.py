@@ -184,7 +184,7 @@ def warn_unknown(name: Any, values: Sequence[Any]) -> None:
     more = ", ..." if len(values) > SHOWN else ""
     warnings.warn(
         f"Column {name!r} holds values that training has not seen, which count as missing: "
-        f"{shown}{more}.",
+        f"{shown}{more}. Imputation replaces them.",
         UserWarning,
         stacklevel=2,
     )

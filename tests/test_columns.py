@@ -1,5 +1,6 @@
 """Between the table of numbers and working units: mixed likelihoods, gaps and blocks included."""
 
+import re
 import warnings
 
 import numpy as np
@@ -106,6 +107,26 @@ def test_a_mapping_names_columns_and_leaves_the_rest_to_auto():
     ]
     auto = fit(likelihood="auto").likelihoods()
     assert fit(likelihood={"depth": "auto"}).likelihoods() == auto
+
+
+@pytest.mark.parametrize(("n_levels", "warns"), [(100, True), (60, True), (40, False)])
+def test_a_column_of_keys_warns(n_levels, warns):
+    table = (np.arange(100) % n_levels).astype(float)[:, None]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(
+            table,
+            np.arange(100),
+            np.ones(100),
+            ["id"],
+            likelihood="auto",
+            is_category=[True],
+            is_bool=[False],
+        )
+    assert len(caught) == warns
+    if warns:
+        message = f"Column 'id' holds {n_levels} different categories in 100 rows, .* Drop it"
+        assert re.match(message, str(caught[0].message))
 
 
 @pytest.mark.parametrize("key", [1, np.int64(1)])
@@ -357,7 +378,7 @@ def test_a_column_without_a_value_is_an_error_that_names_it(name):
 def test_new_values_of_levels_warn_and_count_as_missing():
     columns, table = fit(likelihood=MIXED | {"member": "ordinal"}), X[:4].copy()
     table[1, 2], table[2, 2], table[3, 2] = 0.5, -1, np.nan
-    message = r"Column 'member' .* has not seen, which count as missing: -1\.0, 0\.5\.$"
+    message = r"Column 'member' .* has not seen, which count as missing: -1\.0, 0\.5\. Imp"
     with pytest.warns(UserWarning, match=message):
         working = columns.to_working(table, None, np.float64)
     missing = np.isnan(columns.to_table_order(working))

@@ -307,7 +307,7 @@ def test_fill_keeps_wide_ints_of_an_array_of_objects():
 def test_fill_replaces_levels_that_count_as_missing():
     container = Container.of(pandas(["a", "b"], category("a", "b")))
     frame = pandas(["a", "z"], category("z", "a"))
-    with pytest.warns(UserWarning, match=r"Column 'x' .* count as missing: 'z'\.$"):
+    with pytest.warns(UserWarning, match=r"Column 'x' .* count as missing: 'z'\. "):
         numbers = container.numbers(frame)
     np.testing.assert_array_equal(numbers, [[0], [np.nan]])
     filled = container.fill(frame, np.array([[0.0], [1.0]]))
@@ -347,7 +347,7 @@ def test_cells_without_room_in_the_dtype_are_an_error(fitted, held, ok):
 
 def test_many_new_levels_are_named_in_part():
     container = Container.of(polars(list("ab")))
-    with pytest.warns(UserWarning, match=r"count as missing: '0', '1', '2', '3', '4', \.\.\.\.$"):
+    with pytest.warns(UserWarning, match=r"count as missing: '0', '1', '2', '3', '4', \.\.\.\. I"):
         numbers = container.numbers(polars(["b", None, *"9876543210"]))
     np.testing.assert_array_equal(numbers[:, 0], [1] + [np.nan] * 11)
 

@@ -177,7 +177,8 @@ class Histogram(_Softmax):
     An *atom* is a value with a mass of its own: each value that at least 1 in ``n_bins`` rows
     hold, or all values where they are at most ``n_bins`` and each stands for ``rows_per_bin`` rows
     on average. The other values fall into bins of equal shares of the rows; within a bin the
-    density is constant, in the first and the last one exponential, on to infinity.
+    density is constant, in the first and the last one exponential, on to infinity. Where training
+    held no negative number, the first one ends at 0, so that draws are hardly ever negative.
 
     log p is of a mixed measure: mass for an atom, density per unit elsewhere. Where training held
     whole numbers only, the support is the whole numbers, and log p is mass throughout. Scores of
@@ -223,6 +224,9 @@ class Histogram(_Softmax):
             edges = quantile_edges(rest, share_of_bins, n_bins, whole)
         else:
             edges = np.unique([first - unit / 2, last + unit / 2])
+        if first >= 0:  # what may never be negative then hardly is
+            edges = np.union1d(edges, -0.5 if whole else 0.0)
+            edges = edges[edges >= (-0.5 if whole else 0.0)]
         bin_of = np.searchsorted(edges, rest, side="right")
         mass = np.bincount(bin_of, weights=share_of_bins, minlength=len(edges) + 1)
         # half a row for what training happened not to hold
