@@ -35,19 +35,20 @@ from sklearn.preprocessing import OneHotEncoder, QuantileTransformer
 
 from skvae import VAETransformer
 from skvae.likelihoods import Histogram
+from skvae.priors import Mixture
 
 MODELS = ["real", "skvae", "default", "tvae"]
 TUNED = {
     "n_components": 12,
     "hidden_layer_sizes": (256, 256),
-    "prior": "mixture",
+    "prior": Mixture(100),
     "beta": 0.5,
     "batch_size": 256,
-    "learning_rate_init": 2e-3,
+    "learning_rate_init": 3e-3,
     "learning_rate": "cosine",
     "early_stopping": False,
     "kl_warmup": 0.12,
-    "max_iter": 50,
+    "max_iter": 40,
     "random_state": 0,
 }
 

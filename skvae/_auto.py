@@ -24,9 +24,11 @@ SKEW = 2.0
 def choose(
     X: Array,
     weight: NDArray[np.float64],
-    n_rows: int,
+    n_rows: float,
+    *,
     is_category: Sequence[bool],
     is_bool: Sequence[bool],
+    is_binary: Sequence[bool] | NDArray[np.bool_],
     wanted: Sequence[bool],
 ) -> list[Likelihood | None]:
     """A likelihood for each column that wants one, None for the others.
@@ -41,13 +43,14 @@ def choose(
     X : ndarray of shape (n, d)
         A sample of the rows.
     weight : ndarray of shape (n,)
-    n_rows : int
+    n_rows : float
         Of the whole table.
-    is_category, is_bool, wanted : sequence of bool of length d
+    is_category, is_bool, is_binary, wanted : sequence of bool of length d
+        Which columns hold categories, bools, nothing but 0 and 1 in the whole table, and which
+        want a likelihood.
     """
     numeric = ~np.asarray(is_category, dtype=bool)
-    with np.errstate(invalid="ignore"):
-        binary = np.all((X == 0) | (X == 1) | np.isnan(X), axis=0)
+    binary = np.asarray(is_binary)
     all_binary = bool(binary[numeric].all())
     enough = n_rows >= MIN_ROWS and numeric.sum() <= MAX_COLUMNS
     found: list[Likelihood | None] = []

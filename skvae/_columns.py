@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skvae._auto import FEW_VALUES, SAMPLE_ROWS, choose
 from skvae._container import warn_unknown
 from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
+from skvae.likelihoods._base import count_rows
 
 Array = NDArray[Any]
 LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
@@ -74,9 +75,13 @@ class Columns:
                 missing[places[block]] = np.isnan(x).any(axis=0)
                 fitted += columns._fit_block(one, x, weight, places[block])
             columns.groups += _by_size(one, fitted)
-        order = [place for group in columns.groups for place in group.places]
-        columns.gaps = [int(i) for i in np.flatnonzero(missing[order])]
+        columns.gaps = [int(i) for i in np.flatnonzero(missing[columns.order])]
         return columns
+
+    @property
+    def order(self) -> list[int]:
+        """The place in the table of each column in working order."""
+        return [int(place) for group in self.groups for place in group.places]
 
     def _choose(
         self,
@@ -95,7 +100,18 @@ class Columns:
         # rows lie in the order of their hashes: the first are a random sample
         sample = np.asarray(X[index[:SAMPLE_ROWS]], dtype=np.float64)
         automatic = [value == "auto" for value in wanted]
-        own = choose(sample, weight[:SAMPLE_ROWS], len(index), is_category, is_bool, automatic)
+        is_binary = np.ones(len(self.names), dtype=bool)
+        for _, x in self._row_blocks(X, index):
+            is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
+        own = choose(
+            sample,
+            weight[:SAMPLE_ROWS],
+            count_rows(weight),
+            is_category=is_category,
+            is_bool=is_bool,
+            is_binary=is_binary,
+            wanted=automatic,
+        )
         chosen = [_resolve(a if b is None else b) for a, b in zip(wanted, own, strict=True)]
         few = []
         many = MANY_LEVELS * len(sample)
@@ -150,32 +166,40 @@ class Columns:
             fitted.append(Group(one, places[column, None], constants))
         return fitted
 
-    def to_working(
-        self, X: Array, index: NDArray[np.intp] | None, dtype: Any, *, strict: bool = False
-    ) -> Array:
-        """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d).
+    def known(self, X: Array, *, strict: bool = False) -> Array:
+        """``X`` with NaN for what training has not seen, where a likelihood knows no other values.
 
-        Values that training has not seen, of a likelihood that knows no others, count as missing:
-        with a warning, or an error if ``strict``.
+        With a warning, or an error if ``strict``. The same array where there are none.
         """
+        for group in self.groups:
+            if not group.likelihood.takes_levels:
+                continue
+            for i, place in enumerate(group.places):
+                one = {name: constant[i : i + 1] for name, constant in group.constants.items()}
+                x = np.asarray(X[:, place, None], dtype=np.float64)
+                working = group.likelihood.to_working(x, one)
+                unknown = (np.isnan(working) & ~np.isnan(x))[:, 0]
+                if not unknown.any():
+                    continue
+                values = np.unique(x[unknown]).tolist()
+                if strict:
+                    raise ValueError(
+                        f"Column {self.names[place]!r} holds {values[0]}, which training has not "
+                        "seen."
+                    )
+                warn_unknown(self.names[place], values)
+                X = np.array(X)
+                X[unknown, place] = np.nan
+        return X
+
+    def to_working(self, X: Array, index: NDArray[np.intp] | None, dtype: Any) -> Array:
+        """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d)."""
         out = np.empty((len(X) if index is None else len(index), len(self.names)), dtype=dtype)
-        unknown: dict[str, set[float]] = {}
         for rows, x in self._row_blocks(X, index):
             for group, place in self._slices():
                 cells = x[:, group.places]
                 self._check_support(group.likelihood, cells, group.places, group.constants)
-                working = group.likelihood.to_working(cells, group.constants)
-                out[rows, place] = working
-                if group.likelihood.takes_levels:
-                    for row, column in np.argwhere(np.isnan(working) & ~np.isnan(cells)):
-                        name = self.names[group.places[column]]
-                        unknown.setdefault(name, set()).add(float(cells[row, column]))
-        for name, values in unknown.items():
-            if strict:
-                raise ValueError(
-                    f"Column {name!r} holds {min(values)}, which training has not seen."
-                )
-            warn_unknown(name, sorted(values))
+                out[rows, place] = group.likelihood.to_working(cells, group.constants)
         return out
 
     def from_working(self, U: Array) -> NDArray[np.float64]:
@@ -185,10 +209,6 @@ class Columns:
     def from_mean(self, U: Array) -> NDArray[np.float64]:
         """Means in their units to the caller's. (n, d) -> (n, d)."""
         return self._back(U, lambda one, u, constants: one.from_mean(u, constants))
-
-    def to_table_order(self, U: Array) -> NDArray[np.float64]:
-        """Columns in working order to the order of the table. (n, d) -> (n, d)."""
-        return self._back(U, lambda one, u, constants: u)
 
     def _back(self, U: Array, change: Callable[..., Array]) -> NDArray[np.float64]:
         out = np.empty(U.shape, dtype=np.float64)
@@ -201,24 +221,13 @@ class Columns:
         """The log of d working / d caller, summed over the cells of a row. -> (n,)."""
         out = np.zeros(len(X) if index is None else len(index))
         for rows, x in self._row_blocks(X, index):
-            for _, part in self._log_jacobians(x):
+            for group in self.groups:
+                cells = x[:, group.places]
+                part = group.likelihood.log_jacobian(cells, group.constants)
+                missing = np.isnan(cells)
+                part = np.where(missing, 0.0, part) if missing.any() else part
                 out[rows] += part.sum(axis=1)
         return out
-
-    def cell_log_jacobian(self, X: Array) -> NDArray[np.float64]:
-        """The log of d working / d caller of each cell, 0 where it is missing. -> (n, d)."""
-        out = np.empty(X.shape)
-        for rows, x in self._row_blocks(X, None):
-            for group, part in self._log_jacobians(x):
-                out[rows, group.places] = part
-        return out
-
-    def _log_jacobians(self, x: Array) -> Iterator[tuple[Group, Array]]:
-        for group in self.groups:
-            cells = x[:, group.places]
-            part = group.likelihood.log_jacobian(cells, group.constants)
-            missing = np.isnan(cells)
-            yield group, np.where(missing, 0.0, part) if missing.any() else part
 
     def likelihoods(self) -> dict[str, Likelihood]:
         """The likelihood of each column, by name."""
@@ -228,6 +237,12 @@ class Columns:
     def _check_support(
         self, likelihood: Likelihood, x: Array, places: Array, constants: Constants
     ) -> None:
+        if likelihood.needs_all and np.isnan(x).any():
+            row, column = np.argwhere(np.isnan(x))[0]
+            raise ValueError(
+                f"Column {self.names[places[column]]!r} misses a cell, and {likelihood} takes the "
+                "sum of all in a row. Fill it, or leave library_size=False."
+            )
         with np.errstate(invalid="ignore"):
             inside = likelihood.inside(x, constants) | np.isnan(x)
         if not inside.all():

@@ -93,7 +93,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         -------
         self : VAEImputer
         """
-        self._fit_estimator(X, sample_weight)
+        self._keep(self._train(X, sample_weight))
         return self
 
     def transform(self, X):

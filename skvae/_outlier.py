@@ -21,6 +21,10 @@ class VAEOutlierDetector(OutlierMixin, Shell):
     the least likely ``contamination`` of the training rows are outliers. Works on tables of mixed
     columns and with missing cells; ``estimator_.score_cells(X)`` tells which cell makes a row odd.
 
+    A score sums over the cells that are there, so rows that miss different cells do not compare:
+    impute first where many do. Where a column has both a spike and a density (``Histogram``), its
+    unit decides how they weigh; standardise such columns.
+
     Parameters
     ----------
     estimator : VAETransformer, default=None
@@ -85,14 +89,15 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         -------
         self : VAEOutlierDetector
         """
-        self._fit_estimator(X, sample_weight)
-        score = self.estimator_.score_samples(X)
+        model = self._train(X, sample_weight)
+        score = model.score_samples(X)
         weight = validate_weight(sample_weight, score)
         order = np.argsort(score, kind="stable")
         order = order[weight[order] > 0]
         reached = np.cumsum(weight[order]) / weight.sum()
         # of the first inlier: it lies at 0, all outliers below
         first = np.searchsorted(reached, self.contamination * (1 + 1e-12), side="right")
+        self._keep(model)
         self.offset_ = float(score[order[min(first, len(order) - 1)]])
         return self
 

@@ -23,11 +23,15 @@ class Shell(BaseEstimator):
         """What stands in for ``estimator=None``."""
         raise NotImplementedError
 
-    def _fit_estimator(self, X, sample_weight):
+    def _train(self, X, sample_weight):
+        """A fitted clone of the estimator."""
         model = self._default() if self.estimator is None else clone(self.estimator)
         if self.random_state is not None:
             model.set_params(random_state=seed_from(self.random_state) % 2**32)
-        model.fit(X, sample_weight=sample_weight)
+        return model.fit(X, sample_weight=sample_weight)
+
+    def _keep(self, model):
+        """Set the fitted attributes, once nothing can fail."""
         self.estimator_ = model
         self.n_features_in_ = model.n_features_in_
         if hasattr(model, "feature_names_in_"):

@@ -38,10 +38,8 @@ from skvae.networks import ACTIVATIONS, MLP, Network
 from skvae.priors import PRIORS, Prior
 from skvae.sgvb import OBJECTIVES
 
-# Draws from the posteriors that a prior is fitted to: one for each row, within these bounds.
-FEWEST_PRIOR_DRAWS, MOST_PRIOR_DRAWS = 2_000, 32_000
 # Weighted codes that the cells of a completed row are averaged over or drawn from.
-FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**14
+FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
 
 
 class VAETransformer(
@@ -225,6 +223,8 @@ class VAETransformer(
     (178,)
     """
 
+    _columns: Columns
+
     # Z is no metadata to route, but what inverse_transform is about.
     __metadata_request__inverse_transform: ClassVar[dict] = {"Z": metadata_routing.UNUSED}
     _doc_link_module = "skvae"
@@ -369,7 +369,7 @@ class VAETransformer(
             table, index, weight, hashes = self._start(X, sample_weight, fresh=fresh, min_rows=2)
             held_out = None
             if X_val is not None:
-                held_out = self._rows(validate_table(self, X_val, self._container, reset=False))
+                held_out = self._rows(self._checked(X_val)[0])
             elif self.early_stopping:
                 held = self._held_out(hashes)
                 held_out = self._rows(table, index[held], weight[held])
@@ -396,7 +396,8 @@ class VAETransformer(
 
         The first call builds the model and takes the units of the columns from its rows, so give
         it some hundreds of typical ones. The state of the optimiser is kept from call to call;
-        the learning rate is constant, and nothing is held out for validation.
+        the learning rate is constant, and nothing is held out for validation. A ``prior`` other
+        than "normal" is fitted to the rows of the last call only.
 
         Parameters
         ----------
@@ -430,6 +431,8 @@ class VAETransformer(
         if fresh:
             self._container = Container.of(X)
         table = validate_table(self, X, self._container, reset=fresh, min_rows=min_rows)
+        if not fresh:
+            table = self._columns.known(table)
         index, weight, hashes = distinct_rows(table, validate_weight(sample_weight, table))
         device = resolve_device(self.device)
         if fresh:
@@ -539,11 +542,14 @@ class VAETransformer(
     def _fit_prior(self, rows):
         """The prior that draws from the posteriors of the rows tell."""
         prior = PRIORS[self.prior]() if isinstance(self.prior, str) else self.prior
-        seed = derive(self._seed, "prior", self.n_iter_)
-        n = min(max(len(rows), FEWEST_PRIOR_DRAWS), MOST_PRIOR_DRAWS)
-        draws = posterior_draws(self.module_, rows, n, generator_from(seed, rows.weight.device))
-        fitted = prior.fit(draws.double().cpu().numpy(), seed)
-        self.module_.prior = fitted.to(rows.weight.device)
+        seed, device = derive(self._seed, "prior", self.n_iter_), rows.weight.device
+
+        def draw(n):
+            codes = posterior_draws(self.module_, rows, n, generator_from(seed, device))
+            return codes.double().cpu().numpy()
+
+        fitted = prior.fit(draw, len(rows), self.n_components_, seed)
+        self.module_.prior = fitted.to(device)
 
     def _report(self, history):
         if self.verbose:
@@ -742,7 +748,8 @@ class VAETransformer(
             ensure_all_finite="allow-nan",
             input_name="given",
         )
-        self._columns.to_working(table, None, np.float64, strict=True)  # raises
+        self._columns.known(table, strict=True)  # raises
+        self._columns.to_working(table, None, np.float64)  # raises outside a support
         return table
 
     def _conditional_mean(self, table, dtype):
@@ -750,8 +757,7 @@ class VAETransformer(
         noise = self._scoring_noise(2 * FEWEST_IN_POOL)
 
         def call(model, cells):
-            z, log_weight = model.posterior_draws(cells, cells.values.new_tensor(noise))
-            return model.weighted_mean(z, torch.softmax(log_weight, dim=0))
+            return model.weighted_mean(*self._weighted_codes(model, cells, noise))
 
         return self._from_table(
             call, table, dtype, n_draws=len(noise), finish=self._columns.from_mean
@@ -765,17 +771,31 @@ class VAETransformer(
         generator = generator_from(derive(seed, "conditional"), device)
 
         def call(model, cells):
-            z, log_weight = model.posterior_draws(cells, cells.values.new_tensor(noise))
-            weight = torch.softmax(log_weight, dim=0).T
-            picked = torch.multinomial(weight, n, replacement=True, generator=generator).T
+            z, weight = self._weighted_codes(model, cells, noise)
+            picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
             codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
-            return model.sample(codes, generator).transpose(0, 1)
+            # of all n at once the levels of a table would not fit in memory
+            parts = [model.sample(part, generator) for part in codes.split(FEWEST_IN_POOL)]
+            return torch.cat(parts).transpose(0, 1)
 
         def finish(draws):
             flat = draws.reshape(-1, draws.shape[-1])
             return self._columns.from_working(flat).reshape(draws.shape)
 
         return self._from_table(call, table, dtype, n_draws=2 * pool, finish=finish)
+
+    def _weighted_codes(self, model, cells, noise):
+        """Codes (S, N, K) and their weights (S, N), of sum 1, for p(z | x_there)."""
+        z, log_weight = model.posterior_draws(cells, cells.values.new_tensor(noise))
+        lost = ~log_weight.isfinite().any(0)
+        if bool(lost.any()):
+            farthest = self._columns.order[int(cells.values[lost][0].abs().argmax())]
+            raise ValueError(
+                "The likelihood of a row is 0 in floating point, so that no code explains it: its "
+                f"column {_column_names(self)[farthest]!r} holds a value far outside the training "
+                "rows. Correct the value, or let the cell be missing."
+            )
+        return z, torch.softmax(log_weight, dim=0)
 
     def score_samples(self, X, *, n_draws=None):
         """The log-likelihood of each row, log p(x), in nats.
@@ -811,8 +831,8 @@ class VAETransformer(
     def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.
 
-        E[log p(x|z)] - KL[q(z|x) || p(z)], what training raised; :meth:`score_samples` is closer to
-        log p(x).
+        E[log p(x|z)] - KL[q(z|x) || N(0, I)], what training raised, whatever ``prior`` was fitted
+        afterwards; :meth:`score_samples` is closer to log p(x).
 
         Parameters
         ----------
@@ -866,13 +886,14 @@ class VAETransformer(
         """
         table, dtype = self._checked(X)
         table = table.astype(dtype)
+        missing = np.isnan(table)
         whole = self._log_likelihood(table, dtype, n_draws)
         out = np.empty(table.shape, dtype=whole.dtype)
         for place, column in enumerate(table.T.copy()):
             table[:, place] = np.nan
             out[:, place] = whole - self._log_likelihood(table, dtype, n_draws)
             table[:, place] = column
-        out[np.isnan(table)] = np.nan
+        out[missing] = np.nan
         return out
 
     def _log_likelihood(self, table, dtype, n_draws):
@@ -914,6 +935,7 @@ class VAETransformer(
         """The checked table, and the dtype to compute and answer in."""
         check_is_fitted(self)
         table = validate_table(self, X, self._container, reset=False)
+        table = self._columns.known(table)
         return table, table.dtype if table.dtype in (np.float32, np.float64) else np.float64
 
     def _from_table(self, call, table, dtype, **how):

@@ -12,6 +12,7 @@ References
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -26,14 +27,17 @@ from sklearn.mixture import GaussianMixture
 from skvae._prior import NormalMixture
 from skvae._value import Value
 
-DRAWS_PER_PARAMETER = 3  # of a mixture, so that it does not follow single rows
+ROWS_PER_PARAMETER = 3  # of a mixture, so that it does not follow single rows
+FEWEST_DRAWS, MOST_DRAWS = 2_000, 32_000  # one for each row, within these bounds
+
+Draw = Callable[[int], NDArray[np.float64]]  # n codes (n, K) from posteriors of training rows
 
 
 class Prior(Value):
     """Base of the priors."""
 
-    def fit(self, z: NDArray[np.float64], seed: int) -> NormalMixture:
-        """The prior that draws (n, K) from the posteriors of the training rows tell."""
+    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> NormalMixture:
+        """The prior of K dimensions that draws from the posteriors of ``n_rows`` rows tell."""
         raise NotImplementedError
 
 
@@ -41,8 +45,8 @@ class Prior(Value):
 class Normal(Prior):
     """The standard normal that training took, whatever the codes are."""
 
-    def fit(self, z: NDArray[np.float64], seed: int) -> NormalMixture:
-        return NormalMixture.standard(z.shape[1])
+    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> NormalMixture:
+        return NormalMixture.standard(n_components)
 
 
 @dataclass
@@ -60,15 +64,16 @@ class Mixture(Prior):
 
     n_components: int = 50
 
-    def fit(self, z: NDArray[np.float64], seed: int) -> NormalMixture:
+    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> NormalMixture:
         if not (isinstance(self.n_components, Integral) and self.n_components >= 1):
             raise ValueError(
                 "The 'n_components' of Mixture must be a positive whole number; got "
                 f"{self.n_components!r}."
             )
-        n, k = z.shape
-        parameters = 1 + k + k * (k + 1) // 2
-        size = int(min(self.n_components, max(1, n // (DRAWS_PER_PARAMETER * parameters))))
+        z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))
+        parameters = 1 + n_components + n_components * (n_components + 1) // 2
+        most = max(1, n_rows // (ROWS_PER_PARAMETER * parameters))
+        size = int(min(self.n_components, most))
         mixture: Any = GaussianMixture(
             size, reg_covar=1e-4, max_iter=100, init_params="k-means++", random_state=seed % 2**32
         )

@@ -22,9 +22,10 @@ def chosen(*columns, weight=None, n_rows=None, category=(), bools=(), unwanted=(
         table,
         np.ones(len(table)) if weight is None else np.asarray(weight, float),
         len(table) if n_rows is None else n_rows,
-        [place in category for place in places],
-        [place in bools for place in places],
-        [place not in unwanted for place in places],
+        is_category=[place in category for place in places],
+        is_bool=[place in bools for place in places],
+        is_binary=np.all(np.isin(table, [0, 1]) | np.isnan(table), axis=0),
+        wanted=[place not in unwanted for place in places],
     )
 
 

@@ -16,6 +16,7 @@ from skvae.likelihoods import (
     Gaussian,
     Histogram,
     Ordinal,
+    Poisson,
 )
 
 RNG = np.random.default_rng(0)
@@ -69,6 +70,12 @@ def fit_numbers(X, names=None, **how):
     names = range(d) if names is None else names
     how = {"likelihood": "auto", "weight": np.ones(n), "is_bool": no} | how
     return fit(X, np.arange(n), names=names, is_category=no, **how)
+
+
+def in_table_order(columns, working):
+    out = np.empty_like(working)
+    out[:, columns.order] = working
+    return out
 
 
 def same_groups(one, other):
@@ -252,7 +259,7 @@ def test_round_trip(table, likelihood):
     columns = fit(table, likelihood=likelihood)
     working = columns.to_working(table, None, np.float64)
     missing = np.isnan(table)
-    np.testing.assert_array_equal(np.isnan(columns.to_table_order(working)), missing)
+    np.testing.assert_array_equal(np.isnan(in_table_order(columns, working)), missing)
     complete = np.where(np.isnan(working), 0.0, working)
     back = columns.from_working(complete)
     np.testing.assert_allclose(back[~missing], table[~missing], rtol=1e-13)
@@ -269,11 +276,11 @@ def test_means_have_units_of_their_own():
     np.testing.assert_allclose(np.diag(one - zero), table.std(axis=0), rtol=1e-12)
 
 
-def test_table_order_undoes_working_order():
+def test_order_tells_the_places_of_the_working_columns():
     columns = fit()
-    places = np.concatenate([group.places for group in columns.groups])
-    assert places.tolist() != list(range(7))
-    np.testing.assert_array_equal(columns.to_table_order(places[None]), [np.arange(7)])
+    assert sorted(columns.order) == list(range(7)) != columns.order
+    row = in_table_order(columns, columns.to_working(X[:1], None, np.float64))
+    assert row[0, NAMES.index("red")] == X[0, NAMES.index("red")]
 
 
 def test_gaussian_columns_are_standardised_by_the_weights_of_the_cells_that_are_there():
@@ -306,25 +313,12 @@ def test_log_jacobian_is_the_log_determinant_of_the_cells_that_are_there(missing
     there = [place for place in range(4) if place not in missing]
     row[:, missing] = np.nan
     sides = [
-        columns.to_table_order(columns.to_working(row + sign * step * np.eye(4), None, float))
+        in_table_order(columns, columns.to_working(row + sign * step * np.eye(4), None, float))
         for sign in (1, -1)
     ]
     moving = (np.abs(sides[0] - sides[1]) / (2 * step))[np.ix_(there, there)]
     _, expected = np.linalg.slogdet(moving)
     np.testing.assert_allclose(columns.log_jacobian(row, None), expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("table", [X, GAPS], ids=["complete", "gaps"])
-def test_cells_share_the_log_jacobian_of_their_row(table):
-    columns = fit(table)
-    cells = columns.cell_log_jacobian(table)
-    assert cells.shape == table.shape
-    assert (cells[np.isnan(table)] == 0).all()
-    np.testing.assert_allclose(cells.sum(axis=1), columns.log_jacobian(table, None), rtol=1e-12)
-    depth = NAMES.index("depth")
-    (spread,) = (g.constants["spread"] for g in columns.groups if g.likelihood == Gaussian())
-    there = ~np.isnan(table[:, depth])
-    np.testing.assert_allclose(cells[there, depth], -np.log(spread[1]))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -380,17 +374,17 @@ def test_new_values_of_levels_warn_and_count_as_missing():
     table[1, 2], table[2, 2], table[3, 2] = 0.5, -1, np.nan
     message = r"Column 'member' .* has not seen, which count as missing: -1\.0, 0\.5\. Imp"
     with pytest.warns(UserWarning, match=message):
-        working = columns.to_working(table, None, np.float64)
-    missing = np.isnan(columns.to_table_order(working))
-    assert np.argwhere(missing).tolist() == [[1, 2], [2, 2], [3, 2]]
+        known = columns.known(table)
+    assert table[2, 2] == -1  # the caller's is as it was
+    assert np.argwhere(np.isnan(known)).tolist() == [[1, 2], [2, 2], [3, 2]]
     with pytest.raises(ValueError, match=r"'member' holds -1\.0, which training has not seen"):
-        columns.to_working(table, None, np.float64, strict=True)
+        columns.known(table, strict=True)
 
 
 def test_a_missing_cell_is_no_new_value():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fit().to_working(GAPS, None, np.float64, strict=True)
+        assert fit().known(GAPS, strict=True) is GAPS
 
 
 # -- support ----------------------------------------------------------------------
@@ -419,6 +413,32 @@ def test_rows_left_out_may_lie_outside_the_support():
     assert len(fit(bad).to_working(bad, INDEX, np.float64)) == N
 
 
+def test_a_likelihood_of_the_row_sum_refuses_gaps():
+    counts = RNG.integers(1, 9, size=(N, 3)).astype(float)
+    columns = fit_numbers(counts, "abc", likelihood=Poisson(library_size=True))
+    counts[3, 1] = np.nan
+    message = r"Column 'b' misses a cell, and Poisson\(library_size=True\) takes the sum"
+    with pytest.raises(ValueError, match=message):
+        columns.to_working(counts, None, np.float64)
+    with pytest.raises(ValueError, match=message):
+        fit_numbers(counts, "abc", likelihood=Poisson(library_size=True))
+
+
+def test_one_value_beyond_a_sample_tells_that_a_column_is_no_yes_or_no():
+    table = np.column_stack([np.arange(30_000) % 5 == 0, np.arange(30_000) / 7]).astype(float)
+    table[20_000, 0] = 2.0
+    chosen = fit_numbers(table, "ab").likelihoods()
+    assert chosen["a"] == Histogram()
+
+
+def test_copies_of_rows_count():
+    values = np.arange(8.0)[:, None]
+    weight = np.array([900.0, 500, 300, 100, 50, 20, 9, 1])
+    of_copies = fit_numbers(np.repeat(values, weight.astype(int), axis=0))
+    same_groups(fit_numbers(values, weight=weight), of_copies)
+    same_groups(fit_numbers(values, weight=weight / 3), of_copies)
+
+
 # -- blocks -----------------------------------------------------------------------
 
 
@@ -435,9 +455,7 @@ def test_blocks_do_not_show(monkeypatch, n_bytes, index, table):
             working,
             columns.from_working(complete),
             columns.from_mean(complete),
-            columns.to_table_order(working),
             columns.log_jacobian(table, index),
-            columns.cell_log_jacobian(table),
         )
 
     expected = all_of_it()

@@ -66,3 +66,18 @@ def test_mixed_columns_and_gaps(wine):
 def test_invalid_contamination(contamination, wine):
     with pytest.raises(ValueError, match="'contamination' parameter of VAEOutlierDetector"):
         VAEOutlierDetector(contamination=contamination).fit(wine)
+
+
+def test_a_fit_that_fails_leaves_the_detector_as_it_was(wine, monkeypatch):
+    detector = VAEOutlierDetector(MODEL, random_state=0).fit(wine)
+    before = detector.score_samples(wine), detector.offset_
+
+    def fail(self, X):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VAETransformer, "score_samples", fail)
+        with pytest.raises(MemoryError):
+            detector.fit(1000 * wine)
+    np.testing.assert_array_equal(detector.score_samples(wine), before[0])
+    assert detector.offset_ == before[1]

@@ -46,28 +46,38 @@ def test_draws_of_a_mixture():
 def test_the_standard_normal_is_a_mixture_of_one():
     z = RNG.normal(size=(7, 2))
     expected = multivariate_normal(np.zeros(2)).logpdf(z)
-    for prior in (NormalMixture.standard(2), Normal().fit(5 + z, seed=0)):
+    for prior in (NormalMixture.standard(2), Normal().fit(None, 7, 2, seed=0)):
         found = prior.log_prob(torch.as_tensor(z, dtype=torch.float32))
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_a_fitted_mixture_finds_what_codes_cluster_in():
     codes = np.r_[RNG.normal(-3, 0.2, size=(2000, 2)), RNG.normal(3, 0.5, size=(1000, 2))]
-    prior = Mixture(n_components=2).fit(codes, seed=0)
+    prior = Mixture(n_components=2).fit(lambda n: codes[:n], len(codes), 2, seed=0)
     order = np.argsort(prior.mean[:, 0].numpy())
     np.testing.assert_allclose(prior.mean[order], [[-3, -3], [3, 3]], atol=0.1)
     np.testing.assert_allclose(prior.log_share.exp()[order], [2 / 3, 1 / 3], atol=0.01)
 
 
-def test_few_codes_get_few_normals():
-    assert len(Mixture().fit(RNG.normal(size=(20, 4)), seed=0).log_share) == 1
-    assert len(Mixture().fit(RNG.normal(size=(3000, 1)), seed=0).log_share) == 50
+@pytest.mark.parametrize(
+    ("n_rows", "n_components", "n_draws", "n_normals"),
+    [(20, 4, 2000, 1), (400, 1, 2000, 44), (3000, 1, 3000, 50), (10**6, 1, 32_000, 50)],
+)
+def test_few_rows_get_few_normals(n_rows, n_components, n_draws, n_normals):
+    asked = []
+
+    def draw(n):
+        asked.append(n)
+        return RNG.normal(size=(n, n_components))
+
+    assert len(Mixture().fit(draw, n_rows, n_components, seed=0).log_share) == n_normals
+    assert asked == [n_draws]
 
 
 @pytest.mark.parametrize("n_components", [0, -1, 2.5, "many"])
 def test_invalid_number_of_normals(n_components):
     with pytest.raises(ValueError, match="'n_components' of Mixture must be a positive whole"):
-        Mixture(n_components).fit(np.zeros((5, 2)), seed=0)
+        Mixture(n_components).fit(np.zeros, 5, 2, seed=0)
 
 
 @pytest.mark.parametrize("prior", [prior() for prior in PRIORS.values()], ids=PRIORS)

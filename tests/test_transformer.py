@@ -773,3 +773,43 @@ def test_a_few_valued_column_under_a_density_warns(wine):
     frame = pd.DataFrame({"a": wine[:, 0], "grade": np.arange(178) % 3})
     with pytest.warns(UserWarning, match="Column 'grade' holds only 3 different values"):
         VAETransformer(1, **QUICK, likelihood="gaussian").fit(frame)
+
+
+def test_gaps_of_near_copies_are_scored_exactly():
+    # the encoder of complete rows puts such rows where p(x, z) is nowhere near
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1020, 2)) @ rng.normal(size=(2, 6)) + 0.03 * rng.normal(size=(1020, 6))
+    vae = VAETransformer(2, hidden_layer_sizes=(), random_state=0, max_iter=60).fit(X[20:])
+    mean, covariance = linear_normal(vae)
+    there = [0, 1, 4]
+    rows = np.full((20, 6), np.nan)
+    rows[:, there] = X[:20, there]
+    expected = multivariate_normal(mean[there], covariance[np.ix_(there, there)]).logpdf(
+        X[:20, there]
+    )
+    np.testing.assert_allclose(vae.score_samples(rows), expected, atol=0.05)
+
+
+@pytest.mark.parametrize("how", [{}, {"n_draws": 2}])
+def test_a_row_that_nothing_explains_is_not_imputed(fitted, wine, how):
+    rows = wine[:3].copy()
+    rows[1, 2], rows[1, 4] = 1e200, np.nan
+    with pytest.raises(ValueError, match=r"likelihood of a row is 0 .* column 2 holds a value far"):
+        fitted.impute(rows, **how)
+
+
+def test_a_value_that_training_has_not_seen_has_no_score():
+    X = np.column_stack([np.arange(90) % 3, np.arange(90) / 7])
+    vae = VAETransformer(1, **QUICK, likelihood={0: "categorical"}).fit(X)
+    with pytest.warns(UserWarning, match="training has not seen") as caught:
+        cells = vae.score_cells([[7.0, 0.1], [1.0, 0.1]])
+    assert len(caught) == 1
+    assert np.isnan(cells).tolist() == [[True, False], [False, False]]
+
+
+def test_many_draws_of_one_row():
+    X = np.random.default_rng(0).normal(size=(90, 2))
+    vae = VAETransformer(1, **QUICK).fit(X)
+    drawn = vae.sample(5000, given={0: 0.5}, random_state=0)
+    assert drawn.shape == (5000, 2)
+    assert (drawn[:, 0] == 0.5).all()

@@ -16,6 +16,7 @@ Array = NDArray[Any]
 Constants = dict[str, Array]
 Parameters = Mapping[str, Tensor]
 
+MOST_COPIES = 1e12  # of a row
 STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
 
 
@@ -34,6 +35,11 @@ class Likelihood(Value):
     ragged: ClassVar[bool] = False
     # a value of the support in working units, put where a cell is missing
     filler: ClassVar[float] = 0.0
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether the likelihood of a cell is told by the row's other cells, none missing."""
+        return False
 
     # -- the table's side ---------------------------------------------------------
 
@@ -125,6 +131,18 @@ def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
     location = (largest * (share @ (x / largest))).clip(x.min(axis=0), x.max(axis=0))
     spread = largest * np.sqrt(share @ np.square((x - location) / largest))
     return location, spread
+
+
+def count_rows(weight: Array) -> float:
+    """How many rows the weights stand for: copies, where they are whole numbers of a unit. (n,).
+
+    Else, as weights that were chosen, one row each.
+    """
+    for copies in (weight / weight.min(), weight):
+        whole = np.rint(copies)
+        if np.all(np.abs(copies - whole) <= 1e-9 * whole) and whole.max() < MOST_COPIES:
+            return float(whole.sum() / np.gcd.reduce(whole.astype(np.int64)))
+    return float(len(weight))
 
 
 def smallest_gap(x: Array) -> float:

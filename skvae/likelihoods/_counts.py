@@ -31,6 +31,10 @@ class _Counts(Likelihood):
     support: ClassVar[str] = "the whole numbers from 0 to 10^9"
     library_size: bool = False
 
+    @property
+    def needs_all(self) -> bool:
+        return self.library_size
+
     def inside(self, x: Array, constants: Constants) -> Array:
         inside: Array = (x >= 0) & (x <= LARGEST_COUNT) & (x == np.floor(x))
         return inside
@@ -81,7 +85,7 @@ class Poisson(_Counts):
     library_size : bool, default=False
         Whether a row's rates are shares of its sum, as for counts of cells x genes, where a row's
         sum tells how deeply it was read. log p(x) is then given the row's sum; means and draws
-        have the mean sum.
+        have the mean sum. No cell may be missing.
     """
 
     library_size: bool = False

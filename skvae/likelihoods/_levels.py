@@ -17,6 +17,7 @@ from skvae.likelihoods._base import (
     Constants,
     Likelihood,
     Parameters,
+    count_rows,
     float32,
     smallest_gap,
     standardisation,
@@ -75,9 +76,20 @@ class _Softmax(_Levels):
     def n_outputs(self, constants: Constants) -> int:
         return self.n_levels(constants)
 
-    def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+    def logits(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        """(S, N, P) -> (S, N, d, L)."""
         log_share = parameters["log_share"]
-        return torch.log_softmax(outputs.unflatten(-1, log_share.shape) + log_share, dim=-1)
+        found: Tensor = outputs.unflatten(-1, log_share.shape) + log_share
+        return found
+
+    def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        return torch.log_softmax(self.logits(outputs, parameters), dim=-1)
+
+    def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
+        # one number of each softmax, without the others
+        logits = self.logits(outputs, parameters)
+        level = x.long().unsqueeze(-1).expand(*logits.shape[:-1], 1)
+        return logits.gather(-1, level).squeeze(-1) - torch.logsumexp(logits, dim=-1)
 
 
 class _Values(_Levels):
@@ -208,15 +220,14 @@ class Histogram(_Softmax):
                     f"got {value!r}."
                 )
         values, place = np.unique(x[:, 0], return_inverse=True)
-        share = np.bincount(place, weights=weight) / weight.sum()
-        n_rows = np.bincount(place)
+        share, n_rows = np.bincount(place, weights=weight) / weight.sum(), count_rows(weight)
         whole = bool(np.all(values == np.floor(values)))
-        few = len(values) <= min(self.n_bins, len(x) / self.rows_per_bin)
-        is_atom = few | (share >= 1 / self.n_bins) & (n_rows > 1)
+        few = len(values) <= min(self.n_bins, n_rows / self.rows_per_bin)
+        is_atom = few | (share >= 1 / self.n_bins) & (share * n_rows > 1.5)
         atoms, share_of_bins = values[is_atom], share[~is_atom]
         left_out = atoms if whole else atoms[:0]
         rest = places(values[~is_atom], left_out)
-        n_bins = min(self.n_bins, int(n_rows[~is_atom].sum()) // self.rows_per_bin)
+        n_bins = min(self.n_bins, int(share_of_bins.sum() * n_rows + 0.5) // self.rows_per_bin)
         first, last = values[0], values[-1] - len(left_out)
         unit = 1.0 if whole else smallest_gap(values) or 1.0
         unit = max(unit, 2 * np.spacing(max(abs(first), abs(last))), SMALLEST_UNIT)
@@ -230,7 +241,7 @@ class Histogram(_Softmax):
         bin_of = np.searchsorted(edges, rest, side="right")
         mass = np.bincount(bin_of, weights=share_of_bins, minlength=len(edges) + 1)
         # half a row for what training happened not to hold
-        total = np.r_[np.maximum(mass, 0.5 / len(x)), share[is_atom]]
+        total = np.r_[np.maximum(mass, 0.5 / n_rows), share[is_atom]]
         span = max(edges[-1] - edges[0], unit)
         excesses = edges[0] - rest, rest - edges[-1]
         scale = np.array([tail_scale(excess, share_of_bins, span) for excess in excesses])

@@ -138,7 +138,8 @@ class Beta(Likelihood):
         return working
 
     def from_working(self, x: Array, constants: Constants) -> Array:
-        share: Array = expit(x).clip(np.nextafter(0, 1), np.nextafter(1, 0))
+        # inside also where they are rounded to float32
+        share: Array = expit(x).clip(np.finfo(np.float32).tiny, np.nextafter(np.float32(1), 0))
         return share
 
     def from_mean(self, x: Array, constants: Constants) -> Array:
