@@ -16,6 +16,7 @@ from sklearn.datasets import fetch_openml
 
 from skvae import VAETransformer
 from skvae.likelihoods import Histogram
+from skvae.priors import Mixture
 
 
 def main():
@@ -35,12 +36,12 @@ def main():
         n_components=12,
         hidden_layer_sizes=(256, 256),
         likelihood=dict.fromkeys(numbers, Histogram(n_bins=256)),
-        prior="mixture",
+        prior=Mixture(100),
         beta=0.5,
         kl_warmup=0.12,
         batch_size=256,
         learning_rate="cosine",
-        learning_rate_init=2e-3,
+        learning_rate_init=3e-3,
         early_stopping=False,
         max_iter=options.max_iter,
         random_state=0,

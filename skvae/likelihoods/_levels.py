@@ -49,10 +49,14 @@ class _Levels(Likelihood):
             return {"log_share": float32(np.log(np.nan_to_num(constants["share"])))}
 
     def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        # one of the L is 1: times sqrt(L), their mean square is 1
+        return self.one_hot(x, parameters, spare=0)
+
+    def one_hot(self, x: Tensor, parameters: Parameters, *, spare: int) -> Tensor:
+        """Zeros but for the level of each cell, and ``spare`` zeros more. (N, d) -> (N, d, F)."""
         n_levels = parameters["log_share"].shape[-1]
-        found: Tensor = F.one_hot(x.long(), n_levels).to(x.dtype) * n_levels**0.5
-        return found
+        found = x.new_zeros(*x.shape, n_levels + spare)
+        # one of the L is not 0: as sqrt(L), their mean square is 1
+        return found.scatter_(-1, x.long().unsqueeze(-1), n_levels**0.5)
 
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """log p of each level. (S, N, P) -> (S, N, d, L)."""
@@ -332,9 +336,10 @@ class Histogram(_Softmax):
         }
 
     def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        level = x.long()
-        score = parameters["score"].T.gather(0, level)  # where the level lies among the rows
-        return torch.cat([super().features(x, parameters), score.unsqueeze(-1)], dim=-1)
+        found = self.one_hot(x, parameters, spare=1)
+        # where the level lies among the rows
+        found[..., -1] = parameters["score"].T.gather(0, x.long())
+        return found
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return (self.log_mass(outputs, parameters).exp() * parameters["value"]).sum(-1)
