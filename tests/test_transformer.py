@@ -813,3 +813,22 @@ def test_many_draws_of_one_row():
     drawn = vae.sample(5000, given={0: 0.5}, random_state=0)
     assert drawn.shape == (5000, 2)
     assert (drawn[:, 0] == 0.5).all()
+
+
+def test_many_levels_do_not_drown_the_numbers():
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(1500, 3))
+    numbers = codes @ rng.normal(size=(3, 10)) + 0.5 * rng.normal(size=(1500, 10))
+    ranks = (codes + 0.2 * rng.normal(size=codes.shape)).argsort(axis=0).argsort(axis=0)
+    frame = pd.DataFrame(numbers).add_prefix("number ")
+    both = frame.assign(**{f"town {i}": [f"{r // 38}" for r in ranks[:, i]] for i in range(3)})
+    train, test = slice(0, 1200), slice(1200, None)
+    alone, together = (VAETransformer(3, random_state=0).fit(t[train]) for t in (frame, both))
+
+    def unexplained(vae, table):
+        back = vae.reconstruct(table)[frame.columns].to_numpy()
+        return np.square(back - numbers[test]).mean() / numbers[test].var()
+
+    assert unexplained(together, both[test]) < 1.6 * unexplained(alone, frame[test])
+    # 40 levels of which the numbers tell a few
+    assert (together.score_cells(both[test])[:, 10:].mean(axis=0) > np.log(1 / 40) + 0.7).all()
