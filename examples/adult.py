@@ -23,7 +23,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", nargs="?")
     parser.add_argument("picture", nargs="?", default="adult.png")
-    parser.add_argument("--max-iter", type=int, default=40)
+    parser.add_argument("--max-iter", type=int, default=45)
     options = parser.parse_args()
     path = options.table
     table = pd.read_csv(path) if path else fetch_openml("adult", version=2).frame
@@ -33,15 +33,15 @@ def main():
     # table is younger than 17.
     numbers = table.select_dtypes("number").columns
     vae = VAETransformer(
-        n_components=12,
+        n_components=6,
         hidden_layer_sizes=(256, 256),
         likelihood=dict.fromkeys(numbers, Histogram(n_bins=256)),
         prior=Mixture(100),
-        beta=0.5,
+        beta=0.35,
         kl_warmup=0.12,
-        batch_size=256,
+        batch_size=512,
         learning_rate="cosine",
-        learning_rate_init=3e-3,
+        learning_rate_init=4e-3,
         early_stopping=False,
         max_iter=options.max_iter,
         random_state=0,
