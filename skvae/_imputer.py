@@ -23,7 +23,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         The model. None for one of 8 components that serves imputation: it raises the
         importance-weighted bound of 20 draws [1]_, with tanh units, a dropout of 0.05, and 60
         epochs without early stopping, since held-out rows stop it long before the gaps of the
-        training rows are filled best.
+        training rows are filled best. It costs ten to twenty fits of ``VAETransformer(8)``.
     random_state : int, RandomState instance or None, default=None
         Seeds the model, in place of the estimator's own unless None.
 
