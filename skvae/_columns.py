@@ -219,11 +219,21 @@ class Columns:
 
     def log_jacobian(self, X: Array, index: NDArray[np.intp] | None) -> NDArray[np.float64]:
         """The log of d working / d caller, summed over the cells of a row. -> (n,)."""
+        return self._sum(X, index, lambda one, x, constants: one.log_jacobian(x, constants))
+
+    def log_unit(self, X: Array) -> NDArray[np.float64]:
+        """The log of the units of densities, summed over the cells of a row. -> (n,)."""
+        return self._sum(X, None, lambda one, x, constants: one.log_unit(x, constants))
+
+    def _sum(
+        self, X: Array, index: NDArray[np.intp] | None, of: Callable[..., Array]
+    ) -> NDArray[np.float64]:
+        """The sum over the cells of a row that are there. -> (n,)."""
         out = np.zeros(len(X) if index is None else len(index))
         for rows, x in self._row_blocks(X, index):
             for group in self.groups:
                 cells = x[:, group.places]
-                part = group.likelihood.log_jacobian(cells, group.constants)
+                part = of(group.likelihood, cells, group.constants)
                 missing = np.isnan(cells)
                 part = np.where(missing, 0.0, part) if missing.any() else part
                 out[rows] += part.sum(axis=1)
@@ -250,7 +260,8 @@ class Columns:
             raise ValueError(
                 f"Column {self.names[places[column]]!r} is modelled by "
                 f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
-                f"holds {x[row, column]}. Choose another likelihood for it, or rescale it."
+                f"holds {x[row, column]}. Choose another likelihood for it ('histogram' takes "
+                "numbers of any kind), or rescale it."
             )
 
     def _row_blocks(

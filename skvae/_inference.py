@@ -40,7 +40,8 @@ def infer(
     shapes = [max(parameter.shape, default=1) for parameter in parameters]
     widest = max(sum(model.n_outputs), model.prior.mean.numel(), *shapes)
     size = max(1, CHUNK_ELEMENTS // (n_draws * widest))
-    with torch_runtime(device, n_weights=sum(parameter.numel() for parameter in parameters)):
+    work = min(size, n_rows) * n_draws * sum(parameter.numel() for parameter in parameters)
+    with torch_runtime(device, work=work):
         for rows in chunks(n_rows, size) if n_rows else [slice(0, 0)]:
             x = torch.as_tensor(load(rows), dtype=precision, device=device)
             part = finish(call(model, x).cpu().numpy())

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from skvae._prior import NormalMixture
+from skvae._runtime import product_type
 from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network
 from skvae.proposals import (
@@ -67,8 +68,8 @@ class ObservationModel(nn.Module):
     def tensors(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in self.owned}
 
-    def features(self, x: Tensor) -> Tensor:
-        return self.likelihood.features(x, self.tensors)
+    def features(self, x: Tensor, out: Tensor) -> None:
+        self.likelihood.features(x, self.tensors, out)
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         return self.likelihood.log_prob(x, outputs, self.tensors)
@@ -112,7 +113,8 @@ class VAE(nn.Module):
         self.observations = nn.ModuleList(observations)
         self.n_columns = [group.n_columns for group in observations]
         self.n_outputs = [group.n_outputs for group in observations]
-        self.n_features = sum(group.n_features for group in observations) + len(gaps)
+        self.n_features_each = [group.n_features for group in observations]
+        self.n_features = sum(self.n_features_each) + len(gaps)
         self.gaps = list(gaps)
         self.encoder = encoder.build(
             self.n_features, 2 * n_components, output_gain=ENCODER_GAIN, generator=generator
@@ -147,33 +149,30 @@ class VAE(nn.Module):
 
     def encode(self, cells: Cells, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x), x the cells that are there. -> 2 x (N, K)."""
-        mean, log_std = self.encoder(self._features(cells), generator).chunk(2, dim=-1)
+        outputs = self.encoder(self._features(cells), generator).to(cells.values.dtype)
+        mean, log_std = outputs.chunk(2, dim=-1)
         return mean, log_std.clamp(*LOG_STD_RANGE)
 
     def _features(self, cells: Cells) -> Tensor:
         """What the encoder sees: zeros for a missing cell, and which cells are there."""
-        parts = []
-        start = 0
-        for group in self._groups():
-            place = slice(start, start + group.n_columns)
-            features = group.features(cells.values[:, place])
-            if cells.observed is not None:
-                features = features * cells.observed[:, place].unsqueeze(-1)
-            parts.append(features.flatten(1))
-            start = place.stop
-        if self.gaps:
-            shape = (len(cells), len(self.gaps))
-            present = (
-                cells.values.new_ones(shape)
-                if cells.observed is None
-                else cells.observed[:, self.gaps].to(cells.values.dtype)
-            )
-            parts.append(present)
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        dtype = product_type(cells.values)
+        found = cells.values.new_zeros(len(cells), self.n_features, dtype=dtype)
+        *parts, present = found.split([*self.n_features_each, len(self.gaps)], dim=-1)
+        columns = cells.values.split(self.n_columns, dim=-1)
+        for group, x, part in zip(self._groups(), columns, parts, strict=True):
+            group.features(x, part.unflatten(-1, (group.n_columns, -1)))
+        if cells.observed is None:
+            present.fill_(1.0)
+        else:
+            present.copy_(cells.observed[:, self.gaps])
+            there = cells.observed.split(self.n_columns, dim=-1)
+            for group, observed, part in zip(self._groups(), there, parts, strict=True):
+                part.unflatten(-1, (group.n_columns, -1)).mul_(observed.unsqueeze(-1))
+        return found
 
     def decode(self, z: Tensor, generator: Generator | None = None) -> list[Tensor]:
         """The outputs of the decoder for each group of columns. (S, N, K) -> [(S, N, P)]."""
-        return list(self.decoder(z, generator).split(self.n_outputs, dim=-1))
+        return list(self.decoder(z, generator).to(z.dtype).split(self.n_outputs, dim=-1))
 
     # -- p(x|z) ---------------------------------------------------------------------
 

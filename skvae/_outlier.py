@@ -17,13 +17,14 @@ from skvae._validation import validate_weight
 class VAEOutlierDetector(OutlierMixin, Shell):
     """Detect rows of low likelihood.
 
-    Rows are scored by their log-likelihood under a :class:`VAETransformer`; those below that of
-    the least likely ``contamination`` of the training rows are outliers. Works on tables of mixed
-    columns and with missing cells; ``estimator_.score_cells(X)`` tells which cell makes a row odd.
+    Rows are scored by their log-likelihood under a :class:`VAETransformer`, the unit of each column
+    of numbers being its own spread, so that it is the same in metres as in feet. Rows below the
+    score of the least likely ``contamination`` of the training rows are outliers. Works on tables
+    of mixed columns and with missing cells; ``estimator_.score_cells(X)`` tells which cell makes a
+    row odd.
 
-    A score sums over the cells that are there, so rows that miss different cells do not compare:
-    impute first where many do. Where a column has both a spike and a density (``Histogram``), its
-    unit decides how they weigh; standardise such columns.
+    A score sums over the cells that are there, so rows that miss different cells do not quite
+    compare: impute first where many do.
 
     Parameters
     ----------
@@ -90,7 +91,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         self : VAEOutlierDetector
         """
         model = self._train(X, sample_weight)
-        score = model.score_samples(X)
+        score = model._unit_free_score(X)
         weight = validate_weight(sample_weight, score)
         order = np.argsort(score, kind="stable")
         order = order[weight[order] > 0]
@@ -104,6 +105,8 @@ class VAEOutlierDetector(OutlierMixin, Shell):
     def score_samples(self, X):
         """The log-likelihood of each row, in nats; lower is odder.
 
+        That of ``estimator_.score_samples``, with the spread of each column of numbers as its unit.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -112,7 +115,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         -------
         score : ndarray of shape (n_samples,)
         """
-        return self._fitted().score_samples(X)
+        return self._fitted()._unit_free_score(X)
 
     def decision_function(self, X):
         """``score_samples(X) - offset_``: negative for outliers.

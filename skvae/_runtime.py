@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
+from typing import Any
 
 import torch
 from threadpoolctl import ThreadpoolController
 
-# With fewer weights a network's operations are too short to share between threads: where another
-# process holds a core, each would wait for it.
-WEIGHTS_FOR_THREADS = 200_000
+# The work of a step is its rows times the weights of the networks. Where that is less, operations
+# are too short to share between threads (while another process holds a core, each would wait for
+# it), and casts to bfloat16 cost as much as products in it save.
+LARGE_WORK = 25_000_000
 
 
 @contextmanager
 def torch_runtime(
-    device: torch.device, *, n_weights: int = 0, gradients: bool = False
+    device: torch.device, *, work: int = 0, gradients: bool = False
 ) -> Iterator[None]:
     """Run our own torch code whatever modes the caller is in.
 
     Parameters
     ----------
     device : torch.device
-    n_weights : int, default=0
-        Of the network that runs; a small one runs on one thread.
+    work : int, default=0
+        Rows times weights of a step, which runs on one thread where that is little.
     gradients : bool, default=False
         Whether autograd records.
     """
-    threads = None if n_weights >= WEIGHTS_FOR_THREADS else 1
+    threads = None if work >= LARGE_WORK else 1
     torch.get_num_threads()  # initialises torch's count in a new Python thread, before the limit
     with (
         torch.inference_mode(False),
@@ -38,6 +40,37 @@ def torch_runtime(
         _controller().limit(limits=threads),
     ):
         yield
+
+
+def products_in(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Where the matrix products of networks are of a precision: autocast for "bfloat16"."""
+    if precision == "float32":
+        return nullcontext()
+    # weights change from step to step: no copies of them are kept
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+
+
+def product_type(x: torch.Tensor) -> torch.dtype:
+    """The type that matrix products with ``x`` are computed in here."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
+def resolve_precision(name: str, device: torch.device, work: int) -> str:
+    """The precision of a name; "auto" is bfloat16 where that is faster."""
+    if name != "auto":
+        return name
+    faster = work >= LARGE_WORK and _accelerates_bfloat16(device)
+    return "bfloat16" if faster else "float32"
+
+
+def _accelerates_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for products in bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # what a torch before 2.7 cannot tell counts as no
+    found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 @lru_cache(maxsize=1)

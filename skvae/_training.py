@@ -23,6 +23,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.adam import adam
 
 from skvae._model import VAE, Cells
+from skvae._runtime import products_in
 from skvae.sgvb import reparameterize
 
 # The learning rate as a share of its start value, by the share of the steps that are done.
@@ -56,6 +57,7 @@ class Plan:
     learning_rate_init: float
     batch_size: int
     gradient_clip: float | None
+    precision: str
     early_stopping: bool
     n_iter_no_change: int
     tol: float
@@ -265,12 +267,13 @@ def _epoch(
     total = cells.values.new_zeros((), dtype=torch.float64)
     for batch, done, rate in zip(batches, progress, rates, strict=True):
         warmth = 1.0 if done >= plan.kl_warmup else done / plan.kl_warmup
-        bound = model.objective(
-            model.draw_target(cells[batch], generator),
-            noise.normal_(generator=generator),
-            generator=generator,
-            **plan.objective_settings(warmth * plan.beta),
-        )
+        with products_in(plan.precision, noise.device):
+            bound = model.objective(
+                model.draw_target(cells[batch], generator),
+                noise.normal_(generator=generator),
+                generator=generator,
+                **plan.objective_settings(warmth * plan.beta),
+            )
         loss = -bound.mean()
         total += loss.detach()
         optimizer.step(loss, rate)

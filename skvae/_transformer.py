@@ -30,7 +30,7 @@ from skvae._inference import infer
 from skvae._model import VAE
 from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
-from skvae._runtime import resolve_device, torch_runtime
+from skvae._runtime import resolve_device, resolve_precision, torch_runtime
 from skvae._training import MIN_STEPS, SCHEDULES, Optimizer, Plan, Rows, posterior_draws, train
 from skvae._validation import validate_table, validate_weight
 from skvae.likelihoods import LIKELIHOODS, Likelihood
@@ -151,6 +151,12 @@ class VAETransformer(
         Whether ``fit`` goes on from where the last fit ended, in the units learnt then, until
         ``max_iter`` epochs in all: raise ``max_iter`` to train further.
 
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the matrix products in training; parameters, losses and all that is reported are in
+        float32 or finer. "auto" is bfloat16 where the processor has instructions for it and the
+        work of a step, its rows times the weights of the networks, is at least 25 million; else
+        float32.
+
     device : str or torch.device, default="auto"
         "cpu", "cuda" or "cuda:1"; "auto" takes CUDA where there is one. A pickle of a model on
         CUDA loads to the CPU where there is none.
@@ -172,6 +178,9 @@ class VAETransformer(
 
     module_ : torch.nn.Module
         The trained model, in the working units of its columns.
+
+    precision_ : str
+        The precision of the matrix products in the last training.
 
     loss_curve_ : list of float
         Mean negative training objective of each epoch, in nats per row and the units of the data.
@@ -256,6 +265,7 @@ class VAETransformer(
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str, torch.device],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -288,6 +298,7 @@ class VAETransformer(
         n_iter_no_change=10,
         tol=1e-4,
         warm_start=False,
+        precision="auto",
         device="auto",
         random_state=None,
         verbose=0,
@@ -316,6 +327,7 @@ class VAETransformer(
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.warm_start = warm_start
+        self.precision = precision
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -519,10 +531,13 @@ class VAETransformer(
 
     def _train(self, rows, plan, **how):
         """Train ``module_`` and set the fitted attributes; whether the user interrupted."""
-        plan = replace(plan, batch_size=min(plan.batch_size, len(rows)))
         device = rows.weight.device
+        batch_size = min(plan.batch_size, len(rows))
         n_weights = sum(parameter.numel() for parameter in self.module_.parameters())
-        with torch_runtime(device, n_weights=n_weights, gradients=True):
+        work = plan.n_draws * batch_size * n_weights
+        precision = resolve_precision(self.precision, device, work)
+        plan = replace(plan, batch_size=batch_size, precision=precision)
+        with torch_runtime(device, work=work, gradients=True):
             optimizer = Optimizer(self.module_, plan, self._optimizer_state)
             generator = generator_from(derive(self._seed, "training", self.n_iter_), device)
             history = train(
@@ -537,6 +552,7 @@ class VAETransformer(
         self.validation_scores_ = self.validation_scores_ + history.validation_scores
         self.best_validation_score_ = history.best_validation_score
         self.n_iter_ = len(self.loss_curve_)
+        self.precision_ = plan.precision
         return history.interrupted
 
     def _fit_prior(self, rows):
@@ -827,6 +843,11 @@ class VAETransformer(
         """
         table, dtype = self._checked(X)
         return self._log_likelihood(table, dtype, n_draws)
+
+    def _unit_free_score(self, X):
+        """``score_samples`` where the unit of a column of numbers is its own spread."""
+        table, dtype = self._checked(X)
+        return self._log_likelihood(table, dtype, None) + self._columns.log_unit(table)
 
     def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from skvae._container import Container, as_frame
+
+BLOCK_ROWS = 2**16
 
 
 def validate_table(
@@ -22,7 +26,7 @@ def validate_table(
     refuse_lossy(X)
     checks: dict[str, Any] = {
         "dtype": None,
-        "ensure_all_finite": "allow-nan",
+        "ensure_all_finite": False,
         "ensure_min_samples": min_rows,
         "copy": False,
     }
@@ -32,9 +36,10 @@ def validate_table(
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         numbers = container.numbers(X)
         table = check_array(numbers, estimator=estimator, input_name="X", **checks)
-    if table.dtype.kind in "fiub":
-        return table
-    return check_array(table, dtype=np.float64, ensure_all_finite="allow-nan", input_name="X")
+    if table.dtype.kind not in "fiub":
+        table = check_array(table, dtype=np.float64, ensure_all_finite=False, input_name="X")
+    refuse_infinite(table, getattr(estimator, "feature_names_in_", range(table.shape[1])))
+    return table
 
 
 def refuse_lossy(X: Any) -> None:
@@ -44,11 +49,25 @@ def refuse_lossy(X: Any) -> None:
             f"X is a masked array with {np.ma.count_masked(X)} masked cells, and their mask would "
             "be lost. Mark them as missing, X.astype(float).filled(numpy.nan), or drop their rows."
         )
+    if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
+        raise TypeError("X is a lazy frame, whose rows are not there yet. Give X.collect().")
     kind = getattr(getattr(X, "dtype", None), "kind", "")
     if kind and kind in "mMV":
         raise ValueError(
             f"X has dtype {X.dtype}, which is neither numbers nor categories. Convert it first."
         )
+
+
+def refuse_infinite(table: NDArray[Any], names: Sequence[Any]) -> None:
+    """Raise for the first infinity in a table, with the name of its column."""
+    for start in range(0, len(table), BLOCK_ROWS) if table.dtype.kind == "f" else ():
+        infinite = np.isinf(table[start : start + BLOCK_ROWS])
+        if infinite.any():
+            row, column = np.argwhere(infinite)[0]
+            raise ValueError(
+                f"X holds infinity: {table[start + row, column]} in column {names[column]!r}, row "
+                f"{start + row}. Mark the cell as missing by NaN, or clip it."
+            )
 
 
 def validate_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:

@@ -23,15 +23,29 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from skvae._runtime import product_type
 from skvae._value import Value
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "elu": F.elu,
-    "relu": F.relu,
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "tanh": torch.tanh,
-    "identity": lambda x: x,
+
+@dataclass(frozen=True)
+class Activation:
+    """A function of each element, and its gradient.
+
+    ``backward`` takes the gradient by the result, the argument and the result.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+_aten = torch.ops.aten
+ACTIVATIONS = {
+    "elu": Activation(F.elu, lambda g, x, y: _aten.elu_backward(g, 1.0, 1.0, 1.0, True, y)),
+    "relu": Activation(F.relu, lambda g, x, y: _aten.threshold_backward(g, y, 0.0)),
+    "silu": Activation(F.silu, lambda g, x, y: _aten.silu_backward(g, x)),
+    "gelu": Activation(F.gelu, lambda g, x, y: _aten.gelu_backward(g, x)),
+    "tanh": Activation(torch.tanh, lambda g, x, y: _aten.tanh_backward(g, y)),
+    "identity": Activation(lambda x: x, lambda g, x, y: g),
 }
 
 INITIALIZATIONS: dict[str, Callable[..., Any]] = {
@@ -49,9 +63,10 @@ class Network(Value):
         """The module, with fresh weights in float32 on the CPU.
 
         Its ``forward(x, generator=None)`` maps (..., n_inputs) to (..., n_outputs). A generator
-        is given in training only, and every random number comes from it. ``output_gain``
-        multiplies the start weights of the last layer. The module stays in evaluation mode: what it
-        does in training only, such as dropout, it does where a generator is given.
+        is given in training only, and every random number comes from it; autocast may then be on,
+        and ``x`` and the result of its type. ``output_gain`` multiplies the start weights of the
+        last layer. The module stays in evaluation mode: what it does in training only, such as
+        dropout, it does where a generator is given.
         """
         raise NotImplementedError
 
@@ -122,13 +137,65 @@ class _MLPModule(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        if generator is not None:
+            parameters = *self.weights, *self.biases
+            found: Tensor = _TrainingPass.apply(x, self, generator, *parameters)  # type: ignore[no-untyped-call]
+            return found
         *hidden, (last_weight, last_bias) = zip(self.weights, self.biases, strict=True)
         for weight, bias in hidden:
-            x = ACTIVATIONS[self.activation](F.linear(x, weight, bias))
-            if generator is not None and self.dropout > 0:
-                keep = 1 - self.dropout
-                x = x * torch.empty_like(x).bernoulli_(keep, generator=generator) / keep
+            x = ACTIVATIONS[self.activation].forward(F.linear(x, weight, bias))
         return F.linear(x, last_weight, last_bias)
+
+
+class _TrainingPass(torch.autograd.Function):
+    """The map of an MLP with dropout, and its gradient, as a single node of autograd.
+
+    Products are of the type of autocast where that is on. The gradients by weights and biases are
+    added to their ``grad`` at once, which spares copies of them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mlp: _MLPModule, generator: Generator, *_: Tensor) -> Tensor:
+        dtype, keep = product_type(x), 1 - mlp.dropout
+        h = x.reshape(-1, x.shape[-1]).to(dtype)
+        tape: list[tuple[tuple[Tensor, ...], Tensor, Tensor]] = []
+        for weight, bias in zip(mlp.weights, mlp.biases, strict=True):
+            before: tuple[Tensor, ...] = ()
+            if tape:
+                before = h, ACTIVATIONS[mlp.activation].forward(h)
+                h = before[1]
+                if keep < 1:
+                    kept = torch.empty_like(h).bernoulli_(keep, generator=generator) / keep
+                    h, before = h * kept, (*before, kept)
+            w = weight.to(dtype)
+            tape.append((before, h, w))
+            h = torch.addmm(bias.to(dtype), h, w.t())
+        ctx.mlp, ctx.tape = mlp, tape
+        return h.to(x.dtype).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        layers = list(zip(ctx.tape, ctx.mlp.weights, ctx.mlp.biases, strict=True))
+        g = gradient.reshape(-1, gradient.shape[-1]).to(ctx.tape[0][1].dtype)
+        for (before, h, w), weight, bias in reversed(layers):
+            _add_gradient(weight, g.t() @ h)
+            _add_gradient(bias, g.sum(0))
+            if before:
+                total, result, *kept = before
+                g = g @ w
+                for factor in kept:
+                    g = g * factor
+                g = ACTIVATIONS[ctx.mlp.activation].backward(g, total, result)
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = (g @ w).to(gradient.dtype).view(*gradient.shape[:-1], -1)
+        return to_x, None, None, *(None for _ in layers + layers)
+
+
+def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    parameter.grad += gradient
 
 
 NETWORKS: dict[str, type[Network]] = {"mlp": MLP}

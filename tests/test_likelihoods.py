@@ -381,8 +381,8 @@ class TestEveryLikelihood:
 
     def test_features(self, case):
         n, d = case.table.shape
-        features = case.likelihood.features(case.working(case.table).float(), case.parameters)
-        assert features.shape == (n, d, case.likelihood.n_features(case.constants))
+        features = torch.zeros(n, d, case.likelihood.n_features(case.constants))
+        case.likelihood.features(case.working(case.table).float(), case.parameters, features)
         assert torch.isfinite(features).all()
         size = features.square().mean(dim=(0, 2)).sqrt()
         assert ((size > 0.3) & (size < 3)).all()
@@ -402,7 +402,8 @@ class TestEveryLikelihood:
     def test_the_filler_of_missing_cells_has_a_density(self, case):
         filler = torch.full((1, case.table.shape[1]), case.likelihood.filler)
         log_prob = case.likelihood.log_prob(filler, case.outputs_of(1), case.parameters)
-        features = case.likelihood.features(filler, case.parameters)
+        features = torch.zeros(*filler.shape, case.likelihood.n_features(case.constants))
+        case.likelihood.features(filler, case.parameters, features)
         assert torch.isfinite(log_prob).all()
         assert torch.isfinite(features).all()
 
@@ -423,6 +424,33 @@ class TestEveryLikelihood:
             assert twin.set_params(**{name: value}) is twin
         with pytest.raises(ValueError, match=r"Invalid parameter 'nonsense' for"):
             twin.set_params(nonsense=1)
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(), StudentT(), LogNormal(), Histogram()], ids=str)
+def test_density_times_unit_does_not_depend_on_the_unit(likelihood):
+    x = np.random.default_rng(0).gamma(2.0, size=(5000, 1)) + 0.5
+    x[:1000] = 2.25  # an atom of the histogram
+    found = []
+    for table in (x, 1024 * x):
+        constants = fit(likelihood, table)
+        parts = likelihood.log_jacobian(table, constants), likelihood.log_unit(table, constants)
+        found.append((likelihood.to_working(table, constants), np.add(*parts) + 0 * table))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-9)
+    assert (parts[1] != 0).any()
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(), StudentT(), LogNormal()], ids=str)
+def test_draws_and_means_of_a_constant_column_are_the_constant(likelihood):
+    constants = fit(likelihood, np.full((30, 1), 2.5))
+    parameters = likelihood.parameters(constants)
+    outputs = 3 * torch.randn(1, 50, 1, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        mean = likelihood.mean(outputs, parameters)[0].double().numpy()
+        draws = likelihood.sample(outputs, parameters, torch.Generator().manual_seed(0))[0]
+    np.testing.assert_allclose(likelihood.from_mean(mean, constants), 2.5, rtol=1e-12)
+    draws = likelihood.from_working(draws.double().numpy(), constants)
+    np.testing.assert_allclose(draws, 2.5, rtol=1e-12)
 
 
 def test_values_differ_by_class_and_by_parameter():
@@ -450,7 +478,9 @@ def test_few_rows(name, n, kind):
     working = torch.as_tensor(likelihood.to_working(table, constants)).float()
     parameters = likelihood.parameters(constants)
     outputs = torch.zeros(1, n, likelihood.n_outputs(constants) * table.shape[1])
-    assert torch.isfinite(likelihood.features(working, parameters)).all()
+    features = torch.zeros(*working.shape, likelihood.n_features(constants))
+    likelihood.features(working, parameters, features)
+    assert torch.isfinite(features).all()
     assert torch.isfinite(likelihood.log_prob(working, outputs, parameters)).all()
     assert np.isfinite(likelihood.log_jacobian(table, constants)).all()
     with torch.no_grad():

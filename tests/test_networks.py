@@ -132,6 +132,64 @@ def test_network_is_its_formula(name):
     np.testing.assert_allclose(module(x.double()).detach(), expected, rtol=1e-10)
 
 
+def gradients(module, x, generator=None):
+    """Of a loss that is no sum, by the input and the parameters."""
+    module.zero_grad(set_to_none=True)
+    x = x.clone().requires_grad_()
+    module(x, generator).square().sum().backward()
+    return [x.grad, *(parameter.grad for parameter in module.parameters())]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("sizes", [(), (5, 3)], ids=["linear", "two layers"])
+def test_gradient_of_a_training_step(name, sizes):
+    module, x = build(MLP(sizes, name)).double(), 3 * normal(2, 8, 6).double()
+    generator = torch.Generator()
+    torch.testing.assert_close(module(x, generator), module(x), rtol=1e-12, atol=0)
+    for found, expected in zip(gradients(module, x, generator), gradients(module, x), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_gradient_of_a_training_step_with_dropout():
+    module, x = build(MLP((5, 3), dropout=0.4)).double(), normal(8, 6).double()
+
+    def loss(x):
+        return module(x, torch.Generator().manual_seed(0)).square().sum()
+
+    torch.autograd.gradcheck(loss, x.clone().requires_grad_())
+    _, *found = gradients(module, x, torch.Generator().manual_seed(0))
+    step = 1e-6
+    for parameter, gradient in zip(module.parameters(), found, strict=True):
+        with torch.no_grad():
+            parameter.flatten()[0] += step
+            above = loss(x)
+            parameter.flatten()[0] -= 2 * step
+            below = loss(x)
+            parameter.flatten()[0] += step
+        torch.testing.assert_close((above - below) / (2 * step), gradient.flatten()[0])
+
+
+def test_gradients_of_training_steps_add_up():
+    module, x = build(MLP((5, 3))), normal(8, 6)
+    once = [g.clone() for g in gradients(module, x, torch.Generator())[1:]]
+    module(x, torch.Generator()).square().sum().backward()
+    for parameter, gradient in zip(module.parameters(), once, strict=True):
+        torch.testing.assert_close(parameter.grad, 2 * gradient)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_products_in_bfloat16(training):
+    module, x = build(MLP((50, 30))), normal(40, 6)
+    generator = torch.Generator() if training else None
+    expected = [module(x).detach(), *gradients(module, x)]
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        found = [module(x, generator).detach().float(), *gradients(module, x, generator)]
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        error = (one - other).norm() / other.norm()
+        assert 1e-4 < error < 2e-2
+
+
 @pytest.mark.parametrize("initialization", INITIALIZATIONS)
 def test_start_weights_have_the_spread_of_their_scheme(initialization):
     module = build(MLP((400,), initialization=initialization), 100, 300)

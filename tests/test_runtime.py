@@ -11,12 +11,19 @@ import torch
 from threadpoolctl import threadpool_info
 
 from skvae import VAETransformer
-from skvae._runtime import WEIGHTS_FOR_THREADS, resolve_device, torch_runtime
+from skvae._runtime import (
+    LARGE_WORK,
+    product_type,
+    products_in,
+    resolve_device,
+    resolve_precision,
+    torch_runtime,
+)
 
 CPU = torch.device("cpu")
 TABLE = np.random.default_rng(0).normal(size=(40, 3))
 SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 2, "device": "cpu", "random_state": 0}
-SMALL, LARGE = 1, WEIGHTS_FOR_THREADS
+SMALL, LARGE = LARGE_WORK - 1, LARGE_WORK
 
 
 @contextlib.contextmanager
@@ -101,7 +108,7 @@ def test_a_fit_of_any_caller_goes_on_in_a_plain_one(caller):
 def test_modes_inside_and_after(caller, gradients):
     with caller():
         before = state()
-        with torch_runtime(CPU, n_weights=SMALL, gradients=gradients):
+        with torch_runtime(CPU, work=SMALL, gradients=gradients):
             assert not torch.is_inference_mode_enabled()
             assert torch.is_grad_enabled() == gradients
             assert not torch.is_autocast_enabled("cpu")
@@ -111,15 +118,36 @@ def test_modes_inside_and_after(caller, gradients):
 
 def test_small_work_takes_one_thread_and_large_work_the_callers():
     with restored(torch.set_num_threads, 2, torch.get_num_threads()):
-        for n_weights, threads in ((SMALL, 1), (LARGE, 2)):
-            with torch_runtime(CPU, n_weights=n_weights):
+        for work, threads in ((SMALL, 1), (LARGE, 2)):
+            with torch_runtime(CPU, work=work):
                 assert torch.get_num_threads() == threads
             assert torch.get_num_threads() == 2
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_products_are_of_the_precision_inside(precision):
+    before, x = state(), torch.ones(2, 2)
+    with products_in(precision, CPU):
+        assert product_type(x) == getattr(torch, precision)
+        assert (x @ x).dtype == product_type(x)
+    assert state() == before
+    assert product_type(x.double()) == torch.float64
+
+
+@pytest.mark.parametrize("capability", ["amx_bf16", "avx512_bf16", "avx512_f"])
+@pytest.mark.parametrize("work", [SMALL, LARGE])
+def test_auto_is_bfloat16_where_that_is_faster(work, capability, monkeypatch):
+    found = {"amx_bf16": False, capability: True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    faster = work == LARGE and capability.endswith("bf16")
+    assert resolve_precision("auto", CPU, work) == ("bfloat16" if faster else "float32")
+    for name in ("float32", "bfloat16"):
+        assert resolve_precision(name, CPU, work) == name
+
+
 def test_an_error_inside_restores_the_state():
     before = state()
-    with pytest.raises(KeyboardInterrupt), torch_runtime(CPU, n_weights=SMALL, gradients=False):
+    with pytest.raises(KeyboardInterrupt), torch_runtime(CPU, work=SMALL, gradients=False):
         raise KeyboardInterrupt
     assert state() == before
 

@@ -25,6 +25,7 @@ CONFIGURATIONS = {
     "small batches": {"batch_size": 4},
     "warm start": {"warm_start": True},
     "nested encoder": {"encoder": MLP((6, 5), activation="relu", initialization="glorot")},
+    "bfloat16": {"precision": "bfloat16"},
     "gaussian by name": {"likelihood": "gaussian", "gradient_clip": None},
     "gaussian of one sigma": {"likelihood": Gaussian("shared"), "activation": "elu"},
     "gaussian of fixed sigma": {"likelihood": Gaussian(0.5), "activation": "tanh"},

@@ -27,6 +27,7 @@ PLAN = Plan(
     learning_rate_init=0.1,
     batch_size=4,
     gradient_clip=5.0,
+    precision="float32",
     early_stopping=True,
     n_iter_no_change=2,
     tol=0.0,

@@ -96,6 +96,22 @@ def test_a_linear_model_is_factor_analysis():
     np.testing.assert_allclose(drawn, correlation, atol=0.03)
 
 
+def test_products_in_bfloat16_learn_as_well():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 3)) @ rng.normal(size=(3, 10)) + rng.normal(size=(1500, 10))
+    scores = {}
+    for precision in ("float32", "bfloat16", "auto"):
+        vae = VAETransformer(
+            3, hidden_layer_sizes=(64,), precision=precision, max_iter=20, random_state=0
+        ).fit(X[:1000])
+        scores[precision] = vae.score(X[1000:])
+        assert vae.precision_ == ("float32" if precision == "auto" else precision)
+        assert all(parameter.dtype == torch.float32 for parameter in vae.module_.parameters())
+    assert scores["bfloat16"] == pytest.approx(scores["float32"], abs=0.1)
+    assert scores["bfloat16"] != scores["float32"]
+    assert scores["auto"] == scores["float32"]
+
+
 def noise_of(vae):
     """Sigma of each column in the caller's units."""
     (group,) = vae.module_.observations
@@ -171,9 +187,10 @@ def test_the_defaults_beat_pca(load, n_components):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"batch_size": 7}, {"early_stopping": False, "dropout": 0.3}, {"objective": "iwae"}],
+    [{}, {"batch_size": 7}, {"early_stopping": False, "dropout": 0.3}, {"objective": "iwae"},
+     {"precision": "bfloat16"}],
     ids=str,
-)
+)  # fmt: skip
 def test_weights_are_repetitions_and_order_does_not_matter(settings):
     rng = np.random.default_rng(0)
     X, weight = rng.normal(size=(60, 4)), rng.integers(0, 4, size=60)

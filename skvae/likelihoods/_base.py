@@ -73,6 +73,13 @@ class Likelihood(Value):
         """The log of d working / d caller at each cell of ``x``, (n, d) or broadcasting to it."""
         return np.zeros((1, x.shape[1]))
 
+    def log_unit(self, x: Array, constants: Constants) -> Array:
+        """The log of the unit of each cell's density, 0 where it is a mass or has no unit.
+
+        Densities times units are the same in metres as in feet. (n, d), or broadcasting to it.
+        """
+        return np.zeros((1, x.shape[1]))
+
     # -- the model's side ---------------------------------------------------------
 
     def n_outputs(self, constants: Constants) -> int:
@@ -87,9 +94,9 @@ class Likelihood(Value):
         """Start values of the learned tensors that do not depend on z."""
         return {}
 
-    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        """What the encoder sees, of a magnitude of about 1. (N, d) -> (N, d, F)."""
-        return x.unsqueeze(-1)
+    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
+        """Fill zeros with what the encoder sees, of a magnitude of about 1. (N, d), (N, d, F)."""
+        out[..., 0] = x
 
     def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
         """What a training step should see for the rows ``x``, (N, d) -> (N, d)."""

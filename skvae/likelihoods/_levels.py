@@ -48,15 +48,9 @@ class _Levels(Likelihood):
         with np.errstate(divide="ignore"):
             return {"log_share": float32(np.log(np.nan_to_num(constants["share"])))}
 
-    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        return self.one_hot(x, parameters, spare=0)
-
-    def one_hot(self, x: Tensor, parameters: Parameters, *, spare: int) -> Tensor:
-        """Zeros but for the level of each cell, and ``spare`` zeros more. (N, d) -> (N, d, F)."""
-        n_levels = parameters["log_share"].shape[-1]
-        found = x.new_zeros(*x.shape, n_levels + spare)
+    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
         # one of the L is not 0: as sqrt(L), their mean square is 1
-        return found.scatter_(-1, x.long().unsqueeze(-1), n_levels**0.5)
+        out.scatter_(-1, x.long().unsqueeze(-1), parameters["log_share"].shape[-1] ** 0.5)
 
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """log p of each level. (S, N, P) -> (S, N, d, L)."""
@@ -88,12 +82,6 @@ class _Softmax(_Levels):
 
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return torch.log_softmax(self.logits(outputs, parameters), dim=-1)
-
-    def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
-        # one number of each softmax, without the others
-        logits = self.logits(outputs, parameters)
-        level = x.long().unsqueeze(-1).expand(*logits.shape[:-1], 1)
-        return logits.gather(-1, level).squeeze(-1) - torch.logsumexp(logits, dim=-1)
 
 
 class _Values(_Levels):
@@ -321,6 +309,14 @@ class Histogram(_Softmax):
         found: Array = -distance - size
         return found
 
+    def log_unit(self, x: Array, constants: Constants) -> Array:
+        level, _ = self._levels_and_places(x, constants)
+        low, high = (
+            np.take_along_axis(constants[name].T, level, axis=0) for name in ("low", "high")
+        )
+        is_density = (low < high) & ~constants["whole"]
+        return np.where(is_density, np.log(constants["spread"]), 0.0)
+
     def n_features(self, constants: Constants) -> int:
         return self.n_levels(constants) + 1
 
@@ -335,11 +331,10 @@ class Histogram(_Softmax):
             "score": float32(np.array(score)),
         }
 
-    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        found = self.one_hot(x, parameters, spare=1)
+    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
+        super().features(x, parameters, out)
         # where the level lies among the rows
-        found[..., -1] = parameters["score"].T.gather(0, x.long())
-        return found
+        out[..., -1] = parameters["score"].T.gather(0, x.long())
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return (self.log_mass(outputs, parameters).exp() * parameters["value"]).sum(-1)

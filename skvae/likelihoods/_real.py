@@ -51,10 +51,15 @@ class _Standardised(Likelihood):
         return (x - constants["location"]) / constants["spread"]
 
     def from_working(self, x: Array, constants: Constants) -> Array:
-        return x * constants["spread"] + constants["location"]
+        # what was constant comes back so
+        found: Array = x * (constants["spread"] * constants["varies"]) + constants["location"]
+        return found
 
     def log_jacobian(self, x: Array, constants: Constants) -> Array:
         return -np.log(constants["spread"])[None, :]
+
+    def log_unit(self, x: Array, constants: Constants) -> Array:
+        return np.log(constants["spread"])[None, :]
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
         spread = constants["spread"]
@@ -103,7 +108,8 @@ class Gaussian(_Standardised):
     A learned sigma stays above 1 % of its column's standard deviation and above the rounding of the
     column, its smallest gap between two values over sqrt(12): values that repeat would else raise
     the density without bound. A constant column shows no rounding: its values are taken to be whole
-    numbers, or multiples of the constant where that is below 1.
+    numbers, or multiples of the constant where that is below 1. Draws and means of it are the
+    constant.
     """
 
     scale: str | float = "column"
@@ -160,8 +166,13 @@ class LogNormal(_Standardised):
         found: Array = super().log_jacobian(x, constants) - np.log(x)
         return found
 
+    def log_unit(self, x: Array, constants: Constants) -> Array:
+        found: Array = super().log_unit(x, constants) + constants["location"]
+        return found
+
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
-        return super().parameters(constants) | {"spread": float32(constants["spread"])}
+        spread = constants["spread"] * constants["varies"]
+        return super().parameters(constants) | {"spread": float32(spread)}
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         # over e^location: means of draws of z are averaged, not their logarithms
@@ -212,8 +223,8 @@ class StudentT(_Standardised):
             return parameters["excess_df"]
         return 1 + nn.functional.softplus(SIGMA_SPEED * parameters["excess_df"])
 
-    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        return torch.asinh(x).unsqueeze(-1)
+    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
+        out[..., 0] = torch.asinh(x)
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         # log G((v+1)/2) - log G(v/2) - log(v pi)/2 - log s - (v+1)/2 log(1 + ((x-m)/s)^2 / v)
@@ -238,7 +249,12 @@ def with_floor(x: Array, location: Array, spread: Array) -> Constants:
     size = np.abs(location[constant])
     spread[constant] = np.where(size == 0, 1.0, np.minimum(size, 1.0))
     floor[constant] = spread[constant] / np.sqrt(12)
-    return {"location": location, "spread": spread, "floor": floor / spread}
+    return {
+        "location": location,
+        "spread": spread,
+        "varies": ~constant,
+        "floor": floor / spread,
+    }
 
 
 def log_gamma_step(a: Tensor) -> Tensor:

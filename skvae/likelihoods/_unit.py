@@ -154,8 +154,8 @@ class Beta(Likelihood):
         found = {name: float32(constants[name]) for name in ("mean", "center", "spread")}
         return found | {"log_precision": nn.Parameter(log_precision)}
 
-    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        return ((x - parameters["center"]) / parameters["spread"]).unsqueeze(-1)
+    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
+        out[..., 0] = (x - parameters["center"]) / parameters["spread"]
 
     def shapes(self, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """Both parameters of the density, (S, N, d) each."""
