@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,18 @@ class Columns:
             columns.groups += _by_size(one, fitted)
         columns.gaps = [int(i) for i in np.flatnonzero(missing[columns.order])]
         return columns
+
+    def go_on(self, X: Array, index: NDArray[np.intp]) -> Columns:
+        """The columns for training that goes on with the rows ``index`` of ``X``."""
+        groups = self.groups
+        for _, x in self._row_blocks(X, index):
+            groups = [
+                replace(
+                    group, constants=group.likelihood.go_on(x[:, group.places], group.constants)
+                )
+                for group in groups
+            ]
+        return Columns(self.names, groups, self.gaps)
 
     @property
     def order(self) -> list[int]:

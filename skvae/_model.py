@@ -141,7 +141,7 @@ class VAE(nn.Module):
         """What a training step should see for the rows."""
         values = self._by_group(
             lambda group, x: group.likelihood.draw_target(x, generator),
-            cells.values.split(self.n_columns, dim=-1),
+            self._split(cells.values),
         )
         return Cells(values, cells.observed)
 
@@ -157,17 +157,20 @@ class VAE(nn.Module):
         """What the encoder sees: zeros for a missing cell, and which cells are there."""
         dtype = product_type(cells.values)
         found = cells.values.new_zeros(len(cells), self.n_features, dtype=dtype)
-        *parts, present = found.split([*self.n_features_each, len(self.gaps)], dim=-1)
-        columns = cells.values.split(self.n_columns, dim=-1)
-        for group, x, part in zip(self._groups(), columns, parts, strict=True):
-            group.features(x, part.unflatten(-1, (group.n_columns, -1)))
+        *flat, present = found.split([*self.n_features_each, len(self.gaps)], dim=-1)
+        groups = self._groups()
+        parts = [
+            part.unflatten(-1, (group.n_columns, -1))
+            for group, part in zip(groups, flat, strict=True)
+        ]
+        for group, x, part in zip(groups, self._split(cells.values), parts, strict=True):
+            group.features(x, part)
         if cells.observed is None:
             present.fill_(1.0)
         else:
             present.copy_(cells.observed[:, self.gaps])
-            there = cells.observed.split(self.n_columns, dim=-1)
-            for group, observed, part in zip(self._groups(), there, parts, strict=True):
-                part.unflatten(-1, (group.n_columns, -1)).mul_(observed.unsqueeze(-1))
+            for observed, part in zip(self._split(cells.observed), parts, strict=True):
+                part.mul_(observed.unsqueeze(-1))
         return found
 
     def decode(self, z: Tensor, generator: Generator | None = None) -> list[Tensor]:
@@ -181,7 +184,7 @@ class VAE(nn.Module):
         found = self._by_group(
             lambda group, outputs, x: group.log_prob(x, outputs),
             self.decode(z, generator),
-            cells.values.split(self.n_columns, dim=-1),
+            self._split(cells.values),
         )
         return found if cells.observed is None else torch.where(cells.observed, found, 0.0)
 
@@ -203,6 +206,11 @@ class VAE(nn.Module):
         return self._by_group(
             lambda group, outputs: group.sample(outputs, generator), self.decode(z)
         )
+
+    def _split(self, x: Tensor) -> Sequence[Tensor]:
+        """The columns of each group. (N, D) -> [(N, d)]."""
+        found: Sequence[Tensor] = x.split(self.n_columns, dim=-1)
+        return found
 
     def _groups(self) -> list[ObservationModel]:
         return list(self.observations)  # type: ignore[arg-type]

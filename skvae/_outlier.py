@@ -18,10 +18,10 @@ class VAEOutlierDetector(OutlierMixin, Shell):
     """Detect rows of low likelihood.
 
     Rows are scored by their log-likelihood under a :class:`VAETransformer`, the unit of each column
-    of numbers being its own spread, so that it is the same in metres as in feet. Rows below the
-    score of the least likely ``contamination`` of the training rows are outliers. Works on tables
-    of mixed columns and with missing cells; ``estimator_.score_cells(X)`` tells which cell makes a
-    row odd.
+    of numbers being its own spread, so that a missing cell weighs the same in metres as in feet.
+    Rows below the score of the least likely ``contamination`` of the training rows are outliers.
+    Works on tables of mixed columns; ``estimator_.score_cells(X)`` tells which cell makes a row
+    odd.
 
     A score sums over the cells that are there, so rows that miss different cells do not quite
     compare: impute first where many do.

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
 import torch
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
-# The work of a step is its rows times the weights of the networks. Where that is less, operations
-# are too short to share between threads (while another process holds a core, each would wait for
-# it), and casts to bfloat16 cost as much as products in it save.
+# The work of a step is its rows, times draws, times weights of the networks. Where that is less,
+# operations are too short to share between threads (while another process holds a core, each would
+# wait for it), and casts to bfloat16 cost as much as products in it save.
 LARGE_WORK = 25_000_000
 
 
@@ -27,7 +28,7 @@ def torch_runtime(
     ----------
     device : torch.device
     work : int, default=0
-        Rows times weights of a step, which runs on one thread where that is little.
+        Rows times draws times weights of a step, which runs on one thread where that is little.
     gradients : bool, default=False
         Whether autograd records.
     """
@@ -43,7 +44,7 @@ def torch_runtime(
 
 
 def products_in(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Where the matrix products of networks are of a precision: autocast for "bfloat16"."""
+    """Where networks compute in a precision: autocast for "bfloat16"."""
     if precision == "float32":
         return nullcontext()
     # weights change from step to step: no copies of them are kept
@@ -51,9 +52,11 @@ def products_in(precision: str, device: torch.device) -> AbstractContextManager[
 
 
 def product_type(x: torch.Tensor) -> torch.dtype:
-    """The type that matrix products with ``x`` are computed in here."""
+    """The type that a network given ``x`` computes in here."""
     device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    if x.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return x.dtype
+    return torch.get_autocast_dtype(device)
 
 
 def resolve_precision(name: str, device: torch.device, work: int) -> str:
@@ -68,7 +71,7 @@ def _accelerates_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for products in bfloat16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    # what a torch before 2.7 cannot tell counts as no
+    # a torch that cannot tell yet counts as no
     found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
@@ -79,9 +82,26 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="openmp")
 
 
-# A forked child hangs in its parent's thread pool unless it starts with one thread of its own.
+# A limit on a BLAS is the process's: of two Python threads one could lift what the other had set.
+_one_thread = threading.Lock()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A single thread for BLAS and OpenMP, for products too small to share."""
+    with _one_thread, threadpool_limits(limits=1):
+        yield
+
+
+def _after_fork() -> None:
+    """A child hangs in its parent's thread pool, or at its lock, unless it has its own."""
+    global _one_thread
+    _one_thread = threading.Lock()
+    torch.set_num_threads(1)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def resolve_device(name: str | torch.device) -> torch.device:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from skvae._container import Container, as_frame
+from skvae._training import chunks
 
 BLOCK_ROWS = 2**16
 
@@ -20,8 +21,8 @@ def validate_table(
 ) -> NDArray[Any]:
     """``X`` as numbers (n, n_features) in a dtype of its own, NaN where a cell is missing.
 
-    Raises ValueError or TypeError for infinities, complex numbers, dates, masked cells, sparse
-    matrices, the wrong shape or the wrong feature names.
+    Raises ValueError or TypeError for infinities, complex numbers, dates, masked cells, lazy
+    frames, sparse matrices, the wrong shape or the wrong feature names.
     """
     refuse_lossy(X)
     checks: dict[str, Any] = {
@@ -38,7 +39,10 @@ def validate_table(
         table = check_array(numbers, estimator=estimator, input_name="X", **checks)
     if table.dtype.kind not in "fiub":
         table = check_array(table, dtype=np.float64, ensure_all_finite=False, input_name="X")
-    refuse_infinite(table, getattr(estimator, "feature_names_in_", range(table.shape[1])))
+    fields = container.fields
+    refuse_infinite(
+        table, "X", range(table.shape[1]) if fields is None else [field.name for field in fields]
+    )
     return table
 
 
@@ -50,7 +54,7 @@ def refuse_lossy(X: Any) -> None:
             "be lost. Mark them as missing, X.astype(float).filled(numpy.nan), or drop their rows."
         )
     if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
-        raise TypeError("X is a lazy frame, whose rows are not there yet. Give X.collect().")
+        raise TypeError("X is a lazy frame, whose rows are not there yet. Collect it first.")
     kind = getattr(getattr(X, "dtype", None), "kind", "")
     if kind and kind in "mMV":
         raise ValueError(
@@ -58,15 +62,15 @@ def refuse_lossy(X: Any) -> None:
         )
 
 
-def refuse_infinite(table: NDArray[Any], names: Sequence[Any]) -> None:
-    """Raise for the first infinity in a table, with the name of its column."""
-    for start in range(0, len(table), BLOCK_ROWS) if table.dtype.kind == "f" else ():
-        infinite = np.isinf(table[start : start + BLOCK_ROWS])
+def refuse_infinite(table: NDArray[Any], what: str, names: Sequence[Any]) -> None:
+    """Raise for the first infinity in a table of numbers, with the name of its column."""
+    for rows in chunks(len(table), BLOCK_ROWS):
+        infinite = np.isinf(table[rows])
         if infinite.any():
             row, column = np.argwhere(infinite)[0]
             raise ValueError(
-                f"X holds infinity: {table[start + row, column]} in column {names[column]!r}, row "
-                f"{start + row}. Mark the cell as missing by NaN, or clip it."
+                f"{what} holds infinity: {table[rows][row, column]} in column {names[column]!r}, "
+                f"row {rows.start + row}. Mark the cell as missing by NaN, or clip it."
             )
 
 

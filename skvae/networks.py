@@ -16,11 +16,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from skvae._runtime import product_type
@@ -31,21 +32,23 @@ from skvae._value import Value
 class Activation:
     """A function of each element, and its gradient.
 
-    ``backward`` takes the gradient by the result, the argument and the result.
+    ``backward`` takes the gradient by the result, and the argument or the result, whichever
+    ``needs`` tells.
     """
 
     forward: Callable[[Tensor], Tensor]
-    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor], Tensor]
+    needs: Literal["argument", "result"]
 
 
 _aten = torch.ops.aten
 ACTIVATIONS = {
-    "elu": Activation(F.elu, lambda g, x, y: _aten.elu_backward(g, 1.0, 1.0, 1.0, True, y)),
-    "relu": Activation(F.relu, lambda g, x, y: _aten.threshold_backward(g, y, 0.0)),
-    "silu": Activation(F.silu, lambda g, x, y: _aten.silu_backward(g, x)),
-    "gelu": Activation(F.gelu, lambda g, x, y: _aten.gelu_backward(g, x)),
-    "tanh": Activation(torch.tanh, lambda g, x, y: _aten.tanh_backward(g, y)),
-    "identity": Activation(lambda x: x, lambda g, x, y: g),
+    "elu": Activation(F.elu, lambda g, y: _aten.elu_backward(g, 1.0, 1.0, 1.0, True, y), "result"),
+    "relu": Activation(F.relu, lambda g, y: _aten.threshold_backward(g, y, 0.0), "result"),
+    "silu": Activation(F.silu, _aten.silu_backward, "argument"),
+    "gelu": Activation(F.gelu, _aten.gelu_backward, "argument"),
+    "tanh": Activation(torch.tanh, _aten.tanh_backward, "result"),
+    "identity": Activation(lambda x: x, lambda g, x: g, "result"),
 }
 
 INITIALIZATIONS: dict[str, Callable[..., Any]] = {
@@ -150,46 +153,52 @@ class _MLPModule(nn.Module):
 class _TrainingPass(torch.autograd.Function):
     """The map of an MLP with dropout, and its gradient, as a single node of autograd.
 
-    Products are of the type of autocast where that is on. The gradients by weights and biases are
-    added to their ``grad`` at once, which spares copies of them.
+    Computes in the type of autocast where that is on. ``backward`` adds the gradients by weights
+    and biases to their ``grad`` itself, which spares copies of them, so that they are no results
+    for ``torch.autograd.grad``.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mlp: _MLPModule, generator: Generator, *_: Tensor) -> Tensor:
-        dtype, keep = product_type(x), 1 - mlp.dropout
-        h = x.reshape(-1, x.shape[-1]).to(dtype)
-        tape: list[tuple[tuple[Tensor, ...], Tensor, Tensor]] = []
+        activation, keep = ACTIVATIONS[mlp.activation], 1 - mlp.dropout
+        h = x.reshape(-1, x.shape[-1]).to(product_type(x))
+        tape: list[Tensor | None] = []
         for weight, bias in zip(mlp.weights, mlp.biases, strict=True):
-            before: tuple[Tensor, ...] = ()
+            needed = kept = None
             if tape:
-                before = h, ACTIVATIONS[mlp.activation].forward(h)
-                h = before[1]
+                argument, h = h, activation.forward(h)
+                needed = argument if activation.needs == "argument" else h
                 if keep < 1:
                     kept = torch.empty_like(h).bernoulli_(keep, generator=generator) / keep
-                    h, before = h * kept, (*before, kept)
-            w = weight.to(dtype)
-            tape.append((before, h, w))
-            h = torch.addmm(bias.to(dtype), h, w.t())
-        ctx.mlp, ctx.tape = mlp, tape
-        return h.to(x.dtype).view(*x.shape[:-1], -1)
+                    h = h * kept
+            w = weight.to(h.dtype)
+            tape += [h, w, needed, kept]
+            h = torch.addmm(bias.to(h.dtype), h, w.t())
+        ctx.mlp = mlp
+        ctx.save_for_backward(*tape)
+        return h.to(x.dtype).view(*x.shape[:-1], h.shape[-1])
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        layers = list(zip(ctx.tape, ctx.mlp.weights, ctx.mlp.biases, strict=True))
-        g = gradient.reshape(-1, gradient.shape[-1]).to(ctx.tape[0][1].dtype)
-        for (before, h, w), weight, bias in reversed(layers):
+        parameters = list(zip(ctx.mlp.weights, ctx.mlp.biases, strict=True))
+        tape = ctx.saved_tensors
+        backward = ACTIVATIONS[ctx.mlp.activation].backward
+        g = gradient.reshape(-1, gradient.shape[-1]).to(tape[0].dtype)
+        for layer, (weight, bias) in reversed(list(enumerate(parameters))):
+            h, w, needed, kept = tape[4 * layer : 4 * layer + 4]
             _add_gradient(weight, g.t() @ h)
-            _add_gradient(bias, g.sum(0))
-            if before:
-                total, result, *kept = before
+            _add_gradient(bias, g.sum(0, dtype=bias.dtype))
+            if layer > 0 or ctx.needs_input_grad[0]:
                 g = g @ w
-                for factor in kept:
-                    g = g * factor
-                g = ACTIVATIONS[ctx.mlp.activation].backward(g, total, result)
-        to_x = None
+            if kept is not None:
+                g = g * kept
+            if needed is not None:
+                g = backward(g, needed)
+        by_x = None
         if ctx.needs_input_grad[0]:
-            to_x = (g @ w).to(gradient.dtype).view(*gradient.shape[:-1], -1)
-        return to_x, None, None, *(None for _ in layers + layers)
+            by_x = g.to(gradient.dtype).view(*gradient.shape[:-1], g.shape[-1])
+        return by_x, None, None, *[None] * (2 * len(parameters))
 
 
 def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:

@@ -11,7 +11,6 @@ References
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,16 +23,13 @@ from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from threadpoolctl import threadpool_limits
 
 from skvae._prior import NormalMixture
+from skvae._runtime import one_thread
 from skvae._value import Value
 
 ROWS_PER_PARAMETER = 3  # of a mixture, so that it does not follow single rows
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 32_000  # one for each row, within these bounds
-# A limit on a BLAS is the process's: it must not be lifted and set by two threads in turn.
-_ONE_BLAS = threading.Lock()
-
 Draw = Callable[[int], NDArray[np.float64]]  # n codes (n, K) from posteriors of training rows
 
 
@@ -82,13 +78,7 @@ class Mixture(Prior):
             size, tol=2e-3, reg_covar=1e-4, init_params="kmeans", random_state=seed % 2**32
         )
         # with arrays of its own, whatever the caller's are
-        # and on one thread: its products are too small to share
-        with (
-            config_context(array_api_dispatch=False),
-            _ONE_BLAS,
-            threadpool_limits(limits=1, user_api="blas"),
-            warnings.catch_warnings(),
-        ):
+        with config_context(array_api_dispatch=False), one_thread(), warnings.catch_warnings():
             # a few more rounds of EM would move it little
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(z)

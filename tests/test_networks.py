@@ -1,6 +1,7 @@
 """Architectures: shapes, start weights, own random numbers. A new one joins by rows in NETS."""
 
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -167,6 +168,31 @@ def test_gradient_of_a_training_step_with_dropout():
             below = loss(x)
             parameter.flatten()[0] += step
         torch.testing.assert_close((above - below) / (2 * step), gradient.flatten()[0])
+
+
+def test_a_training_step_frees_what_it_kept_and_is_differentiable_once():
+    module, x = build(MLP((5, 3))), normal(8, 6).requires_grad_()
+    out = module(x, torch.Generator())
+    kept = [weakref.ref(tensor) for tensor in out.grad_fn.saved_tensors if tensor is not None]
+    kept = [tensor for tensor in kept if not isinstance(tensor(), torch.nn.Parameter)]
+    out.sum().backward()
+    assert any(tensor() is None for tensor in kept)
+    with pytest.raises(RuntimeError, match="second time"):
+        out.sum().backward()
+    out = module(x, torch.Generator()).square().sum()
+    (gradient,) = torch.autograd.grad(out, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("shape", [(0, 6), (0, 4, 6), (6,)])
+def test_odd_shapes_of_a_training_step(shape):
+    module = build(MLP((5, 3)))
+    x = normal(*shape).requires_grad_()
+    found = module(x, torch.Generator())
+    assert found.shape == (*shape[:-1], 4)
+    found.sum().backward()
+    assert x.grad.shape == shape
 
 
 def test_gradients_of_training_steps_add_up():

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_info
 from skvae import VAETransformer
 from skvae._runtime import (
     LARGE_WORK,
+    one_thread,
     product_type,
     products_in,
     resolve_device,
@@ -130,8 +131,8 @@ def test_products_are_of_the_precision_inside(precision):
     with products_in(precision, CPU):
         assert product_type(x) == getattr(torch, precision)
         assert (x @ x).dtype == product_type(x)
+        assert product_type(x.double()) == torch.float64
     assert state() == before
-    assert product_type(x.double()) == torch.float64
 
 
 @pytest.mark.parametrize("capability", ["amx_bf16", "avx512_bf16", "avx512_f"])
@@ -143,6 +144,15 @@ def test_auto_is_bfloat16_where_that_is_faster(work, capability, monkeypatch):
     assert resolve_precision("auto", CPU, work) == ("bfloat16" if faster else "float32")
     for name in ("float32", "bfloat16"):
         assert resolve_precision(name, CPU, work) == name
+
+
+def test_one_thread_for_all_and_the_callers_afterwards():
+    before = state()
+    with pytest.raises(KeyboardInterrupt), one_thread():
+        raise KeyboardInterrupt
+    assert state() == before
+    with one_thread():  # the lock is free again
+        assert all(pool["num_threads"] == 1 for pool in threadpool_info())
 
 
 def test_an_error_inside_restores_the_state():

@@ -112,6 +112,33 @@ def test_products_in_bfloat16_learn_as_well():
     assert scores["auto"] == scores["float32"]
 
 
+def test_auto_takes_bfloat16_for_large_steps(monkeypatch):
+    monkeypatch.setattr("skvae._runtime.LARGE_WORK", 0)
+    capable = {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capable, raising=False)
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    vae = VAETransformer(**QUICK, device="cpu").fit(X)
+    assert vae.precision_ == "bfloat16"
+    vae.set_params(precision="float32").partial_fit(X)
+    assert vae.precision_ == "float32"
+    assert np.isfinite(vae.loss_curve_).all()
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "log_normal", Gaussian(0.5)], ids=str)
+def test_a_constant_column_comes_back_constant_until_it_varies(likelihood):
+    rng = np.random.default_rng(0)
+    X = np.exp(rng.normal(size=(200, 3)))
+    constant = X.copy()
+    constant[:, 1] = 2.5
+    vae = VAETransformer(2, likelihood=likelihood, **QUICK).partial_fit(constant)
+    learned = np.r_[vae.sample(50, random_state=0)[:, 1], vae.reconstruct(X)[:, 1]]
+    given = isinstance(likelihood, Gaussian)  # sigma, and so the noise
+    assert np.allclose(learned, 2.5, rtol=1e-12) != given
+    vae.partial_fit(X)
+    assert vae.sample(50, random_state=0)[:, 1].std() > 0
+    assert vae.reconstruct(X)[:, 1].std() > 0
+
+
 def noise_of(vae):
     """Sigma of each column in the caller's units."""
     (group,) = vae.module_.observations

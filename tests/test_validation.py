@@ -115,6 +115,8 @@ INF = float("inf")
 REFUSED = {
     "infinity": ([[1.0, -INF]], "infinity: -inf in column 1, row 0"),
     "infinity in a frame": (pd.DataFrame({"a": [1.0, INF]}), "inf in column 'a', row 1.*NaN"),
+    "infinity under a number": (pd.DataFrame({10: [1.0], 20: [INF]}), "in column 20, row 0"),
+    "infinity far down": (np.r_[np.zeros(90_000), INF][:, None], "in column 0, row 90000"),
     "infinity beside strings": (pd.DataFrame({"a": [1.0, INF], "b": ["x", "y"]}), "infinity"),
     "infinity among objects": (np.array([["x", INF]], object), "infinity"),
     "infinity in polars": (pl.DataFrame({"a": [1.0, INF]}), "infinity"),
@@ -125,7 +127,7 @@ REFUSED = {
     "masked": (np.ma.masked_less([[1.0, 2.0]], 2), "masked array with 1 masked cells"),
     "sparse": (scipy.sparse.csr_array(np.eye(2)), "Sparse data was passed"),
     "series": (pd.Series([1.0, 2.0]), "2-dimensional container"),
-    "lazy": (pl.LazyFrame({"a": [1.0]}), r"lazy frame.*collect\(\)"),
+    "lazy": (pl.LazyFrame({"a": [1.0]}), "lazy frame.*Collect it"),
     "ragged": ([[1.0], [2.0, 3.0]], "inhomogeneous"),
     "names of two kinds": (pd.DataFrame({"a": [1.0], 1: [2.0]}), "string names"),
 }

@@ -80,6 +80,10 @@ class Likelihood(Value):
         """
         return np.zeros((1, x.shape[1]))
 
+    def go_on(self, x: Array, constants: Constants) -> Constants:
+        """The constants for training that goes on with the rows ``x`` (n, d), NaN for gaps."""
+        return constants
+
     # -- the model's side ---------------------------------------------------------
 
     def n_outputs(self, constants: Constants) -> int:
@@ -95,7 +99,10 @@ class Likelihood(Value):
         return {}
 
     def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
-        """Fill zeros with what the encoder sees, of a magnitude of about 1. (N, d), (N, d, F)."""
+        """Fill zeros with what the encoder sees, of a magnitude of about 1. (N, d), (N, d, F).
+
+        Not of learned tensors: no gradient passes.
+        """
         out[..., 0] = x
 
     def draw_target(self, x: Tensor, generator: Generator) -> Tensor:

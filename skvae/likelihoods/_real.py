@@ -47,6 +47,10 @@ class _Standardised(Likelihood):
     def fit(self, x: Array, weight: Array) -> Constants:
         return with_floor(x, *standardisation(x, weight))
 
+    def go_on(self, x: Array, constants: Constants) -> Constants:
+        other = (x != constants["location"]) & ~np.isnan(x)
+        return constants | {"varies": constants["varies"] | other.any(axis=0)}
+
     def to_working(self, x: Array, constants: Constants) -> Array:
         return (x - constants["location"]) / constants["spread"]
 
@@ -108,11 +112,16 @@ class Gaussian(_Standardised):
     A learned sigma stays above 1 % of its column's standard deviation and above the rounding of the
     column, its smallest gap between two values over sqrt(12): values that repeat would else raise
     the density without bound. A constant column shows no rounding: its values are taken to be whole
-    numbers, or multiples of the constant where that is below 1. Draws and means of it are the
-    constant.
+    numbers, or multiples of the constant where that is below 1. Its draws and means are the
+    constant, until ``partial_fit`` sees another value.
     """
 
     scale: str | float = "column"
+
+    def fit(self, x: Array, weight: Array) -> Constants:
+        constants = super().fit(x, weight)
+        # a noise that is shared or given is for constants too
+        return constants | {"varies": constants["varies"] | (self.scale != "column")}
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
         found, spread = super().parameters(constants), constants["spread"]
@@ -151,6 +160,10 @@ class LogNormal(_Standardised):
     def fit(self, x: Array, weight: Array) -> Constants:
         return super().fit(np.log(x), weight)
 
+    def go_on(self, x: Array, constants: Constants) -> Constants:
+        with np.errstate(divide="ignore", invalid="ignore"):  # the support is checked elsewhere
+            return super().go_on(np.log(x), constants)
+
     def to_working(self, x: Array, constants: Constants) -> Array:
         return super().to_working(np.log(x), constants)
 
@@ -159,7 +172,8 @@ class LogNormal(_Standardised):
         return amount
 
     def from_mean(self, x: Array, constants: Constants) -> Array:
-        mean: Array = np.exp((np.log(x) + constants["location"]).clip(*LOG_RANGE))
+        log_mean = np.where(constants["varies"], np.log(x), 0.0) + constants["location"]
+        mean: Array = np.exp(log_mean.clip(*LOG_RANGE))
         return mean
 
     def log_jacobian(self, x: Array, constants: Constants) -> Array:
@@ -171,8 +185,7 @@ class LogNormal(_Standardised):
         return found
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
-        spread = constants["spread"] * constants["varies"]
-        return super().parameters(constants) | {"spread": float32(spread)}
+        return super().parameters(constants) | {"spread": float32(constants["spread"])}
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         # over e^location: means of draws of z are averaged, not their logarithms
