@@ -124,7 +124,10 @@ class Columns:
             is_binary=is_binary,
             wanted=automatic,
         )
-        chosen = [_resolve(a if b is None else b) for a, b in zip(wanted, own, strict=True)]
+        chosen = [
+            _resolve(name, a if b is None else b)
+            for name, a, b in zip(self.names, wanted, own, strict=True)
+        ]
         few = []
         many = MANY_LEVELS * len(sample)
         for name, one, category, auto, x in zip(
@@ -231,24 +234,24 @@ class Columns:
 
     def log_jacobian(self, X: Array, index: NDArray[np.intp] | None) -> NDArray[np.float64]:
         """The log of d working / d caller, summed over the cells of a row. -> (n,)."""
-        return self._sum(X, index, lambda one, x, constants: one.log_jacobian(x, constants))
-
-    def log_unit(self, X: Array) -> NDArray[np.float64]:
-        """The log of the units of densities, summed over the cells of a row. -> (n,)."""
-        return self._sum(X, None, lambda one, x, constants: one.log_unit(x, constants))
-
-    def _sum(
-        self, X: Array, index: NDArray[np.intp] | None, of: Callable[..., Array]
-    ) -> NDArray[np.float64]:
-        """The sum over the cells of a row that are there. -> (n,)."""
         out = np.zeros(len(X) if index is None else len(index))
         for rows, x in self._row_blocks(X, index):
             for group in self.groups:
                 cells = x[:, group.places]
-                part = of(group.likelihood, cells, group.constants)
+                part = group.likelihood.log_jacobian(cells, group.constants)
                 missing = np.isnan(cells)
                 part = np.where(missing, 0.0, part) if missing.any() else part
                 out[rows] += part.sum(axis=1)
+        return out
+
+    def log_unit(self, X: Array) -> NDArray[np.float64]:
+        """The log of the unit of each cell's density, 0 for a mass or a missing cell. -> (n, d)."""
+        out = np.empty(X.shape)
+        for rows, x in self._row_blocks(X, None):
+            for group in self.groups:
+                cells = x[:, group.places]
+                unit = group.likelihood.log_unit(cells, group.constants)
+                out[rows, group.places] = np.where(np.isnan(cells), 0.0, unit)
         return out
 
     def likelihoods(self) -> dict[str, Likelihood]:
@@ -332,13 +335,13 @@ def _wanted(names: Sequence[str], likelihood: LikelihoodChoice) -> list[str | Li
     return wanted
 
 
-def _resolve(likelihood: str | Likelihood) -> Likelihood:
+def _resolve(name: Any, likelihood: str | Likelihood) -> Likelihood:
     if isinstance(likelihood, Likelihood):
         return likelihood
-    if likelihood not in LIKELIHOODS:
+    if not isinstance(likelihood, str) or likelihood not in LIKELIHOODS:
         raise ValueError(
-            f"'likelihood' must be 'auto', one of {sorted(LIKELIHOODS)}, a Likelihood, or a dict "
-            f"from columns to these; got {likelihood!r}."
+            f"The 'likelihood' of column {name!r} must be 'auto', one of {sorted(LIKELIHOODS)}, or "
+            f"a Likelihood, such as Gaussian(); got {likelihood!r}."
         )
     return LIKELIHOODS[likelihood]()
 

@@ -287,7 +287,7 @@ def _check_number(name: Any, cell: Any) -> None:
     if not isinstance(cell, (Real, Decimal, np.bool_)):
         raise TypeError(
             f"Column {name!r} holds {cell!r}, a {type(cell).__name__}; each argument must be a "
-            "string or a number. Encode or drop the column first."
+            "string or a number. Encode the column, or drop it."
         )
 
 

@@ -744,6 +744,12 @@ class VAETransformer(
         """What is known of rows as a checked table, NaN elsewhere."""
         names = _column_names(self)
         if isinstance(given, Mapping):
+            several = [name for name, value in given.items() if np.ndim(value) > 0]
+            if several:
+                raise ValueError(
+                    f"'given' holds several values for column {several[0]!r}. Give one for each "
+                    "column, or a table of the rows."
+                )
             columns = {name: [value] for name, value in given.items()}
         elif (frame := as_frame(given)) is not None:
             columns = {name: frame[:, at].to_list() for at, name in enumerate(frame.columns)}
@@ -852,7 +858,7 @@ class VAETransformer(
     def _unit_free_score(self, X):
         """``score_samples`` where the unit of a column of numbers is its own spread."""
         table, dtype = self._checked(X)
-        return self._log_likelihood(table, dtype, None) + self._columns.log_unit(table)
+        return self._log_likelihood(table, dtype, None) + self._columns.log_unit(table).sum(axis=1)
 
     def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.
@@ -897,7 +903,9 @@ class VAETransformer(
         """The log-likelihood of each cell given the others of its row, in nats.
 
         log p(x_j | x_others) = log p(x) - log p(x_others): how surprising a cell is, to see why a
-        row is odd. It takes as long as ``score_samples`` of ``n_features + 1`` tables.
+        row is odd. Densities are per spread of their column, so that cells of different columns
+        compare; a category of many is less likely than one of few all the same. It takes as long
+        as ``score_samples`` of ``n_features + 1`` tables.
 
         Parameters
         ----------
@@ -912,13 +920,14 @@ class VAETransformer(
         """
         table, dtype = self._checked(X)
         table = table.astype(dtype)
-        missing = np.isnan(table)
+        missing, log_unit = np.isnan(table), self._columns.log_unit(table)
         whole = self._log_likelihood(table, dtype, n_draws)
         out = np.empty(table.shape, dtype=whole.dtype)
         for place, column in enumerate(table.T.copy()):
             table[:, place] = np.nan
             out[:, place] = whole - self._log_likelihood(table, dtype, n_draws)
             table[:, place] = column
+        out += log_unit
         out[missing] = np.nan
         return out
 

@@ -5,7 +5,10 @@ Every estimator here is a fitted :class:`~skvae.VAETransformer`, a Pipeline that
 a search such as GridSearchCV over either. Pictures need matplotlib: ``pip install "skvae[plots]"``.
 """
 
+from numbers import Real
+
 import numpy as np
+import pandas as pd
 from scipy.stats import norm
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
@@ -16,6 +19,7 @@ from skvae._random import seed_from
 N_IMAGES = 10  # images in a strip
 N_PANELS = 16  # columns of a table that get a panel, unless named
 N_LETTERS = 24  # of a panel's title
+LEGEND_ROWS = 15  # beyond these a legend takes several columns
 N_CLASSES = 20  # whole numbers with more distinct values than this are a quantity, not classes
 
 
@@ -170,6 +174,8 @@ class LatentSpaceDisplay:
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "frameon": False}
         if classes is not None:
             handles, _ = self.scatter_.legend_elements(num=None, alpha=1.0)
+            if n > LEGEND_ROWS:
+                beside |= {"ncols": -(-n // LEGEND_ROWS), "fontsize": "small"}
             self.legend_ = self.ax_.legend(handles, classes, title=title, **beside)
         elif values is not None:
             self.colorbar_ = self.figure_.colorbar(self.scatter_, ax=self.ax_, label=title)
@@ -255,7 +261,8 @@ class ReconstructionDisplay(_ImagesDisplay):
     """Rows and what the model makes of them.
 
     Images: the inputs over their reconstructions. Tables: for each column a panel of
-    reconstructions against inputs, with the share of its variance that they explain (R²).
+    reconstructions against inputs, with the share of its variance that they explain (R²). Missing
+    cells are left out, and so are columns of categories.
 
     Parameters
     ----------
@@ -317,7 +324,8 @@ class ReconstructionDisplay(_ImagesDisplay):
         names = self.feature_names
         for place, panel in enumerate(self.axes_):
             x, reconstruction = self.inputs[:, place], self.reconstructions[:, place]
-            panel.axline((x[0], x[0]), slope=1, color="0.6", linewidth=1, zorder=0)
+            x, reconstruction = x[(there := ~np.isnan(x))], reconstruction[there]
+            panel.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
             panel.scatter(x, reconstruction, **style | kwargs)
             name = _shorten(f"x{place}" if names is None else str(names[place]), N_LETTERS)
             panel.set_title(f"{name}\n$R^2$ = {_explained(x, reconstruction):.2f}", fontsize=9)
@@ -348,7 +356,7 @@ class ReconstructionDisplay(_ImagesDisplay):
         n_rows : int, default=None
             How many rows to show, from the first on. None for 10 images, or all rows of a table.
         features : sequence of int or str, default=None
-            Columns of a table to show, by place or name. None for the first 16.
+            Columns of numbers to show, by place or name. None for the first 16.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure for None.
         **kwargs
@@ -369,9 +377,9 @@ class ReconstructionDisplay(_ImagesDisplay):
             names = getattr(estimator, "feature_names_in_", None)
             if names is None:
                 names = np.array([f"x{place}" for place in range(inputs.shape[1])])
-            places = _places(features, list(names))
-            names, inputs = names[places], inputs[:, places]
-            reconstructions = reconstructions[:, places]
+            places = _places(features, list(names), [_is_numeric(column) for column in inputs.T])
+            names, inputs = names[places], _floats(inputs[:, places])
+            reconstructions = _floats(reconstructions[:, places])
         display = cls(
             inputs=inputs,
             reconstructions=reconstructions,
@@ -657,10 +665,14 @@ def _classes(y):
     """Distinct values of y and the place of each y among them; (None, y) for a quantity."""
     if y is None:
         return None, None
+    if isinstance(getattr(y, "dtype", None), pd.CategoricalDtype) and y.dtype.ordered:
+        y = pd.Series(y).array
+        used, values = np.unique(y.codes, return_inverse=True)
+        return np.array([*map(str, y.categories), "missing"])[used], values
     y = np.asarray(y)
     if y.dtype.kind == "M":
         return None, y.astype("datetime64[s]").astype(float)
-    missing = np.array([value is None or value != value for value in y])
+    missing = np.array([_is_missing(value) for value in y])
     if y.dtype.kind in "fiu":
         values = np.unique(y[~missing])
         if np.any(values != np.round(values)) or len(values) > N_CLASSES:
@@ -682,16 +694,42 @@ def _listed_colormap(colors):
     return ListedColormap(colors)
 
 
-def _places(features, names):
-    """Places of columns given by place or name; the first ones for None."""
+def _is_missing(value):
+    return value is None or value is pd.NA or value != value
+
+
+def _is_numeric(column):
+    """Whether a column holds nothing but numbers and gaps."""
+    return column.dtype != object or all(_is_missing(v) or isinstance(v, Real) for v in column)
+
+
+def _floats(table):
+    """Numbers of any kind, NaN where they are missing."""
+    if table.dtype != object:
+        return table.astype(float)
+    return np.where(np.vectorize(_is_missing, otypes=[bool])(table), np.nan, table).astype(float)
+
+
+def _places(features, names, numeric):
+    """Places of columns given by place or name; the first ones of numbers for None."""
     if features is None:
-        return list(range(min(N_PANELS, len(names))))
+        places = [place for place in range(len(names)) if numeric[place]][:N_PANELS]
+        if not places:
+            raise ValueError("No column holds numbers, which the panels of a table show.")
+        return places
     if isinstance(features, (str, int)):
         features = [features]
     unknown = [f for f in features if f not in names and f not in range(len(names))]
     if unknown:
         raise ValueError(f"'features' names {unknown[0]!r}, but the columns are {names}.")
-    return [names.index(f) if f in names else f for f in features]
+    places = [names.index(f) if f in names else f for f in features]
+    for place in places:
+        if not numeric[place]:
+            raise ValueError(
+                f"Column {names[place]!r} holds categories, but a panel shows numbers. Leave it "
+                "out of 'features'."
+            )
+    return places
 
 
 def _explained(x, reconstruction):

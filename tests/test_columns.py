@@ -153,7 +153,9 @@ def test_an_unknown_column(key):
 @pytest.mark.parametrize("name", ["wishart", "Gaussian ", None, 3, Gaussian])
 @pytest.mark.parametrize("mapped", [False, True])
 def test_an_unknown_likelihood(name, mapped):
-    with pytest.raises(ValueError, match=r"'likelihood' must be 'auto', one of \[.*\], .*; got "):
+    with pytest.raises(
+        ValueError, match=r"'likelihood' of column '.*' must be 'auto', one of .*; got "
+    ):
         fit(likelihood={"red": name} if mapped else name)
 
 

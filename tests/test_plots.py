@@ -248,6 +248,33 @@ def test_reconstructed_table_features(pipeline):
         ReconstructionDisplay.from_estimator(pipeline, FRAME, features=["a", "g"])
 
 
+def test_reconstructed_table_of_mixed_columns_with_gaps():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({
+        "kind": rng.choice(["x", "y"], 40), "size": rng.normal(size=40),
+        "count": pd.array(rng.integers(0, 9, 40), dtype="Int64"),
+    })  # fmt: skip
+    table.loc[::5, ["kind", "size", "count"]] = None
+    model = vae().fit(table)
+    display = ReconstructionDisplay.from_estimator(model, table)
+    assert list(display.feature_names) == ["size", "count"]
+    for panel in display.axes_:
+        assert len(panel.collections[0].get_offsets()) == 32
+        assert "nan" not in panel.get_title()
+    with pytest.raises(ValueError, match="Column 'kind' holds categories"):
+        ReconstructionDisplay.from_estimator(model, table, features=["size", "kind"])
+    with pytest.raises(ValueError, match="No column holds numbers"):
+        ReconstructionDisplay.from_estimator(vae().fit(table[["kind"]]), table[["kind"]])
+
+
+def test_classes_in_their_order_and_in_columns():
+    tier = pd.Categorical(["low", "high", None, "low"] * 10, ["low", "mid", "high"], ordered=True)
+    display = LatentSpaceDisplay(codes=np.zeros((40, 2)), y=pd.Series(tier, name="tier")).plot()
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["missing", "low", "high"]
+    many = LatentSpaceDisplay(codes=np.zeros((40, 2)), y=[f"city {i}" for i in range(40)]).plot()
+    assert many.legend_._ncols == 3
+
+
 def test_reconstructed_table_constant_column():
     constant = np.column_stack([np.ones(30), np.arange(30.0)])
     display = ReconstructionDisplay.from_estimator(vae().fit(constant), constant)

@@ -763,7 +763,9 @@ def test_score_of_a_cell_is_that_of_the_row_less_that_of_the_others(gappy):
     np.testing.assert_array_equal(np.isnan(cells), np.isnan(rows))
     without = rows.copy()
     without[:, 0] = np.nan
-    expected = vae.score_samples(rows) - vae.score_samples(without)
+    # per spread of the column
+    unit = np.log(vae._columns.groups[0].constants["spread"][0])
+    expected = vae.score_samples(rows) - vae.score_samples(without) + unit
     np.testing.assert_allclose(cells[:, 0], expected, rtol=1e-12)
     odd = np.nan_to_num(rows)
     odd[:, 3] += 20.0
