@@ -15,7 +15,7 @@ distance      median distance of a synthetic row to the nearest training row, ov
               row: below 1 it would be copying
 
 `skvae` is tuned, `default` is VAETransformer(n_components=16) as it comes. TVAE needs the extra
-`bench`; `real` judges the training rows themselves.
+`peers`; `real` judges the training rows themselves.
 """
 
 import argparse

@@ -116,6 +116,8 @@ class VAE(nn.Module):
         self.n_features_each = [group.n_features for group in observations]
         self.n_features = sum(self.n_features_each) + len(gaps)
         self.gaps = list(gaps)
+        plain = Likelihood.draw_target
+        self.redraws = any(type(group.likelihood).draw_target != plain for group in observations)
         self.encoder = encoder.build(
             self.n_features, 2 * n_components, output_gain=ENCODER_GAIN, generator=generator
         )
@@ -139,6 +141,8 @@ class VAE(nn.Module):
 
     def draw_target(self, cells: Cells, generator: Generator) -> Cells:
         """What a training step should see for the rows."""
+        if not self.redraws:
+            return cells
         values = self._by_group(
             lambda group, x: group.likelihood.draw_target(x, generator),
             self._split(cells.values),

@@ -136,15 +136,17 @@ class _MLPModule(nn.Module):
         super().__init__()
         self.weights = nn.ParameterList(weights)
         self.biases = nn.ParameterList(biases)
+        # a list of torch's is slow to go through
+        self.layers = list(zip(self.weights, self.biases, strict=True))
         self.activation = activation
         self.dropout = dropout
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         if generator is not None:
-            parameters = *self.weights, *self.biases
-            found: Tensor = _TrainingPass.apply(x, self, generator, *parameters)  # type: ignore[no-untyped-call]
+            # with a parameter, so that autograd takes part also where x needs no gradient
+            found: Tensor = _TrainingPass.apply(x, self.layers[0][0], self, generator)  # type: ignore[no-untyped-call]
             return found
-        *hidden, (last_weight, last_bias) = zip(self.weights, self.biases, strict=True)
+        *hidden, (last_weight, last_bias) = self.layers
         for weight, bias in hidden:
             x = ACTIVATIONS[self.activation].forward(F.linear(x, weight, bias))
         return F.linear(x, last_weight, last_bias)
@@ -159,11 +161,11 @@ class _TrainingPass(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mlp: _MLPModule, generator: Generator, *_: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, _: Tensor, mlp: _MLPModule, generator: Generator) -> Tensor:
         activation, keep = ACTIVATIONS[mlp.activation], 1 - mlp.dropout
         h = x.reshape(-1, x.shape[-1]).to(product_type(x))
         tape: list[Tensor | None] = []
-        for weight, bias in zip(mlp.weights, mlp.biases, strict=True):
+        for weight, bias in mlp.layers:
             needed = kept = None
             if tape:
                 argument, h = h, activation.forward(h)
@@ -181,15 +183,14 @@ class _TrainingPass(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        parameters = list(zip(ctx.mlp.weights, ctx.mlp.biases, strict=True))
         tape = ctx.saved_tensors
         backward = ACTIVATIONS[ctx.mlp.activation].backward
         g = gradient.reshape(-1, gradient.shape[-1]).to(tape[0].dtype)
-        for layer, (weight, bias) in reversed(list(enumerate(parameters))):
-            h, w, needed, kept = tape[4 * layer : 4 * layer + 4]
+        for place, (weight, bias) in reversed(list(enumerate(ctx.mlp.layers))):
+            h, w, needed, kept = tape[4 * place : 4 * place + 4]
             _add_gradient(weight, g.t() @ h)
             _add_gradient(bias, g.sum(0, dtype=bias.dtype))
-            if layer > 0 or ctx.needs_input_grad[0]:
+            if place > 0 or ctx.needs_input_grad[0]:
                 g = g @ w
             if kept is not None:
                 g = g * kept
@@ -198,7 +199,7 @@ class _TrainingPass(torch.autograd.Function):
         by_x = None
         if ctx.needs_input_grad[0]:
             by_x = g.to(gradient.dtype).view(*gradient.shape[:-1], g.shape[-1])
-        return by_x, None, None, *[None] * (2 * len(parameters))
+        return by_x, None, None, None
 
 
 def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:

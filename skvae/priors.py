@@ -75,7 +75,7 @@ class Mixture(Prior):
         most = max(1, n_rows // (ROWS_PER_PARAMETER * parameters))
         size = int(min(self.n_components, most))
         mixture: Any = GaussianMixture(
-            size, tol=2e-3, reg_covar=1e-4, init_params="kmeans", random_state=seed % 2**32
+            size, tol=4e-3, reg_covar=1e-4, init_params="kmeans", random_state=seed % 2**32
         )
         # with arrays of its own, whatever the caller's are
         with config_context(array_api_dispatch=False), one_thread(), warnings.catch_warnings():

@@ -50,7 +50,9 @@ class _Levels(Likelihood):
 
     def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
         # one of the L is not 0: as sqrt(L), their mean square is 1
-        out.scatter_(-1, x.long().unsqueeze(-1), parameters["log_share"].shape[-1] ** 0.5)
+        size = out.new_tensor(parameters["log_share"].shape[-1] ** 0.5)
+        row, column = (torch.arange(n, device=x.device) for n in x.shape)
+        out.index_put_((row[:, None], column, x.long()), size)
 
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """log p of each level. (S, N, P) -> (S, N, d, L)."""

@@ -1,0 +1,323 @@
+"""Speed: VAETransformer beside a plain PyTorch loop, pythae, and the matrix products alone.
+
+    SKVAE_DATA=folder python benchmarks/speed.py [elbo step] [--runs 3]
+
+elbo   MNIST as in mnist.py, the article's 784-500-500-50 with ELU and batches of 128: seconds to
+       the held-out negative ELBO that the plain loop has after 10 epochs. Each contender in a
+       process of its own, in turn; medians of the runs.
+step   a training step of the same networks, and of a 20-64-64-8 table, beside the plain loop's and
+       beside their matrix products alone: medians of steps taken in turn in one process.
+
+The plain loop is what one writes in an hour: a DataLoader, nn.Sequential, torch.optim.Adam at 1e-3.
+pythae needs the extra `peers`. Run it alone on the machine.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skvae import VAETransformer
+from skvae._training import Optimizer, _epoch, stratified_batches
+from skvae.likelihoods import Bernoulli, Gaussian
+
+PARTS = ["elbo", "step"]
+LAYERS, CODE, BATCH, EPOCHS = (500, 500), 50, 128, 10
+STEPS_AT_ONCE = 10
+SHARED = {
+    "n_components": CODE,
+    "hidden_layer_sizes": LAYERS,
+    "activation": "elu",
+    "likelihood": Bernoulli(binarize=True),
+    "batch_size": BATCH,
+    "learning_rate": "cosine",
+    "learning_rate_init": 3e-3,
+    "max_iter": 4,
+    "early_stopping": False,
+    "random_state": 0,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="part")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.contender:
+        seconds, elbo = CONTENDERS[arguments.contender]()
+        print(json.dumps({"seconds": seconds, "elbo": elbo}))
+        return
+    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
+    print(f"capabilities: {torch.backends.cpu.get_cpu_capability()}, bfloat16 {accelerated()}")
+    for part in arguments.parts or PARTS:
+        print(f"\n{part}")
+        {"elbo": compare_elbo, "step": compare_steps}[part](arguments.runs)
+
+
+def accelerated():
+    found = getattr(torch.cpu, "get_capabilities", dict)()
+    names = [name for name in ("amx_bf16", "avx512_bf16") if found.get(name)]
+    return ", ".join(names) or "not accelerated"
+
+
+# -- time to a held-out ELBO --------------------------------------------------------
+
+
+def compare_elbo(runs):
+    names = [name for name in CONTENDERS if name != "pythae" or importlib.util.find_spec("pythae")]
+    found = {name: [] for name in names}
+    for _ in range(runs):
+        for name in names:  # in turn, so that a slow minute of the machine hits all
+            command = [sys.executable, __file__, "--contender", name]
+            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            found[name].append(json.loads(out.splitlines()[-1]))
+    plain = statistics.median(run["seconds"] for run in found["plain loop"])
+    print(f"{'':24}{'seconds':>9}{'-ELBO':>9}{'times faster':>14}")
+    for name in names:
+        seconds = statistics.median(run["seconds"] for run in found[name])
+        elbo = statistics.median(run["elbo"] for run in found[name])
+        print(f"{name:24}{seconds:9.1f}{elbo:9.2f}{plain / seconds:14.1f}", flush=True)
+
+
+def images():
+    """Training images in [0, 1], test images drawn to 0 or 1."""
+    data = np.load(Path(os.environ["SKVAE_DATA"]) / "mnist.npz")
+    train, test = (data[name].reshape(-1, 784) / np.float32(255) for name in ("X_train", "X_test"))
+    return train, (np.random.default_rng(0).random(test.shape) < test).astype(np.float32)
+
+
+def skvae(precision):
+    train, test = images()
+    start = time.perf_counter()
+    vae = VAETransformer(**SHARED, precision=precision).fit(train)
+    seconds = time.perf_counter() - start
+    return seconds, -float(vae.elbo(test, n_draws=16).mean())
+
+
+def plain_loop():
+    train, test = images()
+    torch.manual_seed(0)
+    start = time.perf_counter()
+    model = PlainVAE(784, LAYERS, CODE, nn.ELU)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(train))
+    for _ in range(EPOCHS):
+        for (x,) in torch.utils.data.DataLoader(dataset, batch_size=BATCH, shuffle=True):
+            optimizer.zero_grad()
+            model.loss(torch.bernoulli(x)).backward()
+            optimizer.step()
+    seconds = time.perf_counter() - start
+    with torch.no_grad():
+        return seconds, np.mean([float(model.loss(torch.from_numpy(test))) for _ in range(16)])
+
+
+class PlainVAE(nn.Module):
+    """A VAE of binary (or, with ``binary=False``, real) columns as one would write it."""
+
+    def __init__(self, d, layers, n_components, activation, *, binary=True):
+        super().__init__()
+        self.encoder = stack(d, *layers, 2 * n_components, activation=activation)
+        self.decoder = stack(n_components, *layers[::-1], d, activation=activation)
+        self.binary = binary
+
+    def loss(self, x):
+        mean, log_variance = self.encoder(x).chunk(2, dim=-1)
+        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        out = self.decoder(z)
+        if self.binary:
+            loss = F.binary_cross_entropy_with_logits(out, x, reduction="none").sum(-1)
+        else:
+            loss = 0.5 * (x - out).square().sum(-1)
+        kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(-1)
+        return (loss + kl).mean()
+
+
+def stack(*sizes, activation):
+    layers = [nn.Linear(*pair) for pair in pairwise(sizes)]
+    between = [module for layer in layers for module in (layer, activation())]
+    return nn.Sequential(*between[:-1])
+
+
+def pythae():
+    import logging
+    import tempfile
+
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.pipelines import TrainingPipeline
+    from pythae.trainers import BaseTrainerConfig
+
+    logging.disable(logging.WARNING)
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.layers = stack(784, *LAYERS, 2 * CODE, activation=nn.ELU)
+
+        def forward(self, x):
+            mean, log_variance = self.layers(x.flatten(1)).chunk(2, dim=-1)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.layers = stack(CODE, *LAYERS[::-1], 784, activation=nn.ELU)
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
+
+    train, test = images()
+    # it takes the images as they are drawn once
+    train = (np.random.default_rng(1).random(train.shape) < train).astype(np.float32)
+    torch.manual_seed(0)
+    model = VAE(VAEConfig((784,), CODE, reconstruction_loss="bce"), Encoder(), Decoder())
+    with tempfile.TemporaryDirectory() as folder:
+        training = BaseTrainerConfig(
+            output_dir=folder, num_epochs=EPOCHS, learning_rate=1e-3,
+            per_device_train_batch_size=BATCH, per_device_eval_batch_size=1000, no_cuda=True,
+        )  # fmt: skip
+        start = time.perf_counter()
+        TrainingPipeline(training_config=training, model=model)(train_data=train)
+        seconds = time.perf_counter() - start
+    model.eval()
+    with torch.no_grad():
+        return seconds, float(model({"data": torch.from_numpy(test)}).loss)
+
+
+CONTENDERS = {
+    "plain loop": plain_loop,
+    "skvae, float32": lambda: skvae("float32"),
+    "skvae, auto": lambda: skvae("auto"),
+    "pythae": pythae,
+}
+
+
+# -- a step beside its matrix products ------------------------------------------------
+
+
+def compare_steps(runs):
+    print(
+        f"{'':34}{'products':>10}{'skvae':>8}{'ratio':>7}{'plain':>8}{'faster':>8}   (milliseconds)"
+    )
+    for d, layers, code, batch, precisions, threads in [
+        (784, LAYERS, CODE, 1024, ("float32", "bfloat16"), None),
+        (784, LAYERS, CODE, 128, ("float32", "bfloat16"), None),
+        (20, (64, 64), 8, 128, ("float32",), 1),
+    ]:
+        for precision in precisions:
+            step_ratio(d, layers, code, batch, precision, threads, 10 * runs)
+
+
+def step_ratio(d, layers, code, batch, precision, threads, n_steps):
+    """Median times of a step of ours, of the plain loop and of the products, in turn."""
+    all_threads = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    contenders = {
+        "products": repeated(products(d, layers, code, batch, getattr(torch, precision))),
+        "skvae": our_steps(d, layers, code, batch, precision),
+        "plain": repeated(plain_step(d, layers, code, batch)),
+    }
+    times = {name: [] for name in contenders}
+    for _ in range(n_steps):
+        for name, step in contenders.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(1e3 * (time.perf_counter() - start) / STEPS_AT_ONCE)
+    floor, ours, plain = (statistics.median(times[name]) for name in times)
+    name = f"{'-'.join(map(str, (d, *layers, code)))}, batch {batch}, {precision}"
+    print(
+        f"{name:34}{floor:10.2f}{ours:8.2f}{ours / floor:7.2f}{plain:8.2f}{plain / ours:8.2f}",
+        flush=True,
+    )
+    torch.set_num_threads(all_threads)
+
+
+def repeated(step):
+    def steps():
+        for _ in range(STEPS_AT_ONCE):
+            step()
+
+    return steps
+
+
+def products(d, layers, code, batch, dtype):
+    """The matrix products of one step: forward, by the weights, and by the inputs but the first."""
+    sizes = [*pairwise((d, *layers, 2 * code)), *pairwise((code, *layers[::-1], d))]
+    tensors = [
+        tuple(torch.randn(shape).to(dtype) for shape in ((batch, i), (o, i), (batch, o)))
+        for i, o in sizes
+    ]
+
+    def step():
+        for place, (x, weight, gradient) in enumerate(tensors):
+            torch.mm(x, weight.t())
+            torch.mm(gradient.t(), x)
+            if place:
+                torch.mm(gradient, weight)
+
+    return step
+
+
+def our_steps(d, layers, code, batch, precision):
+    """Steps of the training loop, as fit runs them."""
+    X = np.random.default_rng(0).random((4 * batch, d)).astype(np.float32)
+    likelihood = Bernoulli(binarize=True) if d == 784 else Gaussian()
+    settings = {"hidden_layer_sizes": layers, "activation": "elu" if d == 784 else "silu"}
+    vae = VAETransformer(
+        code, likelihood=likelihood, batch_size=batch, precision=precision, max_iter=1,
+        early_stopping=False, random_state=0, **settings,
+    ).fit(X)  # fmt: skip
+    model, rows = vae.module_, vae._rows(X)
+    plan = replace(vae._plan(), precision=precision)
+    generator = torch.Generator().manual_seed(0)
+    optimizer = Optimizer(model, plan, None)
+    weight = torch.ones(len(rows), dtype=torch.float64).cumsum(0)
+
+    progress = [1.0] * STEPS_AT_ONCE
+
+    def steps():
+        batches = stratified_batches(weight, STEPS_AT_ONCE, batch, generator)
+        _epoch(model, rows.cells, batches, progress, progress, plan, optimizer, generator)
+
+    return steps
+
+
+def plain_step(d, layers, code, batch):
+    model = PlainVAE(d, layers, code, nn.ELU if d == 784 else nn.SiLU, binary=d == 784)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    X = torch.rand(4 * batch, d)
+    dataset = torch.utils.data.TensorDataset(X)
+
+    def batches():
+        while True:
+            yield from torch.utils.data.DataLoader(dataset, batch_size=batch, shuffle=True)
+
+    stream = batches()
+
+    def step():
+        (x,) = next(stream)
+        optimizer.zero_grad()
+        model.loss(torch.bernoulli(x) if d == 784 else x).backward()
+        optimizer.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    main()
