@@ -29,7 +29,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
     Parameters
     ----------
     estimator : VAETransformer, default=None
-        The model. None for ``VAETransformer(n_components=2)``.
+        The model. None for ``VAETransformer(n_components=6)``.
     contamination : float, default=0.1
         Share of the training rows, by weight, that are outliers, in (0, 0.5].
     random_state : int, RandomState instance or None, default=None
@@ -71,7 +71,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         self.random_state = random_state
 
     def _default(self):
-        return VAETransformer(2)
+        return VAETransformer(6)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, sample_weight=None):

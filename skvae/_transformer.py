@@ -593,7 +593,7 @@ class VAETransformer(
         Z : ndarray of shape (n_samples, n_components)
             In float32 for a float32 ``X``, else in float64.
         """
-        return self._posterior(X)[0]
+        return self._from_rows(_code, X)
 
     def latent_distribution(self, X):
         """Mean and standard deviation of q(z|x), independent normals.
@@ -606,8 +606,9 @@ class VAETransformer(
         -------
         mean, std : ndarray of shape (n_samples, n_components)
         """
-        mean, log_std = self._posterior(X)
-        return mean, np.exp(log_std)
+        both = self._from_rows(lambda model, cells: torch.cat(model.encode(cells), dim=-1), X)
+        mean, log_std = np.split(both, 2, axis=1)
+        return mean.copy(), np.exp(log_std)
 
     def inverse_transform(self, Z):
         """The mean of p(x|z) for each code.
@@ -648,7 +649,7 @@ class VAETransformer(
         X_reconstructed : ndarray or data frame of shape (n_samples, n_features)
             In the container that ``fit`` saw.
         """
-        return self._container.wrap(self._decode(self._posterior(X)[0]), like=X)
+        return self._container.wrap(self._decode(self._from_rows(_code, X)), like=X)
 
     def impute(self, X, *, n_draws=None, random_state=None):
         """The table with its missing cells filled.
@@ -955,14 +956,6 @@ class VAETransformer(
         """The same for all rows and calls, (n, 1, n_components)."""
         return quasi_normal(n, self.n_components_, derive(self._seed, "scoring"))[:, None, :]
 
-    def _posterior(self, X):
-        """Mean and log standard deviation of q(z|x), (2, n, n_components)."""
-        table, dtype = self._checked(X)
-        both = self._from_table(
-            lambda model, cells: torch.cat(model.encode(cells), dim=-1), table, dtype
-        )
-        return np.stack(np.split(both, 2, axis=1))
-
     def _decode(self, codes):
         return self._from_codes(VAE.mean, codes, self._columns.from_mean)
 
@@ -972,6 +965,10 @@ class VAETransformer(
         table = validate_table(self, X, self._container, reset=False)
         table = self._columns.known(table)
         return table, table.dtype if table.dtype in (np.float32, np.float64) else np.float64
+
+    def _from_rows(self, call, X):
+        """Apply ``call(model, cells)`` to rows as they come."""
+        return self._from_table(call, *self._checked(X))
 
     def _from_table(self, call, table, dtype, **how):
         """Apply ``call(model, cells)`` to the rows of a checked table."""
@@ -1033,6 +1030,11 @@ class VAETransformer(
             self.module_.load_state_dict(weights)
             with suppress(ValueError):  # where the device is not there, the CPU serves
                 self.module_.to(resolve_device(self.device))
+
+
+def _code(model, cells):
+    """The mean of q(z|x)."""
+    return model.encode(cells)[0]
 
 
 def _column_names(estimator):

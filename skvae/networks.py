@@ -188,8 +188,14 @@ class _TrainingPass(torch.autograd.Function):
         g = gradient.reshape(-1, gradient.shape[-1]).to(tape[0].dtype)
         for place, (weight, bias) in reversed(list(enumerate(ctx.mlp.layers))):
             h, w, needed, kept = tape[4 * place : 4 * place + 4]
-            _add_gradient(weight, g.t() @ h)
-            _add_gradient(bias, g.sum(0, dtype=bias.dtype))
+            for parameter in (weight, bias):
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            if g.dtype == weight.dtype:
+                weight.grad.addmm_(g.t(), h)
+            else:
+                weight.grad += g.t() @ h
+            bias.grad += g.sum(0, dtype=bias.dtype)
             if place > 0 or ctx.needs_input_grad[0]:
                 g = g @ w
             if kept is not None:
@@ -200,12 +206,6 @@ class _TrainingPass(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             by_x = g.to(gradient.dtype).view(*gradient.shape[:-1], g.shape[-1])
         return by_x, None, None, None
-
-
-def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:
-    if parameter.grad is None:
-        parameter.grad = torch.zeros_like(parameter)
-    parameter.grad += gradient
 
 
 NETWORKS: dict[str, type[Network]] = {"mlp": MLP}
