@@ -179,7 +179,9 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor, generator: Generator | None = None) -> list[Tensor]:
         """The outputs of the decoder for each group of columns. (S, N, K) -> [(S, N, P)]."""
-        return list(self.decoder(z, generator).to(z.dtype).split(self.n_outputs, dim=-1))
+        found = self.decoder(z, generator).to(z.dtype)
+        # of a single group split would copy the gradient
+        return [found] if len(self.n_outputs) == 1 else list(found.split(self.n_outputs, dim=-1))
 
     # -- p(x|z) ---------------------------------------------------------------------
 
