@@ -48,7 +48,7 @@ TUNED = {
     "learning_rate": "cosine",
     "early_stopping": False,
     "kl_warmup": 0.12,
-    "max_iter": 45,
+    "max_iter": 42,
     "random_state": 0,
 }
 

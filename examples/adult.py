@@ -23,7 +23,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", nargs="?")
     parser.add_argument("picture", nargs="?", default="adult.png")
-    parser.add_argument("--max-iter", type=int, default=45)
+    parser.add_argument("--max-iter", type=int, default=42)
     options = parser.parse_args()
     path = options.table
     table = pd.read_csv(path) if path else fetch_openml("adult", version=2).frame
