@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae._auto import FEW_VALUES, SAMPLE_ROWS, choose
+from skvae._chunks import chunks
 from skvae._container import warn_unknown
 from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
 from skvae.likelihoods._base import count_rows
@@ -20,7 +21,7 @@ LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
 # A column of categories is a key where more than these, and than this share of the rows, differ.
 FEW_LEVELS, MANY_LEVELS = 50, 0.5
-BLOCK_BYTES = 2**24  # columns are fitted and rows converted in float64 blocks of about this size
+BLOCK_CELLS = 2**21  # columns are fitted and rows converted in blocks of about this size
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Columns:
         for one in _distinct(chosen):
             places = np.flatnonzero([other == one for other in chosen])
             fitted = []
-            for block in _chunks(len(places), 8 * len(index)):
+            for block in chunks(len(places), BLOCK_CELLS // max(1, len(index))):
                 x = np.asarray(X[:, places[block]][index], dtype=np.float64)
                 missing[places[block]] = np.isnan(x).any(axis=0)
                 fitted += columns._fit_block(one, x, weight, places[block])
@@ -283,7 +284,7 @@ class Columns:
         self, X: Array, index: NDArray[np.intp] | None
     ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
         n = len(X) if index is None else len(index)
-        for rows in _chunks(n, 8 * len(self.names)):
+        for rows in chunks(n, BLOCK_CELLS // max(1, len(self.names))):
             yield rows, np.asarray(X[rows if index is None else index[rows]], dtype=np.float64)
 
     def _slices(self) -> Iterator[tuple[Group, slice]]:
@@ -352,10 +353,3 @@ def _distinct(values: Sequence[Likelihood]) -> list[Likelihood]:
         if value not in found:
             found.append(value)
     return found
-
-
-def _chunks(n: int, bytes_each: int) -> Iterator[slice]:
-    """Slices that cover ``n`` items, each of about ``BLOCK_BYTES``."""
-    size = max(1, BLOCK_BYTES // max(1, bytes_each))
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK_BYTES = 2**22
+from skvae._chunks import chunks
+
+CHUNK_CELLS = 2**19
 
 
 def distinct_rows(
@@ -56,10 +58,9 @@ def smallest(hashes: NDArray[np.uint64], n: int, seed: int) -> NDArray[np.bool_]
 
 def row_hashes(X: NDArray[Any]) -> NDArray[np.uint64]:
     """A 64-bit hash of each row's values in float64, (n, d) -> (n,)."""
-    size = max(1, CHUNK_BYTES // max(1, 8 * X.shape[1]))
     digests = []
-    for start in range(0, len(X), size):
-        chunk = np.array(X[start : start + size], dtype=np.float64, order="C")
+    for rows in chunks(len(X), CHUNK_CELLS // max(1, X.shape[1])):
+        chunk = np.array(X[rows], dtype=np.float64, order="C")
         chunk[np.isnan(chunk)] = np.nan  # which has many patterns of bits
         chunk += 0.0  # turns -0.0 into 0.0
         digests.append(b"".join([blake2b(row, digest_size=8).digest() for row in chunk]))

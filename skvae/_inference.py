@@ -11,9 +11,9 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
+from skvae._chunks import chunks
 from skvae._model import VAE
 from skvae._runtime import torch_runtime
-from skvae._training import chunks
 
 CHUNK_ELEMENTS = 2**21  # of the largest tensor of a chunk
 

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from skvae._prior import NormalMixture
-from skvae._runtime import product_type
+from skvae._runtime import network_type
 from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network
 from skvae.proposals import (
@@ -159,7 +159,7 @@ class VAE(nn.Module):
 
     def _features(self, cells: Cells) -> Tensor:
         """What the encoder sees: zeros for a missing cell, and which cells are there."""
-        dtype = product_type(cells.values)
+        dtype = network_type(cells.values)
         found = cells.values.new_zeros(len(cells), self.n_features, dtype=dtype)
         *flat, present = found.split([*self.n_features_each, len(self.gaps)], dim=-1)
         groups = self._groups()

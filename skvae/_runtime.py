@@ -43,7 +43,7 @@ def torch_runtime(
         yield
 
 
-def products_in(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+def networks_in(precision: str, device: torch.device) -> AbstractContextManager[Any]:
     """Where networks compute in a precision: autocast for "bfloat16"."""
     if precision == "float32":
         return nullcontext()
@@ -51,7 +51,7 @@ def products_in(precision: str, device: torch.device) -> AbstractContextManager[
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
-def product_type(x: torch.Tensor) -> torch.dtype:
+def network_type(x: torch.Tensor) -> torch.dtype:
     """The type that a network given ``x`` computes in here."""
     device = x.device.type
     if x.dtype == torch.float64 or not torch.is_autocast_enabled(device):

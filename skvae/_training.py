@@ -13,7 +13,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.optim.adam import adam
 
+from skvae._chunks import chunks
 from skvae._model import VAE, Cells
-from skvae._runtime import products_in
+from skvae._runtime import networks_in
 from skvae.sgvb import reparameterize
 
 # The learning rate as a share of its start value, by the share of the steps that are done.
@@ -267,7 +268,7 @@ def _epoch(
     total = cells.values.new_zeros((), dtype=torch.float64)
     for batch, done, rate in zip(batches, progress, rates, strict=True):
         warmth = 1.0 if done >= plan.kl_warmup else done / plan.kl_warmup
-        with products_in(plan.precision, noise.device):
+        with networks_in(plan.precision, noise.device):
             bound = model.objective(
                 model.draw_target(cells[batch], generator),
                 noise.normal_(generator=generator),
@@ -298,16 +299,10 @@ class _Validation:
             bound = torch.cat(
                 [
                     self.model.objective(self.cells[rows], self.noise[:, rows], **self.settings)
-                    for rows in chunks(len(self.cells), max(1, CHUNK_ROWS // len(self.noise)))
+                    for rows in chunks(len(self.cells), CHUNK_ROWS // len(self.noise))
                 ]
             )
             return float(self.share @ bound.double()) + self.log_jacobian
-
-
-def chunks(n_rows: int, size: int) -> Iterator[slice]:
-    """Slices of at most ``size`` rows that cover ``n_rows``."""
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
 
 
 def posterior_draws(model: VAE, rows: Rows, n: int, generator: Generator) -> Tensor:

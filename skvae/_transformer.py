@@ -183,7 +183,7 @@ class VAETransformer(
         The trained model, in the working units of its columns.
 
     precision_ : str
-        The precision of the matrix products in the last training.
+        What the networks computed in during the last training.
 
     loss_curve_ : list of float
         Mean negative training objective of each epoch, in nats per row and the units of the data.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
+from skvae._chunks import chunks
 from skvae._container import Container, as_frame
-from skvae._training import chunks
 
 BLOCK_ROWS = 2**16
 

@@ -24,7 +24,7 @@ from torch import Generator, Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from skvae._runtime import product_type
+from skvae._runtime import network_type
 from skvae._value import Value
 
 
@@ -163,7 +163,7 @@ class _TrainingPass(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, _: Tensor, mlp: _MLPModule, generator: Generator) -> Tensor:
         activation, keep = ACTIVATIONS[mlp.activation], 1 - mlp.dropout
-        h = x.reshape(-1, x.shape[-1]).to(product_type(x))
+        h = x.reshape(-1, x.shape[-1]).to(network_type(x))
         tape: list[Tensor | None] = []
         for weight, bias in mlp.layers:
             needed = kept = None

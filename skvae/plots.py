@@ -672,7 +672,7 @@ def _classes(y):
     y = np.asarray(y)
     if y.dtype.kind == "M":
         return None, y.astype("datetime64[s]").astype(float)
-    missing = np.array([_is_missing(value) for value in y])
+    missing = pd.isna(y)
     if y.dtype.kind in "fiu":
         values = np.unique(y[~missing])
         if np.any(values != np.round(values)) or len(values) > N_CLASSES:
@@ -694,20 +694,14 @@ def _listed_colormap(colors):
     return ListedColormap(colors)
 
 
-def _is_missing(value):
-    return value is None or value is pd.NA or value != value
-
-
 def _is_numeric(column):
     """Whether a column holds nothing but numbers and gaps."""
-    return column.dtype != object or all(_is_missing(v) or isinstance(v, Real) for v in column)
+    return all(isinstance(value, (Real, np.bool_)) for value in column[~pd.isna(column)])
 
 
 def _floats(table):
     """Numbers of any kind, NaN where they are missing."""
-    if table.dtype != object:
-        return table.astype(float)
-    return np.where(np.vectorize(_is_missing, otypes=[bool])(table), np.nan, table).astype(float)
+    return np.where(pd.isna(table), np.nan, table).astype(float)
 
 
 def _places(features, names, numeric):

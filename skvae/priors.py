@@ -30,6 +30,7 @@ from skvae._value import Value
 
 ROWS_PER_PARAMETER = 3  # of a mixture, so that it does not follow single rows
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 32_000  # one for each row, within these bounds
+
 Draw = Callable[[int], NDArray[np.float64]]  # n codes (n, K) from posteriors of training rows
 
 

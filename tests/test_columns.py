@@ -444,10 +444,10 @@ def test_copies_of_rows_count():
 # -- blocks -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_bytes", [1, 8 * N, 2 * 8 * N, 8 * 7 * 7, 8 * 7 * N, 8 * 7 * N + 1])
+@pytest.mark.parametrize("n_cells", [1, N, 2 * N, 49, 7 * N, 7 * N + 1])
 @pytest.mark.parametrize("index", [None, INDEX[::-2]])
 @pytest.mark.parametrize("table", [X, GAPS], ids=["complete", "gaps"])
-def test_blocks_do_not_show(monkeypatch, n_bytes, index, table):
+def test_blocks_do_not_show(monkeypatch, n_cells, index, table):
     columns = fit(table)
 
     def all_of_it():
@@ -461,7 +461,7 @@ def test_blocks_do_not_show(monkeypatch, n_bytes, index, table):
         )
 
     expected = all_of_it()
-    monkeypatch.setattr(_columns, "BLOCK_BYTES", n_bytes)
+    monkeypatch.setattr(_columns, "BLOCK_CELLS", n_cells)
     for result, value in zip(all_of_it(), expected, strict=True):
         np.testing.assert_array_equal(result, value)
     again = fit(table)
@@ -469,9 +469,9 @@ def test_blocks_do_not_show(monkeypatch, n_bytes, index, table):
     assert again.gaps == columns.gaps
 
 
-@pytest.mark.parametrize("n_bytes", [1, 8 * N])
-def test_support_errors_name_the_column_in_any_block(monkeypatch, n_bytes):
-    monkeypatch.setattr(_columns, "BLOCK_BYTES", n_bytes)
+@pytest.mark.parametrize("n_cells", [1, N])
+def test_support_errors_name_the_column_in_any_block(monkeypatch, n_cells):
+    monkeypatch.setattr(_columns, "BLOCK_CELLS", n_cells)
     bad = X.copy()
     bad[-1, 5] = 2.0
     with pytest.raises(ValueError, match=r"Column 'blue' .* holds 2\.0"):

@@ -121,7 +121,7 @@ def test_columns_are_told_apart():
 def test_chunks_do_not_show(monkeypatch):
     expected = row_hashes(X)
     for n_rows in (1, 7, 59, 60, 61):
-        monkeypatch.setattr(_distinct, "CHUNK_BYTES", n_rows * 8 * X.shape[1])
+        monkeypatch.setattr(_distinct, "CHUNK_CELLS", n_rows * X.shape[1])
         assert np.array_equal(row_hashes(X), expected)
 
 

@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_info
 from skvae import VAETransformer
 from skvae._runtime import (
     LARGE_WORK,
+    network_type,
+    networks_in,
     one_thread,
-    product_type,
-    products_in,
     resolve_device,
     resolve_precision,
     torch_runtime,
@@ -128,10 +128,10 @@ def test_small_work_takes_one_thread_and_large_work_the_callers():
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_products_are_of_the_precision_inside(precision):
     before, x = state(), torch.ones(2, 2)
-    with products_in(precision, CPU):
-        assert product_type(x) == getattr(torch, precision)
-        assert (x @ x).dtype == product_type(x)
-        assert product_type(x.double()) == torch.float64
+    with networks_in(precision, CPU):
+        assert network_type(x) == getattr(torch, precision)
+        assert (x @ x).dtype == network_type(x)
+        assert network_type(x.double()) == torch.float64
     assert state() == before
 
 

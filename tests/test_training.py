@@ -14,7 +14,7 @@ from torch import nn
 
 from skvae import _training
 from skvae._model import Cells
-from skvae._training import SCHEDULES, Optimizer, Plan, Rows, chunks, stratified_batches, train
+from skvae._training import SCHEDULES, Optimizer, Plan, Rows, stratified_batches, train
 
 PLAN = Plan(
     objective="elbo",
@@ -92,13 +92,6 @@ def test_epochs_differ_and_seeds_repeat():
     first, second = (stratified_batches(cumulative, 10, 5, stream) for _ in range(2))
     assert not torch.equal(first, second)
     assert torch.equal(first, stratified_batches(cumulative, 10, 5, generator()))
-
-
-@pytest.mark.parametrize(("n", "size"), [(0, 3), (1, 3), (3, 3), (7, 3), (7, 100)])
-def test_chunks_cover_the_rows(n, size):
-    slices = list(chunks(n, size))
-    assert [i for rows in slices for i in range(n)[rows]] == list(range(n))
-    assert all(0 < rows.stop - rows.start <= size for rows in slices)
 
 
 @pytest.mark.parametrize(("name", "values"), [("constant", [1, 1, 1]), ("cosine", [1, 0.5, 0])])
