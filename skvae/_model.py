@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from skvae._prior import NormalMixture
-from skvae._runtime import network_type
+from skvae._vjp import Backward
 from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network
 from skvae.proposals import (
@@ -19,7 +19,9 @@ from skvae.proposals import (
     is_good,
     log_mixture_weight,
 )
-from skvae.sgvb import OBJECTIVES, importance_weighted_bound, reparameterize
+from skvae.sgvb import OBJECTIVES, Draws, importance_weighted_bound
+
+hardtanh_backward = torch.ops.aten.hardtanh_backward
 
 # The encoder starts close to the prior and the decoder close to the mean of the data.
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.5
@@ -42,6 +44,11 @@ class Cells:
     def __len__(self) -> int:
         return len(self.values)
 
+    def take(self, rows: Tensor) -> Cells:
+        """The rows of these numbers, faster than by brackets."""
+        observed = None if self.observed is None else self.observed.index_select(0, rows)
+        return Cells(self.values.index_select(0, rows), observed)
+
     def __getitem__(self, rows: Tensor | slice) -> Cells:
         observed = None if self.observed is None else self.observed[rows]
         return Cells(self.values[rows], observed)
@@ -56,9 +63,7 @@ class ObservationModel(nn.Module):
         self.n_columns = n_columns
         self.n_outputs = likelihood.n_outputs(constants) * n_columns
         self.n_features = likelihood.n_features(constants) * n_columns
-        self.owned = []
         for name, tensor in likelihood.parameters(constants).items():
-            self.owned.append(name)
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(name, tensor)
             else:
@@ -66,13 +71,18 @@ class ObservationModel(nn.Module):
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in self.owned}
+        # named_parameters and named_buffers are slow
+        found = {**self._parameters, **self._buffers}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
-    def features(self, x: Tensor, out: Tensor) -> None:
-        self.likelihood.features(x, self.tensors, out)
+    def features(self, x: Tensor) -> Tensor:
+        return self.likelihood.features(x, self.tensors)
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         return self.likelihood.log_prob(x, outputs, self.tensors)
+
+    def vjp(self, x: Tensor, outputs: Tensor) -> tuple[Tensor, Backward]:
+        return self.likelihood.vjp(x, outputs, self.tensors)
 
     def statistics(self, outputs: Tensor) -> Tensor:
         return self.likelihood.statistics(outputs, self.tensors)
@@ -109,17 +119,16 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         self.n_components = n_components
-        observations = [ObservationModel(*group) for group in groups]
-        self.observations = nn.ModuleList(observations)
-        self.n_columns = [group.n_columns for group in observations]
-        self.n_outputs = [group.n_outputs for group in observations]
-        self.n_features_each = [group.n_features for group in observations]
-        self.n_features = sum(self.n_features_each) + len(gaps)
+        self.groups = [ObservationModel(*group) for group in groups]
+        self.observations = nn.ModuleList(self.groups)
+        self.n_columns = [group.n_columns for group in self.groups]
+        self.n_outputs = [group.n_outputs for group in self.groups]
         self.gaps = list(gaps)
-        plain = Likelihood.draw_target
-        self.redraws = any(type(group.likelihood).draw_target != plain for group in observations)
         self.encoder = encoder.build(
-            self.n_features, 2 * n_components, output_gain=ENCODER_GAIN, generator=generator
+            sum(group.n_features for group in self.groups) + len(gaps),
+            2 * n_components,
+            output_gain=ENCODER_GAIN,
+            generator=generator,
         )
         self.decoder = decoder.build(
             n_components, sum(self.n_outputs), output_gain=DECODER_GAIN, generator=generator
@@ -134,65 +143,66 @@ class VAE(nn.Module):
         missing = x.isnan()
         if not bool(missing.any()):
             return Cells(x, None)
-        fillers = [
-            group.likelihood.filler for group in self._groups() for _ in range(group.n_columns)
-        ]
+        fillers = [group.likelihood.filler for group in self.groups for _ in range(group.n_columns)]
         return Cells(torch.where(missing, x.new_tensor(fillers), x), ~missing)
 
     def draw_target(self, cells: Cells, generator: Generator) -> Cells:
         """What a training step should see for the rows."""
-        if not self.redraws:
-            return cells
         values = self._by_group(
             lambda group, x: group.likelihood.draw_target(x, generator),
-            self._split(cells.values),
+            split(cells.values, self.n_columns),
         )
         return Cells(values, cells.observed)
 
     # -- the two networks -----------------------------------------------------------
 
-    def encode(self, cells: Cells, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+    def encode(self, cells: Cells) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x), x the cells that are there. -> 2 x (N, K)."""
-        outputs = self.encoder(self._features(cells), generator).to(cells.values.dtype)
-        mean, log_std = outputs.chunk(2, dim=-1)
+        mean, log_std = self.encoder(self._features(cells)).chunk(2, dim=-1)
         return mean, log_std.clamp(*LOG_STD_RANGE)
 
     def _features(self, cells: Cells) -> Tensor:
         """What the encoder sees: zeros for a missing cell, and which cells are there."""
-        dtype = network_type(cells.values)
-        found = cells.values.new_zeros(len(cells), self.n_features, dtype=dtype)
-        *flat, present = found.split([*self.n_features_each, len(self.gaps)], dim=-1)
-        groups = self._groups()
         parts = [
-            part.unflatten(-1, (group.n_columns, -1))
-            for group, part in zip(groups, flat, strict=True)
+            group.features(x)
+            for group, x in zip(self.groups, split(cells.values, self.n_columns), strict=True)
         ]
-        for group, x, part in zip(groups, self._split(cells.values), parts, strict=True):
-            group.features(x, part)
-        if cells.observed is None:
-            present.fill_(1.0)
-        else:
-            present.copy_(cells.observed[:, self.gaps])
-            for observed, part in zip(self._split(cells.observed), parts, strict=True):
-                part.mul_(observed.unsqueeze(-1))
-        return found
-
-    def decode(self, z: Tensor, generator: Generator | None = None) -> list[Tensor]:
-        """The outputs of the decoder for each group of columns. (S, N, K) -> [(S, N, P)]."""
-        found = self.decoder(z, generator).to(z.dtype)
-        # of a single group split would copy the gradient
-        return [found] if len(self.n_outputs) == 1 else list(found.split(self.n_outputs, dim=-1))
+        if cells.observed is not None:
+            observed = split(cells.observed.unsqueeze(-1), self.n_columns, dim=-2)
+            parts = [part * there for part, there in zip(parts, observed, strict=True)]
+        parts = [part.flatten(-2) for part in parts]
+        if self.gaps:
+            everywhere = torch.ones_like(cells.values) if cells.observed is None else cells.observed
+            parts.append(everywhere[:, self.gaps].to(cells.values.dtype))
+        return join(parts)
 
     # -- p(x|z) ---------------------------------------------------------------------
 
-    def cell_log_prob(self, cells: Cells, z: Tensor, generator: Generator | None = None) -> Tensor:
-        """log p(x[n, d] | z[s, n]), 0 for a missing cell. N rows, (S, N, K) -> (S, N, D)."""
+    def log_prob(self, cells: Cells, outputs: Tensor) -> Tensor:
+        """log p(x|z), by the decoder's outputs for z. N rows, (S, N, P) -> (S, N)."""
         found = self._by_group(
-            lambda group, outputs, x: group.log_prob(x, outputs),
-            self.decode(z, generator),
-            self._split(cells.values),
+            lambda group, x, outputs: group.log_prob(x, outputs),
+            split(cells.values, self.n_columns),
+            split(outputs, self.n_outputs),
         )
-        return found if cells.observed is None else torch.where(cells.observed, found, 0.0)
+        return observed_sum(found, cells)
+
+    def log_prob_vjp(self, cells: Cells, outputs: Tensor) -> tuple[Tensor, Backward]:
+        """``log_prob`` in training, and the way back to ``outputs``."""
+        values, outs = split(cells.values, self.n_columns), split(outputs, self.n_outputs)
+        pieces = [group.vjp(*pair) for group, *pair in zip(self.groups, values, outs, strict=True)]
+        found = join([piece for piece, _ in pieces])
+
+        def backward(gradient: Tensor) -> Tensor:
+            by_cell = gradient.unsqueeze(-1)
+            if cells.observed is None:
+                by_cell = by_cell.expand_as(found)
+            else:
+                by_cell = by_cell * cells.observed
+            by_group = split(by_cell, self.n_columns)
+            return join([back(part) for (_, back), part in zip(pieces, by_group, strict=True)])
+
+        return observed_sum(found, cells), backward
 
     def mean(self, z: Tensor) -> Tensor:
         """E[x|z], the mode of categories, in the units of means. (N, K) -> (N, D)."""
@@ -204,26 +214,18 @@ class VAE(nn.Module):
             lambda group, outputs: group.likelihood.summary(
                 torch.einsum("sn,sndm->ndm", weight, group.statistics(outputs))
             ),
-            self.decode(z),
+            split(self.decoder(z), self.n_outputs),
         )
 
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
         """Draws from p(x|z) in working units. (S, N, K) -> (S, N, D)."""
         return self._by_group(
-            lambda group, outputs: group.sample(outputs, generator), self.decode(z)
+            lambda group, outputs: group.sample(outputs, generator),
+            split(self.decoder(z), self.n_outputs),
         )
 
-    def _split(self, x: Tensor) -> Sequence[Tensor]:
-        """The columns of each group. (N, D) -> [(N, d)]."""
-        found: Sequence[Tensor] = x.split(self.n_columns, dim=-1)
-        return found
-
-    def _groups(self) -> list[ObservationModel]:
-        return list(self.observations)  # type: ignore[arg-type]
-
     def _by_group(self, call: Callable[..., Tensor], *per_group: Sequence[Tensor]) -> Tensor:
-        parts = [call(*args) for args in zip(self.observations, *per_group, strict=True)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        return join([call(*args) for args in zip(self.groups, *per_group, strict=True)])
 
     # -- bounds ---------------------------------------------------------------------
 
@@ -235,13 +237,34 @@ class VAE(nn.Module):
         name: str,
         beta: float,
         free_bits: float,
-        generator: Generator | None = None,
     ) -> Tensor:
         """The bound that training raises, of each row, prior N(0, I). N rows, (S, N, K) -> (N,)."""
-        mean, log_std = self.encode(cells, generator)
-        z = reparameterize(mean, log_std, noise)
-        log_px = self.cell_log_prob(cells, z, generator).sum(-1)
-        return OBJECTIVES[name](log_px, z, mean, log_std, beta=beta, free_bits=free_bits)
+        draws = Draws.of(*self.encode(cells), noise)
+        log_px = self.log_prob(cells, self.decoder(draws.z))
+        return OBJECTIVES[name].bound(log_px, draws, beta=beta, free_bits=free_bits)
+
+    def find_gradient(
+        self,
+        cells: Cells,
+        noise: Tensor,
+        *,
+        name: str,
+        beta: float,
+        free_bits: float,
+        generator: Generator,
+    ) -> Tensor:
+        """``objective`` in training; the gradient of minus its mean is put into each ``grad``."""
+        codes, into_encoder = self.encoder.vjp(self._features(cells), generator, to_x=False)
+        mean, free_log_std = codes.chunk(2, dim=-1)
+        draws = Draws.of(mean, free_log_std.clamp(*LOG_STD_RANGE), noise)
+        outputs, into_decoder = self.decoder.vjp(draws.z, generator, to_x=True)
+        log_px, into_outputs = self.log_prob_vjp(cells, outputs)
+        objective, settings = OBJECTIVES[name], {"beta": beta, "free_bits": free_bits}
+        by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells), **settings)
+        by_mean, by_log_std = into_codes(into_decoder(into_outputs(by_log_px)))
+        by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
+        into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
+        return objective.bound(log_px, draws, **settings)
 
     def elbo(self, cells: Cells, noise: Tensor) -> Tensor:
         """The evidence lower bound, whatever trained the model. N rows, (S, 1, K) -> (N,)."""
@@ -295,4 +318,19 @@ class VAE(nn.Module):
 
     def _log_joint(self, cells: Cells, z: Tensor) -> Tensor:
         """log p(x, z). N rows, (S, N, K) -> (S, N)."""
-        return self.cell_log_prob(cells, z).sum(-1) + self.prior.log_prob(z)
+        return self.log_prob(cells, self.decoder(z)) + self.prior.log_prob(z)
+
+
+def observed_sum(x: Tensor, cells: Cells) -> Tensor:
+    """The sum over the cells of a row that are there. (S, N, D) -> (S, N)."""
+    return (x if cells.observed is None else torch.where(cells.observed, x, 0.0)).sum(-1)
+
+
+def split(x: Tensor, sizes: Sequence[int], dim: int = -1) -> Sequence[Tensor]:
+    """The parts of an axis, the last one if not told; ``x`` itself where there is only one."""
+    return [x] if len(sizes) == 1 else x.split(sizes, dim=dim)
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """The parts side by side along the last axis."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=-1)

@@ -19,24 +19,20 @@ LARGE_WORK = 25_000_000
 
 
 @contextmanager
-def torch_runtime(
-    device: torch.device, *, work: int = 0, gradients: bool = False
-) -> Iterator[None]:
-    """Run our own torch code whatever modes the caller is in.
+def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[None]:
+    """Run our own torch code whatever modes the caller is in. Autograd does not record.
 
     Parameters
     ----------
     device : torch.device
     work : int, default=0
         Rows times draws times weights of a step, which runs on one thread where that is little.
-    gradients : bool, default=False
-        Whether autograd records.
     """
     threads = None if work >= LARGE_WORK else 1
     torch.get_num_threads()  # initialises torch's count in a new Python thread, before the limit
     with (
         torch.inference_mode(False),
-        torch.set_grad_enabled(gradients),
+        torch.no_grad(),
         torch.autocast(device.type, enabled=False),
         _controller().limit(limits=threads),
     ):

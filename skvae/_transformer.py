@@ -541,7 +541,7 @@ class VAETransformer(
         work = plan.n_draws * batch_size * n_weights
         precision = resolve_precision(self.precision, device, work)
         plan = replace(plan, batch_size=batch_size, precision=precision)
-        with torch_runtime(device, work=work, gradients=True):
+        with torch_runtime(device, work=work):
             optimizer = Optimizer(self.module_, plan, self._optimizer_state)
             generator = generator_from(derive(self._seed, "training", self.n_iter_), device)
             history = train(

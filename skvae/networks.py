@@ -21,11 +21,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from skvae._runtime import network_type
 from skvae._value import Value
+from skvae._vjp import Backward, by_autograd
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,31 @@ INITIALIZATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+class NetworkModule(nn.Module):
+    """Base of the modules that networks build.
+
+    ``forward`` maps (..., n_inputs) to (..., n_outputs). The module stays in evaluation mode: what
+    it does in training only, such as dropout, it does where ``forward`` gets a generator, from
+    which every random number comes.
+    """
+
+    def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
+        """The result for ``x`` in training, and the way back.
+
+        Autocast may be on; ``x`` and the result are of one type all the same.
+        """
+        return by_autograd(lambda x: self(x, generator).to(x.dtype), x, to_x=to_x)
+
+
 class Network(Value):
     """Base of the architectures."""
 
     def build(
         self, n_inputs: int, n_outputs: int, *, output_gain: float, generator: Generator
-    ) -> nn.Module:
+    ) -> NetworkModule:
         """The module, with fresh weights in float32 on the CPU.
 
-        Its ``forward(x, generator=None)`` maps (..., n_inputs) to (..., n_outputs). A generator
-        is given in training only, and every random number comes from it; autocast may then be on,
-        and ``x`` and the result of its type. ``output_gain`` multiplies the start weights of the
-        last layer. The module stays in evaluation mode: what it does in training only, such as
-        dropout, it does where a generator is given.
+        ``output_gain`` multiplies the start weights of the last layer.
         """
         raise NotImplementedError
 
@@ -97,7 +109,7 @@ class MLP(Network):
 
     def build(
         self, n_inputs: int, n_outputs: int, *, output_gain: float, generator: Generator
-    ) -> nn.Module:
+    ) -> NetworkModule:
         for name, table in (("activation", ACTIVATIONS), ("initialization", INITIALIZATIONS)):
             if getattr(self, name) not in table:
                 raise ValueError(
@@ -127,7 +139,7 @@ class MLP(Network):
         return replace(self, hidden_layer_sizes=tuple(self.hidden_layer_sizes)[::-1])
 
 
-class _MLPModule(nn.Module):
+class _MLPModule(NetworkModule):
     """x -> activation(x W' + b) layer by layer, the last one without activation."""
 
     def __init__(
@@ -138,34 +150,24 @@ class _MLPModule(nn.Module):
         self.biases = nn.ParameterList(biases)
         # a list of torch's is slow to go through
         self.layers = list(zip(self.weights, self.biases, strict=True))
-        self.activation = activation
+        self.activation = ACTIVATIONS[activation]
         self.dropout = dropout
 
-    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        if generator is not None:
-            # with a parameter, so that autograd takes part also where x needs no gradient
-            found: Tensor = _TrainingPass.apply(x, self.layers[0][0], self, generator)  # type: ignore[no-untyped-call]
-            return found
+    def forward(self, x: Tensor) -> Tensor:
         *hidden, (last_weight, last_bias) = self.layers
         for weight, bias in hidden:
-            x = ACTIVATIONS[self.activation].forward(F.linear(x, weight, bias))
+            x = self.activation.forward(F.linear(x, weight, bias))
         return F.linear(x, last_weight, last_bias)
 
-
-class _TrainingPass(torch.autograd.Function):
-    """The map of an MLP with dropout, and its gradient, as a single node of autograd.
-
-    Computes in the type of autocast where that is on. ``backward`` adds the gradients by weights
-    and biases to their ``grad`` itself, which spares copies of them, so that they are no results
-    for ``torch.autograd.grad``.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, _: Tensor, mlp: _MLPModule, generator: Generator) -> Tensor:
-        activation, keep = ACTIVATIONS[mlp.activation], 1 - mlp.dropout
-        h = x.reshape(-1, x.shape[-1]).to(network_type(x))
-        tape: list[Tensor | None] = []
-        for weight, bias in mlp.layers:
+    def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
+        """In closed form: a step of a small network would else be mostly autograd's own work."""
+        activation, keep = self.activation, 1 - self.dropout
+        dtype, layers = network_type(x), self.layers
+        if dtype != layers[0][0].dtype:
+            layers = [(weight.to(dtype), bias.to(dtype)) for weight, bias in layers]
+        h = x.reshape(-1, x.shape[-1]).to(dtype)
+        tape: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]] = []
+        for weight, bias in layers:
             needed = kept = None
             if tape:
                 argument, h = h, activation.forward(h)
@@ -173,39 +175,29 @@ class _TrainingPass(torch.autograd.Function):
                 if keep < 1:
                     kept = torch.empty_like(h).bernoulli_(keep, generator=generator) / keep
                     h = h * kept
-            w = weight.to(h.dtype)
-            tape += [h, w, needed, kept]
-            h = torch.addmm(bias.to(h.dtype), h, w.t())
-        ctx.mlp = mlp
-        ctx.save_for_backward(*tape)
-        return h.to(x.dtype).view(*x.shape[:-1], h.shape[-1])
+            tape.append((weight, h, needed, kept))
+            h = torch.addmm(bias, h, weight.t())
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        tape = ctx.saved_tensors
-        backward = ACTIVATIONS[ctx.mlp.activation].backward
-        g = gradient.reshape(-1, gradient.shape[-1]).to(tape[0].dtype)
-        for place, (weight, bias) in reversed(list(enumerate(ctx.mlp.layers))):
-            h, w, needed, kept = tape[4 * place : 4 * place + 4]
-            for parameter in (weight, bias):
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-            if g.dtype == weight.dtype:
-                weight.grad.addmm_(g.t(), h)
-            else:
-                weight.grad += g.t() @ h
-            bias.grad += g.sum(0, dtype=bias.dtype)
-            if place > 0 or ctx.needs_input_grad[0]:
-                g = g @ w
-            if kept is not None:
-                g = g * kept
-            if needed is not None:
-                g = backward(g, needed)
-        by_x = None
-        if ctx.needs_input_grad[0]:
-            by_x = g.to(gradient.dtype).view(*gradient.shape[:-1], g.shape[-1])
-        return by_x, None, None, None
+        def backward(gradient: Tensor) -> Tensor | None:
+            g = gradient.reshape(-1, gradient.shape[-1]).to(dtype)
+            for (weight, h, needed, kept), (owner, bias) in zip(
+                reversed(tape), reversed(self.layers), strict=True
+            ):
+                if dtype == owner.dtype:
+                    torch.mm(g.t(), h, out=owner.grad)
+                else:
+                    owner.grad.copy_(g.t() @ h)
+                torch.sum(g, 0, dtype=bias.dtype, out=bias.grad)
+                if needed is None and not to_x:
+                    return None
+                g = g.mm(weight)
+                if kept is not None:
+                    g = g * kept
+                if needed is not None:
+                    g = activation.backward(g, needed)
+            return g.to(x.dtype).view(x.shape)
+
+        return h.to(x.dtype).view(*x.shape[:-1], h.shape[-1]), backward
 
 
 NETWORKS: dict[str, type[Network]] = {"mlp": MLP}

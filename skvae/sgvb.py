@@ -18,19 +18,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
 LOG_2PI = math.log(2 * math.pi)
-
-
-def reparameterize(mean: Tensor, log_std: Tensor, noise: Tensor) -> Tensor:
-    """Draws from the posterior, z = mean + std * noise. (N, K), (S, N, K) -> (S, N, K).
-
-    The reparameterisation of [1]_, section 2.4: ``noise`` is standard normal.
-    """
-    return mean + log_std.exp() * noise
 
 
 def log_normal(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
@@ -51,11 +45,12 @@ def kl_to_standard_normal(mean: Tensor, log_std: Tensor) -> Tensor:
     [1]_, appendix B; the KL of the whole posterior is the sum over K.
     """
     # 1/2 (mean^2 + std^2 - 1) - log std
-    return 0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std
+    square = mean.square() + log_std.exp().square()
+    return torch.add(-0.5 - log_std, square, alpha=0.5)
 
 
 def elbo(log_px: Tensor, kl: Tensor, *, beta: float = 1.0, free_bits: float = 0.0) -> Tensor:
-    """The evidence lower bound of each draw and row. (S, N), (N, K) -> (S, N).
+    """The evidence lower bound of each draw and row. (S, N) or (N,), (N, K) -> the same.
 
     log p(x|z) - beta * sum_k max(free_bits, kl_k)
 
@@ -65,7 +60,7 @@ def elbo(log_px: Tensor, kl: Tensor, *, beta: float = 1.0, free_bits: float = 0.
     """
     if free_bits > 0:
         kl = kl.clamp(min=free_bits)
-    return log_px - beta * kl.sum(-1)
+    return torch.sub(log_px, kl.sum(-1), alpha=beta)
 
 
 def importance_weighted_bound(log_weight: Tensor) -> Tensor:
@@ -76,24 +71,90 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
     return torch.logsumexp(log_weight, dim=0) - math.log(len(log_weight))
 
 
-def elbo_objective(
-    log_px: Tensor, z: Tensor, mean: Tensor, log_std: Tensor, *, beta: float, free_bits: float
-) -> Tensor:
-    """The ELBO averaged over draws, its KL in closed form. -> (N,)."""
-    kl = kl_to_standard_normal(mean, log_std)
-    return elbo(log_px, kl, beta=beta, free_bits=free_bits).mean(0)
+@dataclass(frozen=True)
+class Draws:
+    """Draws z (S, N, K) from posteriors of mean and std (N, K)."""
+
+    mean: Tensor
+    log_std: Tensor
+    std: Tensor
+    z: Tensor
+
+    @classmethod
+    def of(cls, mean: Tensor, log_std: Tensor, noise: Tensor) -> Self:
+        """z = mean + std * noise, of standard normal noise (S, N, K) ([1]_, section 2.4)."""
+        std = log_std.exp()
+        return cls(mean, log_std, std, torch.addcmul(mean, std, noise))
+
+    def pulled_back(self, by_z: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients by mean and log_std of what has the gradient ``by_z``. -> 2 x (N, K)."""
+        return by_z.sum(0), (by_z * (self.z - self.mean)).sum(0)
 
 
-def iwae_objective(
-    log_px: Tensor, z: Tensor, mean: Tensor, log_std: Tensor, *, beta: float, free_bits: float
-) -> Tensor:
-    """The importance-weighted bound, log q(z|x) - log p(z) weighed by beta. -> (N,).
+# Takes the gradient by z, through p(x|z), to those by mean and log_std, through all.
+IntoCodes = Callable[[Tensor], tuple[Tensor, Tensor]]
 
-    Free bits are a floor on a divergence that this bound does not contain.
+
+class Objective(Protocol):
+    """What training raises: a bound on log p(x) for each row.
+
+    ``free_bits`` is a floor on the divergence of an objective that contains one.
     """
-    log_ratio = log_normal(z, mean, log_std) - log_standard_normal(z)
-    return importance_weighted_bound(log_px - beta * log_ratio)
+
+    def bound(self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float) -> Tensor:
+        """(S, N) -> (N,)."""
+
+    def vjp(
+        self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float, scale: float
+    ) -> tuple[Tensor, IntoCodes]:
+        """The gradient of ``scale`` times the sum of the bounds: by log_px, and the way back."""
 
 
-Objective = Callable[..., Tensor]
-OBJECTIVES: dict[str, Objective] = {"elbo": elbo_objective, "iwae": iwae_objective}
+class ELBO:
+    """The evidence lower bound averaged over draws, its KL in closed form."""
+
+    def bound(self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float) -> Tensor:
+        kl = kl_to_standard_normal(draws.mean, draws.log_std)
+        return elbo(log_px.mean(0), kl, beta=beta, free_bits=free_bits)
+
+    def vjp(
+        self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float, scale: float
+    ) -> tuple[Tensor, IntoCodes]:
+        by_kl: float | Tensor = -beta * scale
+        if free_bits > 0:
+            by_kl = by_kl * (kl_to_standard_normal(draws.mean, draws.log_std) >= free_bits)
+
+        def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
+            by_mean, by_log_std = draws.pulled_back(by_z)
+            by_mean += by_kl * draws.mean
+            by_log_std += by_kl * (draws.std.square() - 1)
+            return by_mean, by_log_std
+
+        return torch.full_like(log_px, scale / len(log_px)), into_codes
+
+
+class IWAE:
+    """The importance-weighted bound, log q(z|x) - log p(z) weighed by beta."""
+
+    def log_weight(self, log_px: Tensor, draws: Draws, beta: float) -> Tensor:
+        log_q = log_normal(draws.z, draws.mean, draws.log_std)
+        return log_px - beta * (log_q - log_standard_normal(draws.z))
+
+    def bound(self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float) -> Tensor:
+        return importance_weighted_bound(self.log_weight(log_px, draws, beta))
+
+    def vjp(
+        self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float, scale: float
+    ) -> tuple[Tensor, IntoCodes]:
+        # sums to scale over the draws of a row
+        weight = scale * torch.softmax(self.log_weight(log_px, draws, beta), dim=0)
+
+        def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
+            # log q - log p is the sum of (z^2 - noise^2) / 2 - log_std over K
+            by_mean, by_log_std = draws.pulled_back(by_z - beta * weight.unsqueeze(-1) * draws.z)
+            return by_mean, by_log_std + beta * scale
+
+        return weight, into_codes
+
+
+OBJECTIVES: dict[str, Objective] = {"elbo": ELBO(), "iwae": IWAE()}

@@ -362,6 +362,23 @@ class TestEveryLikelihood:
             fast = outputs.numel() > 50
             assert gradcheck(of(call), (outputs, *learned), fast_mode=fast)
 
+    def test_the_way_back_is_the_gradient(self, case):
+        x = case.working(case.table[:5])
+        outputs = case.outputs_of(5).clone().requires_grad_()
+        learned = {name: case.parameters[name].clone().requires_grad_() for name in case.learned}
+        parameters = case.parameters | learned
+        log_prob = case.likelihood.log_prob(x, outputs, parameters)
+        gradient = torch.randn(log_prob.shape, generator=torch.Generator().manual_seed(0)).double()
+        expected = torch.autograd.grad(log_prob, [outputs, *learned.values()], gradient)
+        for tensor in learned.values():
+            tensor.grad = torch.zeros_like(tensor)
+        with torch.no_grad():
+            found, backward = case.likelihood.vjp(x, outputs.detach(), parameters)
+            by = [backward(gradient), *(tensor.grad for tensor in learned.values())]
+        torch.testing.assert_close(found, log_prob)
+        for one, other in zip(by, expected, strict=True):
+            torch.testing.assert_close(one, other)
+
     def test_weights_equal_repetitions(self, case):
         if isinstance(case.likelihood, Histogram):  # its bins need rows that differ
             return
@@ -380,9 +397,8 @@ class TestEveryLikelihood:
             np.testing.assert_allclose(here[name], there[name], rtol=1e-12, atol=1e-15)
 
     def test_features(self, case):
-        n, d = case.table.shape
-        features = torch.zeros(n, d, case.likelihood.n_features(case.constants))
-        case.likelihood.features(case.working(case.table).float(), case.parameters, features)
+        features = case.likelihood.features(case.working(case.table).float(), case.parameters)
+        assert features.shape == (*case.table.shape, case.likelihood.n_features(case.constants))
         assert torch.isfinite(features).all()
         size = features.square().mean(dim=(0, 2)).sqrt()
         assert ((size > 0.3) & (size < 3)).all()
@@ -402,8 +418,7 @@ class TestEveryLikelihood:
     def test_the_filler_of_missing_cells_has_a_density(self, case):
         filler = torch.full((1, case.table.shape[1]), case.likelihood.filler)
         log_prob = case.likelihood.log_prob(filler, case.outputs_of(1), case.parameters)
-        features = torch.zeros(*filler.shape, case.likelihood.n_features(case.constants))
-        case.likelihood.features(filler, case.parameters, features)
+        features = case.likelihood.features(filler, case.parameters)
         assert torch.isfinite(log_prob).all()
         assert torch.isfinite(features).all()
 
@@ -453,6 +468,19 @@ def test_draws_and_means_of_a_constant_column_are_the_constant(likelihood):
     np.testing.assert_allclose(draws, 2.5, rtol=1e-12)
 
 
+def test_a_density_of_ones_own_has_the_gradient_of_its_own():
+    class Sharper(Gaussian):
+        def log_prob(self, x, outputs, parameters):
+            return 3 * super().log_prob(x, outputs, parameters)
+
+    x, outputs = torch.zeros(4, 1), torch.ones(1, 4, 1)
+    parameters = Sharper().parameters(fit(Sharper(), np.arange(4.0)[:, None]))
+    parameters["log_sigma"].grad = torch.zeros(1)
+    plain = Gaussian().vjp(x, outputs, parameters)[1](torch.ones(1, 4, 1))
+    sharper = Sharper().vjp(x, outputs, parameters)[1](torch.ones(1, 4, 1))
+    torch.testing.assert_close(sharper, 3 * plain)
+
+
 def test_values_differ_by_class_and_by_parameter():
     values = [case.likelihood for case in CASES.values()]
     assert all((a == b) == (a is b) for a in values for b in values)
@@ -478,8 +506,7 @@ def test_few_rows(name, n, kind):
     working = torch.as_tensor(likelihood.to_working(table, constants)).float()
     parameters = likelihood.parameters(constants)
     outputs = torch.zeros(1, n, likelihood.n_outputs(constants) * table.shape[1])
-    features = torch.zeros(*working.shape, likelihood.n_features(constants))
-    likelihood.features(working, parameters, features)
+    features = likelihood.features(working, parameters)
     assert torch.isfinite(features).all()
     assert torch.isfinite(likelihood.log_prob(working, outputs, parameters)).all()
     assert np.isfinite(likelihood.log_jacobian(table, constants)).all()
@@ -574,7 +601,12 @@ AGAINST_SCIPY = [  # likelihood, table, decoder outputs, a distribution of scipy
     (StudentT(), OUTLIERS, [0.3, -1.2], students),
     (StudentT(df=1.5), OUTLIERS, [0.3, -1.2], students),
     (LogNormal(), AMOUNTS, [0.3, -1.2], log_normals),
-    (Bernoulli(), BITS, [-2.0, 0.7], lambda case: map(stats.bernoulli, expit(case.outputs))),
+    (
+        Bernoulli(),
+        BITS,
+        [-2.0, 0.7],
+        lambda case: map(stats.bernoulli, expit(case.outputs + logit(case.constants["mean"]))),
+    ),
     (Beta(), SHARES, [0.3, -1.2], betas),
     (Poisson(), COUNTS, [0.3, -1.2], lambda case: map(stats.poisson, rates(case))),
     (NegativeBinomial(), COUNTS, [0.3, -1.2], negative_binomials),
@@ -640,13 +672,13 @@ LARGE = [  # in single precision: likelihood, values, parameters, a distribution
     (
         StudentT(df=1e9),
         np.array([-3.0, 0.0, 1.0]),
-        {"log_sigma": 0.0, "unit": 1.0, "floor": 0.0, "excess_df": 1e9},
+        {"log_sigma": 0.0, "log_unit": 0.0, "floor": 0.0, "excess_df": 1e9},
         stats.norm(),
     ),
     (
         StudentT(),
         np.array([-3.0, 0.0, 1.0]),
-        {"log_sigma": 0.0, "unit": 1.0, "floor": 0.0, "excess_df": 1e5},
+        {"log_sigma": 0.0, "log_unit": 0.0, "floor": 0.0, "excess_df": 1e5},
         stats.norm(),
     ),
 ]
@@ -989,7 +1021,7 @@ def test_two_ordered_levels_are_a_bernoulli():
     share = BITS.mean(axis=0)
     for output in (-20.0, -1.0, 0.0, 3.0):
         ordinal.outputs = [output] * 2
-        bernoulli.outputs = output + logit(share)
+        bernoulli.outputs = output + logit(share) - logit(bernoulli.constants["mean"])
         np.testing.assert_allclose(
             ordinal.log_density(BITS), bernoulli.log_density(BITS), rtol=1e-5, atol=1e-12
         )

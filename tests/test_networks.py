@@ -1,7 +1,7 @@
 """Architectures: shapes, start weights, own random numbers. A new one joins by rows in NETS."""
 
 import math
-import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import torch
 from scipy.special import expit, ndtr
 from sklearn.base import clone
 
-from skvae.networks import ACTIVATIONS, INITIALIZATIONS, MLP, NETWORKS
+from skvae.networks import ACTIVATIONS, INITIALIZATIONS, MLP, NETWORKS, NetworkModule
 
 NETS = {
     "linear": MLP(()),
@@ -86,7 +86,9 @@ class TestEveryNetwork:
     def test_same_generator_same_output(self, network):
         module, x = build(network), normal(5, 6)
         assert torch.equal(module(x), module(x))
-        one, same = (module(x, torch.Generator().manual_seed(3)) for _ in range(2))
+        one, same = (
+            module.vjp(x, torch.Generator().manual_seed(3), to_x=True)[0] for _ in range(2)
+        )
         assert torch.equal(one, same)
 
     def test_is_a_value(self, network):
@@ -133,84 +135,82 @@ def test_network_is_its_formula(name):
     np.testing.assert_allclose(module(x.double()).detach(), expected, rtol=1e-10)
 
 
-def gradients(module, x, generator=None):
-    """Of a loss that is no sum, by the input and the parameters."""
-    module.zero_grad(set_to_none=True)
+def gradients(module, x):
+    """Of a loss that is no sum, by the input and the parameters, by autograd."""
     x = x.clone().requires_grad_()
-    module(x, generator).square().sum().backward()
-    return [x.grad, *(parameter.grad for parameter in module.parameters())]
+    return torch.autograd.grad(module(x).square().sum(), [x, *module.parameters()])
+
+
+def training_pass(module, x, generator, *, to_x=True):
+    """The result of a training step, and the same gradients by the module's own way back."""
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    with torch.no_grad():
+        found, backward = module.vjp(x, generator, to_x=to_x)
+        by_x = backward(2 * found)
+    return found, [by_x, *(parameter.grad for parameter in module.parameters())]
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("sizes", [(), (5, 3)], ids=["linear", "two layers"])
-def test_gradient_of_a_training_step(name, sizes):
-    module, x = build(MLP(sizes, name)).double(), 3 * normal(2, 8, 6).double()
-    generator = torch.Generator()
-    torch.testing.assert_close(module(x, generator), module(x), rtol=1e-12, atol=0)
-    for found, expected in zip(gradients(module, x, generator), gradients(module, x), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+@pytest.mark.parametrize("shape", [(8, 6), (2, 8, 6), (6,), (0, 6), (0, 4, 6)], ids=str)
+def test_a_training_pass_is_the_map_and_its_gradient(name, sizes, shape):
+    module, x = build(MLP(sizes, name)).double(), 3 * normal(*shape).double()
+    found, by = training_pass(module, x, torch.Generator())
+    torch.testing.assert_close(found, module(x), rtol=1e-12, atol=1e-12)
+    for one, other in zip(by, gradients(module, x), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-def test_gradient_of_a_training_step_with_dropout():
-    module, x = build(MLP((5, 3), dropout=0.4)).double(), normal(8, 6).double()
-
-    def loss(x):
-        return module(x, torch.Generator().manual_seed(0)).square().sum()
-
-    torch.autograd.gradcheck(loss, x.clone().requires_grad_())
-    _, *found = gradients(module, x, torch.Generator().manual_seed(0))
-    step = 1e-6
-    for parameter, gradient in zip(module.parameters(), found, strict=True):
-        with torch.no_grad():
-            parameter.flatten()[0] += step
-            above = loss(x)
-            parameter.flatten()[0] -= 2 * step
-            below = loss(x)
-            parameter.flatten()[0] += step
-        torch.testing.assert_close((above - below) / (2 * step), gradient.flatten()[0])
-
-
-def test_a_training_step_frees_what_it_kept_and_is_differentiable_once():
-    module, x = build(MLP((5, 3))), normal(8, 6).requires_grad_()
-    out = module(x, torch.Generator())
-    kept = [weakref.ref(tensor) for tensor in out.grad_fn.saved_tensors if tensor is not None]
-    kept = [tensor for tensor in kept if not isinstance(tensor(), torch.nn.Parameter)]
-    out.sum().backward()
-    assert any(tensor() is None for tensor in kept)
-    with pytest.raises(RuntimeError, match="second time"):
-        out.sum().backward()
-    out = module(x, torch.Generator()).square().sum()
-    (gradient,) = torch.autograd.grad(out, x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
-
-
-@pytest.mark.parametrize("shape", [(0, 6), (0, 4, 6), (6,)])
-def test_odd_shapes_of_a_training_step(shape):
-    module = build(MLP((5, 3)))
-    x = normal(*shape).requires_grad_()
-    found = module(x, torch.Generator())
-    assert found.shape == (*shape[:-1], 4)
-    found.sum().backward()
-    assert x.grad.shape == shape
-
-
-def test_gradients_of_training_steps_add_up():
+def test_autograd_stands_in_for_a_way_back_of_ones_own():
     module, x = build(MLP((5, 3))), normal(8, 6)
-    once = [g.clone() for g in gradients(module, x, torch.Generator())[1:]]
-    module(x, torch.Generator()).square().sum().backward()
-    for parameter, gradient in zip(module.parameters(), once, strict=True):
-        torch.testing.assert_close(parameter.grad, 2 * gradient)
+    expected, by = training_pass(module, x, torch.Generator())
+    module.vjp = partial(NetworkModule.vjp, module)
+    module.forward = lambda x, generator=None: type(module).forward(module, x)
+    found, others = training_pass(module, x, torch.Generator())
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(others, by, strict=True):
+        torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_products_in_bfloat16(training):
+@pytest.mark.parametrize("network", [MLP(()), MLP((5, 3))], ids=str)
+def test_the_gradient_by_the_input_may_be_left_out(network):
+    module, x = build(network), normal(8, 6)
+    _, (_, *expected) = training_pass(module, x, torch.Generator())
+    _, (by_x, *by) = training_pass(module, x, torch.Generator(), to_x=False)
+    assert by_x is None
+    assert all(torch.equal(one, other) for one, other in zip(by, expected, strict=True))
+
+
+def test_gradient_of_a_training_pass_with_dropout():
+    module, x = build(MLP((5, 3), dropout=0.4)).double(), normal(8, 6).double()
+    tensors = [x, *(parameter.data for parameter in module.parameters())]
+    _, by = training_pass(module, x, torch.Generator().manual_seed(0))
+
+    def loss():
+        found, _ = module.vjp(x, torch.Generator().manual_seed(0), to_x=True)
+        return found.square().sum()
+
+    step = 1e-6
+    with torch.no_grad():
+        for tensor, gradient in zip(tensors, by, strict=True):
+            for place in range(0, tensor.numel(), 5):
+                value = tensor.view(-1)[place].clone()
+                losses = []
+                for side in (1, -1):
+                    tensor.view(-1)[place] = value + side * step
+                    losses.append(loss())
+                tensor.view(-1)[place] = value
+                slope = (losses[0] - losses[1]) / (2 * step)
+                torch.testing.assert_close(slope, gradient.view(-1)[place], rtol=1e-4, atol=1e-5)
+
+
+def test_a_training_pass_in_bfloat16():
     module, x = build(MLP((50, 30))), normal(40, 6)
-    generator = torch.Generator() if training else None
     expected = [module(x).detach(), *gradients(module, x)]
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-        found = [module(x, generator).detach().float(), *gradients(module, x, generator)]
-    for one, other in zip(found, expected, strict=True):
+        found, by = training_pass(module, x, torch.Generator())
+    for one, other in zip([found, *by], expected, strict=True):
         assert one.dtype == torch.float32
         error = (one - other).norm() / other.norm()
         assert 1e-4 < error < 2e-2
@@ -238,7 +238,7 @@ def test_dropout_is_unbiased_and_only_in_training():
     module, x = build(network), normal(6)
     plain = build(network.set_params(dropout=0.0))(x)
     assert torch.equal(module(x), plain)
-    draws = module(x.expand(50_000, 6), torch.Generator().manual_seed(0))
+    draws, _ = module.vjp(x.expand(50_000, 6), torch.Generator().manual_seed(0), to_x=False)
     # an output is a sum over units, each kept with probability 1 - drop and divided by it
     first, last = weights(module)
     variance = (last * (first @ x)).square().sum(1) * drop / (1 - drop)

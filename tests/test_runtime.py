@@ -104,14 +104,13 @@ def test_a_fit_of_any_caller_goes_on_in_a_plain_one(caller):
     assert np.isfinite(model.score(TABLE))
 
 
-@pytest.mark.parametrize("gradients", [True, False])
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
-def test_modes_inside_and_after(caller, gradients):
+def test_modes_inside_and_after(caller):
     with caller():
         before = state()
-        with torch_runtime(CPU, work=SMALL, gradients=gradients):
+        with torch_runtime(CPU, work=SMALL):
             assert not torch.is_inference_mode_enabled()
-            assert torch.is_grad_enabled() == gradients
+            assert not torch.is_grad_enabled()
             assert not torch.is_autocast_enabled("cpu")
             assert torch.get_num_threads() == 1
         assert state() == before
@@ -157,7 +156,7 @@ def test_one_thread_for_all_and_the_callers_afterwards():
 
 def test_an_error_inside_restores_the_state():
     before = state()
-    with pytest.raises(KeyboardInterrupt), torch_runtime(CPU, work=SMALL, gradients=False):
+    with pytest.raises(KeyboardInterrupt), torch_runtime(CPU, work=SMALL):
         raise KeyboardInterrupt
     assert state() == before
 

@@ -9,14 +9,12 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from skvae.sgvb import (
     OBJECTIVES,
+    Draws,
     elbo,
-    elbo_objective,
     importance_weighted_bound,
-    iwae_objective,
     kl_to_standard_normal,
     log_normal,
     log_standard_normal,
-    reparameterize,
 )
 
 PLAIN = {"beta": 1.0, "free_bits": 0.0}
@@ -58,24 +56,24 @@ MODEL = LinearGaussian()
 OFF = MODEL.mean + 0.2, MODEL.log_std + 0.3  # a posterior that is not the exact one
 
 
-def test_reparameterize_has_the_moments_of_the_posterior():
+def test_draws_have_the_moments_of_the_posterior():
     noise = normal(50, 5, 3)
     noise = (noise - noise.mean(0)) / noise.std(0, correction=0)
-    z = reparameterize(MEAN, LOG_STD, noise)
+    z = Draws.of(MEAN, LOG_STD, noise).z
     torch.testing.assert_close(z.mean(0), MEAN)
     torch.testing.assert_close(z.std(0, correction=0), LOG_STD.exp())
 
 
 def test_noise_may_be_shared_by_the_rows():
-    z = reparameterize(MEAN, LOG_STD, normal(7, 1, 3))
-    torch.testing.assert_close(z, reparameterize(MEAN, LOG_STD, normal(7, 1, 3).expand(7, 5, 3)))
+    z = Draws.of(MEAN, LOG_STD, normal(7, 1, 3)).z
+    torch.testing.assert_close(z, Draws.of(MEAN, LOG_STD, normal(7, 1, 3).expand(7, 5, 3)).z)
 
 
 def test_gradients_pass_through_the_draw():
     # E[z^2] = mean^2 + std^2, exactly so for noise of mean 0 and variance 1
     mean, log_std = MEAN.clone().requires_grad_(), LOG_STD.clone().requires_grad_()
     noise = torch.tensor([-1.0, 1.0]).double()[:, None, None].expand(2, 5, 3)
-    reparameterize(mean, log_std, noise).square().mean(0).sum().backward()
+    Draws.of(mean, log_std, noise).z.square().mean(0).sum().backward()
     torch.testing.assert_close(mean.grad, 2 * MEAN)
     torch.testing.assert_close(log_std.grad, 2 * (2 * LOG_STD).exp())
 
@@ -92,7 +90,7 @@ def test_kl_against_torch_distributions_and_monte_carlo():
     kl = kl_to_standard_normal(MEAN, LOG_STD)
     expected = kl_divergence(Normal(MEAN, LOG_STD.exp()), Normal(0.0, 1.0))
     torch.testing.assert_close(kl, expected.double())
-    z = reparameterize(MEAN, LOG_STD, normal(50_000, 5, 3))
+    z = Draws.of(MEAN, LOG_STD, normal(50_000, 5, 3)).z
     log_ratio = log_normal(z, MEAN, LOG_STD) - log_standard_normal(z)
     error = log_ratio.std(0) / math.sqrt(len(z))
     assert ((log_ratio.mean(0) - kl.sum(-1)).abs() < 5 * error).all()
@@ -145,17 +143,17 @@ def test_gradient_of_the_bound_is_the_normalised_weights():
 
 @pytest.mark.parametrize("n_draws", [1, 7])
 def test_every_draw_weighs_log_px_when_q_is_the_posterior(n_draws):
-    z = reparameterize(MODEL.mean, MODEL.log_std, normal(n_draws, 5, 2))
-    log_weight = MODEL.log_weight(z, MODEL.mean, MODEL.log_std)
+    draws = Draws.of(MODEL.mean, MODEL.log_std, normal(n_draws, 5, 2))
+    log_weight = MODEL.log_weight(draws.z, MODEL.mean, MODEL.log_std)
     torch.testing.assert_close(log_weight, MODEL.log_px.expand(n_draws, 5))
     torch.testing.assert_close(importance_weighted_bound(log_weight), MODEL.log_px)
-    bound = iwae_objective(MODEL.log_px_given(z), z, MODEL.mean, MODEL.log_std, **PLAIN)
+    bound = OBJECTIVES["iwae"].bound(MODEL.log_px_given(draws.z), draws, **PLAIN)
     torch.testing.assert_close(bound, MODEL.log_px)
 
 
 def test_bound_rises_from_the_elbo_to_log_px_with_the_draws():
-    z = reparameterize(*OFF, normal(2**14, 5, 2))
-    log_weight = MODEL.log_weight(z, *OFF)
+    draws = Draws.of(*OFF, normal(2**14, 5, 2))
+    log_weight = MODEL.log_weight(draws.z, *OFF)
     # one pool in groups of S: the mean over twice as large groups is never smaller
     bounds = torch.stack(
         [
@@ -164,19 +162,20 @@ def test_bound_rises_from_the_elbo_to_log_px_with_the_draws():
         ]
     )
     assert (bounds.diff(dim=0) > 0).all()
-    error = log_weight.std(0) / math.sqrt(len(z))
-    evidence = elbo_objective(MODEL.log_px_given(z), z, *OFF, **PLAIN)
+    error = log_weight.std(0) / math.sqrt(len(log_weight))
+    evidence = OBJECTIVES["elbo"].bound(MODEL.log_px_given(draws.z), draws, **PLAIN)
     assert ((bounds[0] - evidence).abs() < 5 * error).all()
     torch.testing.assert_close(bounds[-1], MODEL.log_px, atol=0.02, rtol=0)
 
 
 def test_elbo_falls_short_of_log_px_by_the_divergence_from_the_posterior():
-    z = reparameterize(*OFF, normal(50_000, 5, 2))
-    log_px_given = MODEL.log_px_given(z)
+    draws = Draws.of(*OFF, normal(50_000, 5, 2))
+    log_px_given = MODEL.log_px_given(draws.z)
     exact, off = (Normal(m, s.exp()) for m, s in ((MODEL.mean, MODEL.log_std), OFF))
     expected = MODEL.log_px - kl_divergence(off, exact).sum(-1)
-    error = log_px_given.std(0) / math.sqrt(len(z))
-    assert ((elbo_objective(log_px_given, z, *OFF, **PLAIN) - expected).abs() < 5 * error).all()
+    error = log_px_given.std(0) / math.sqrt(len(log_px_given))
+    bound = OBJECTIVES["elbo"].bound(log_px_given, draws, **PLAIN)
+    assert ((bound - expected).abs() < 5 * error).all()
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
@@ -184,8 +183,8 @@ class TestObjectives:
     def test_is_log_px_at_the_posterior_and_below_it_elsewhere(self, objective):
         for mean, log_std in ((MODEL.mean, MODEL.log_std), OFF):
             # 400 estimates of 100 draws each
-            z = reparameterize(mean, log_std, normal(100, 400, 5, 2))
-            bounds = objective(MODEL.log_px_given(z), z, mean, log_std, **PLAIN)
+            draws = Draws.of(mean, log_std, normal(100, 400, 5, 2))
+            bounds = objective.bound(MODEL.log_px_given(draws.z), draws, **PLAIN)
             error = 5 * bounds.std(0) / math.sqrt(len(bounds)) + 1e-9
             gap = bounds.mean(0) - MODEL.log_px
             assert (gap < error).all()
@@ -193,20 +192,35 @@ class TestObjectives:
 
     def test_beta_weighs_the_divergence(self, objective):
         # to second order in a small beta the objective falls by beta times a divergence
-        z = reparameterize(*OFF, normal(1000, 5, 2))
+        draws = Draws.of(*OFF, normal(1000, 5, 2))
         log_px_given = torch.zeros(1000, 5).double()
         values = [
-            objective(log_px_given, z, *OFF, beta=beta, free_bits=0.0) for beta in (0.0, 1e-3)
+            objective.bound(log_px_given, draws, beta=beta, free_bits=0.0) for beta in (0.0, 1e-3)
         ]
         torch.testing.assert_close(values[0], torch.zeros(5).double())
         divergence = kl_to_standard_normal(*OFF).sum(-1)
         torch.testing.assert_close((values[0] - values[1]) / 1e-3, divergence, rtol=0.1, atol=0.02)
 
     def test_keeps_rows_apart(self, objective):
-        z = reparameterize(*OFF, normal(8, 5, 2))
-        together = objective(MODEL.log_px_given(z), z, *OFF, **PLAIN)
-        alone = objective(
-            MODEL.log_px_given(z)[:, 2:3], z[:, 2:3], OFF[0][2:3], OFF[1][2:3], **PLAIN
-        )
+        noise = normal(8, 5, 2)
+        all_rows, one = Draws.of(*OFF, noise), slice(2, 3)
+        log_px = MODEL.log_px_given(all_rows.z)
+        one_row = Draws.of(OFF[0][one], OFF[1][one], noise[:, one])
+        together = objective.bound(log_px, all_rows, **PLAIN)
+        alone = objective.bound(log_px[:, one], one_row, **PLAIN)
         assert together.shape == (5,)
         torch.testing.assert_close(together[2:3], alone)
+
+    @pytest.mark.parametrize("beta", [0.5, 2.0])
+    @pytest.mark.parametrize("free_bits", [0.0, 0.3])
+    def test_the_way_back_is_the_gradient(self, objective, beta, free_bits):
+        mean, log_std = (tensor.clone().requires_grad_() for tensor in OFF)
+        settings = {"beta": beta, "free_bits": free_bits}
+        draws = Draws.of(mean, log_std, normal(8, 5, 2))
+        log_px = MODEL.log_px_given(draws.z)
+        (0.3 * objective.bound(log_px, draws, **settings)).sum().backward(retain_graph=True)
+        with torch.no_grad():
+            by_log_px, into_codes = objective.vjp(log_px, draws, scale=0.3, **settings)
+        (by_z,) = torch.autograd.grad(log_px, draws.z, by_log_px)
+        for found, expected in zip(into_codes(by_z), (mean.grad, log_std.grad), strict=True):
+            torch.testing.assert_close(found, expected)

@@ -120,6 +120,11 @@ class Layers(nn.Module):
         return sum(((p - 0.1 * step) ** 2 * (1 + i)).sum() for i, p in enumerate(self.parameters()))
 
 
+def step_down(optimizer, loss, rate=1.0):
+    loss.backward()
+    optimizer.step(rate)
+
+
 def values(module):
     return {name: p.detach().clone() for name, p in module.named_parameters()}
 
@@ -145,7 +150,7 @@ def test_steps_are_those_of_adam(rate):
     with warnings.catch_warnings():  # what it imports sets filters of its own
         theirs = torch.optim.Adam(twin.parameters(), lr=0.1 * rate)
     for step in range(20):
-        ours.step(module.loss(step), rate)
+        step_down(ours, module.loss(step), rate)
         theirs.zero_grad()
         twin.loss(step).backward()
         theirs.step()
@@ -158,8 +163,15 @@ def first_step(plan, gradient_of):
     module = Layers()
     optimizer = Optimizer(module, plan, None)
     before = values(module)
-    optimizer.step(gradient_of(module), 1.0)
-    return before, {name: p.grad.clone() for name, p in module.named_parameters()}
+    gradient_of(module).backward()
+    optimizer.step(1.0)
+    assert (optimizer.gradient == 0).all()
+    first = optimizer.moments["first"] / (1 - 0.9)
+    found = {}
+    for name, parameter in module.named_parameters():
+        start = parameter.storage_offset()
+        found[name] = first[start : start + parameter.numel()].view_as(parameter)
+    return before, found
 
 
 def test_l2_pulls_weight_matrices_only():
@@ -187,18 +199,18 @@ def test_state_round_trip():
     optimizer = Optimizer(straight, PLAN, None)
     half = Optimizer(first, PLAN, None)
     for step in range(6):
-        optimizer.step(straight.loss(step), 1.0)
+        step_down(optimizer, straight.loss(step))
         if step < 3:
-            half.step(first.loss(step), 1.0)
+            step_down(half, first.loss(step))
     second = Layers()
     second.load_state_dict(first.state_dict())
     state = half.state()
     assert all(isinstance(array, np.ndarray) for array in state.values())
     for step in range(3, 6):
-        half.step(first.loss(step), 1.0)  # leaves the arrays of the state alone
+        step_down(half, first.loss(step))  # leaves the arrays of the state alone
     resumed = Optimizer(second, PLAN, state)
     for step in range(3, 6):
-        resumed.step(second.loss(step), 1.0)
+        step_down(resumed, second.loss(step))
     assert torch.equal(half.values, optimizer.values)
     assert torch.equal(resumed.values, optimizer.values)
 
@@ -224,10 +236,20 @@ class Walk(nn.Module):
     def draw_target(self, cells, generator):
         return cells
 
-    def objective(self, cells, noise, **settings):
+    def bound(self, cells):
         x = cells.values
-        self.calls.append({"noise": noise.clone(), "training": torch.is_grad_enabled()} | settings)
         return -x[:, 0] * self.loss(self.theta) - x[:, 1] * (self.theta - self.target).square()
+
+    def objective(self, cells, noise, **settings):
+        self.calls.append({"noise": noise.clone(), "training": False} | settings)
+        return self.bound(cells)
+
+    def find_gradient(self, cells, noise, *, generator, **settings):
+        self.calls.append({"noise": noise.clone(), "training": True} | settings)
+        with torch.enable_grad():
+            bound = self.bound(cells)
+            (-bound.mean()).backward()
+        return bound.detach()
 
 
 def rows(*row, n=4, weight=None, log_jacobian=0.0):
@@ -248,17 +270,18 @@ def walk(
     """Train by ``PLAN`` with changes, one step an epoch; theta and the history."""
     plan = replace(PLAN, **changes)
     model = Walk() if model is None else model
-    history = train(
-        model,
-        rows(1.0, 0.0) if training_rows is None else training_rows,
-        plan,
-        epochs=epochs,
-        min_steps=min_steps,
-        validation=rows(0.0, 1.0) if validation is True else validation or None,
-        optimizer=Optimizer(model, plan, None),
-        generator=generator(),
-        on_epoch=on_epoch,
-    )
+    with torch.no_grad():
+        history = train(
+            model,
+            rows(1.0, 0.0) if training_rows is None else training_rows,
+            plan,
+            epochs=epochs,
+            min_steps=min_steps,
+            validation=rows(0.0, 1.0) if validation is True else validation or None,
+            optimizer=Optimizer(model, plan, None),
+            generator=generator(),
+            on_epoch=on_epoch,
+        )
     return model.theta.item(), history
 
 
@@ -397,9 +420,8 @@ def test_a_fit_that_diverges_names_the_epoch_and_the_learning_rate(loss, epoch, 
 
 def test_a_score_that_is_not_a_number_is_an_error():
     class Blind(Walk):
-        def objective(self, x, noise, **settings):
-            bound = super().objective(x, noise, **settings)
-            return bound if torch.is_grad_enabled() else bound * math.nan
+        def objective(self, cells, noise, **settings):
+            return math.nan * super().objective(cells, noise, **settings)
 
     with pytest.raises(ValueError, match=r"epoch 1: .*outliers in the validation rows"):
         walk(Blind())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from skvae._value import Value
+from skvae._vjp import Backward, by_autograd
 
 Array = NDArray[Any]
 Constants = dict[str, Array]
@@ -35,6 +36,11 @@ class Likelihood(Value):
     ragged: ClassVar[bool] = False
     # a value of the support in working units, put where a cell is missing
     filler: ClassVar[float] = 0.0
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "log_prob" in vars(cls) and "vjp" not in vars(cls):
+            cls.vjp = Likelihood.vjp  # type: ignore[method-assign]  # a parent's is of its log_prob
 
     @property
     def needs_all(self) -> bool:
@@ -98,12 +104,12 @@ class Likelihood(Value):
         """Start values of the learned tensors that do not depend on z."""
         return {}
 
-    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
-        """Fill zeros with what the encoder sees, of a magnitude of about 1. (N, d), (N, d, F).
+    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
+        """What the encoder sees, of a magnitude of about 1. (N, d) -> (N, d, F).
 
         Not of learned tensors: no gradient passes.
         """
-        out[..., 0] = x
+        return x.unsqueeze(-1)
 
     def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
         """What a training step should see for the rows ``x``, (N, d) -> (N, d)."""
@@ -112,6 +118,10 @@ class Likelihood(Value):
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         """log p(x|z) of each cell. (N, d), (S, N, P) -> (S, N, d)."""
         raise NotImplementedError
+
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
+        """``log_prob`` in training, and the way back to ``outputs`` and learned tensors."""
+        return by_autograd(lambda outputs: self.log_prob(x, outputs, parameters), outputs)
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """E[x|z], the mode of categories. (S, N, P) -> (S, N, d)."""

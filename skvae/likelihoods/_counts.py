@@ -54,8 +54,8 @@ class _Counts(Likelihood):
         found = {name: float32(constants[name]) for name in ("center", "spread")}
         return found | {"log_mean": float32(np.log(constants["mean"]))}
 
-    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
-        out[..., 0] = (torch.log1p(x) - parameters["center"]) / parameters["spread"]
+    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return ((torch.log1p(x) - parameters["center"]) / parameters["spread"]).unsqueeze(-1)
 
     def rate(self, outputs: Tensor, parameters: Parameters, library: Tensor | None) -> Tensor:
         """The mean of each cell. (S, N, d) -> (S, N, d).

@@ -48,11 +48,11 @@ class _Levels(Likelihood):
         with np.errstate(divide="ignore"):
             return {"log_share": float32(np.log(np.nan_to_num(constants["share"])))}
 
-    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
+    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
         # one of the L is not 0: as sqrt(L), their mean square is 1
-        size = out.new_tensor(parameters["log_share"].shape[-1] ** 0.5)
-        row, column = (torch.arange(n, device=x.device) for n in x.shape)
-        out.index_put_((row[:, None], column, x.long()), size)
+        n_levels = parameters["log_share"].shape[-1]
+        out = x.new_zeros(*x.shape, n_levels)
+        return out.scatter_(-1, x.long().unsqueeze(-1), n_levels**0.5)
 
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """log p of each level. (S, N, P) -> (S, N, d, L)."""
@@ -333,10 +333,10 @@ class Histogram(_Softmax):
             "score": float32(np.array(score)),
         }
 
-    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
-        super().features(x, parameters, out)
+    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
         # where the level lies among the rows
-        out[..., -1] = parameters["score"].T.gather(0, x.long())
+        score = parameters["score"].T.gather(0, x.long())
+        return torch.cat([super().features(x, parameters), score.unsqueeze(-1)], dim=-1)
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return (self.log_mass(outputs, parameters).exp() * parameters["value"]).sum(-1)

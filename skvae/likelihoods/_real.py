@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from skvae._vjp import Backward
 from skvae.likelihoods._base import (
     Array,
     Constants,
@@ -69,20 +70,42 @@ class _Standardised(Likelihood):
         spread = constants["spread"]
         return {
             "log_sigma": nn.Parameter(float32(np.zeros_like(spread))),
-            "unit": float32(np.ones_like(spread)),
+            "log_unit": float32(np.zeros_like(spread)),
             "floor": float32(constants["floor"]),
         }
 
     def sigma(self, parameters: Parameters) -> Tensor:
         """Scale of the noise, in working units, (d,)."""
-        sigma = (SIGMA_SPEED * parameters["log_sigma"]).exp() * parameters["unit"]
         # not the larger of the two: a sigma below its floor would have no gradient to come back by
-        return torch.hypot(sigma, parameters["floor"])
+        return torch.hypot(self.free_sigma(parameters), parameters["floor"])
+
+    def free_sigma(self, parameters: Parameters) -> Tensor:
+        """What is learned of sigma, (d,)."""
+        log_sigma, log_unit = parameters["log_sigma"], parameters["log_unit"]
+        return torch.add(log_unit, log_sigma, alpha=SIGMA_SPEED).exp()
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         # -1/2 ((x - mean) / sigma)^2 - log sigma - 1/2 log 2 pi
         sigma = self.sigma(parameters)
         return -0.5 * ((x - outputs) / sigma).square() - (sigma.log() + 0.5 * LOG_2PI)
+
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
+        log_sigma, free_sigma = parameters["log_sigma"], self.free_sigma(parameters)
+        sigma = torch.hypot(free_sigma, parameters["floor"])
+        standard = (x - outputs) / sigma
+        constant = -0.5 * LOG_2PI - sigma.log()
+
+        def backward(gradient: Tensor) -> Tensor:
+            by_standard = gradient * standard
+            if log_sigma.grad is not None:
+                by_log = torch.addcmul(-gradient, by_standard, standard).sum((0, 1))
+                # log sigma by log sigma without its floor
+                share = (free_sigma / sigma).square()
+                by_log_sigma = (by_log * share).sum_to_size(log_sigma.shape)
+                log_sigma.grad.add_(by_log_sigma, alpha=SIGMA_SPEED)
+            return by_standard / sigma
+
+        return torch.addcmul(constant, standard, standard, value=-0.5), backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return outputs
@@ -140,7 +163,8 @@ class Gaussian(_Standardised):
                 "The 'scale' of Gaussian must be 'column', 'shared' or a positive number; "
                 f"got {self.scale!r}."
             )
-        return found | {"unit": float32(unit.clip(SMALLEST_RATIO, 1 / SMALLEST_RATIO))}
+        log_unit = np.log(unit.clip(SMALLEST_RATIO, 1 / SMALLEST_RATIO))
+        return found | {"log_unit": float32(log_unit)}
 
 
 @dataclass
@@ -236,8 +260,8 @@ class StudentT(_Standardised):
             return parameters["excess_df"]
         return 1 + nn.functional.softplus(SIGMA_SPEED * parameters["excess_df"])
 
-    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
-        out[..., 0] = torch.asinh(x)
+    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return torch.asinh(x).unsqueeze(-1)
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         # log G((v+1)/2) - log G(v/2) - log(v pi)/2 - log s - (v+1)/2 log(1 + ((x-m)/s)^2 / v)

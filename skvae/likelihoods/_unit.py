@@ -11,11 +11,13 @@ from scipy.special import expit, logit
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from skvae._vjp import Backward
 from skvae.likelihoods._base import (
     Array,
     Constants,
     Likelihood,
     Parameters,
+    count_rows,
     float32,
     standardisation,
     stirling_rest,
@@ -39,7 +41,7 @@ class _UnitInterval(Likelihood):
 
 @dataclass
 class Bernoulli(_UnitInterval):
-    """Mass of a yes or no, its logit from the decoder, for values in [0, 1].
+    """Mass of a yes or no, for values in [0, 1]: the decoder shifts the log odds of the column.
 
     A value strictly between 0 and 1 counts as that share of a yes: x log p + (1 - x)
     log(1 - p) [1]_. That is a loss, not a density: for log-likelihoods of grey levels take
@@ -54,18 +56,41 @@ class Bernoulli(_UnitInterval):
 
     binarize: bool = False
 
+    def fit(self, x: Array, weight: Array) -> Constants:
+        # the mean as if half a yes and half a no had been seen besides
+        n = count_rows(weight)
+        return {"mean": ((weight / weight.sum()) @ x * n + 0.5) / (n + 1)}
+
+    def parameters(self, constants: Constants) -> dict[str, Tensor]:
+        mean = constants["mean"]
+        return {"center": float32(mean), "log_odds": float32(logit(mean))}
+
+    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return (x - parameters["center"]).unsqueeze(-1)
+
     def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
-        return bernoulli(x, generator) if self.binarize else x
+        return _bernoulli(x, generator) if self.binarize else x
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         # x l - log(1 + e^l)
-        return x * outputs - F.softplus(outputs)
+        log_odds = self.log_odds(outputs, parameters)
+        return x * log_odds - F.softplus(log_odds)
+
+    def log_odds(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        """Of a yes, (S, N, d)."""
+        return outputs + parameters["log_odds"]
+
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
+        def backward(gradient: Tensor) -> Tensor:
+            return gradient * (x - self.mean(outputs, parameters))
+
+        return self.log_prob(x, outputs, parameters), backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
-        return torch.sigmoid(outputs)
+        return torch.sigmoid(self.log_odds(outputs, parameters))
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
-        return bernoulli(torch.sigmoid(outputs), generator)
+        return _bernoulli(self.mean(outputs, parameters), generator)
 
 
 @dataclass
@@ -154,8 +179,8 @@ class Beta(Likelihood):
         found = {name: float32(constants[name]) for name in ("mean", "center", "spread")}
         return found | {"log_precision": nn.Parameter(log_precision)}
 
-    def features(self, x: Tensor, parameters: Parameters, out: Tensor) -> None:
-        out[..., 0] = (x - parameters["center"]) / parameters["spread"]
+    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return ((x - parameters["center"]) / parameters["spread"]).unsqueeze(-1)
 
     def shapes(self, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
         """Both parameters of the density, (S, N, d) each."""
@@ -185,7 +210,7 @@ class Beta(Likelihood):
         return a - b
 
 
-def bernoulli(p: Tensor, generator: Generator) -> Tensor:
+def _bernoulli(p: Tensor, generator: Generator) -> Tensor:
     """Draws of 0 or 1. torch.bernoulli does the same in four times the time."""
     return (torch.empty_like(p).uniform_(generator=generator) < p).to(p.dtype)
 

@@ -1,0 +1,32 @@
+"""Vector-Jacobian products: the pieces that the gradient of a training step is made of.
+
+A piece gives its result and a function that takes gradients back, as ``torch.func.vjp`` does. What
+a piece has in closed form costs a small model a fraction of what autograd takes to record it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Takes the gradient by a result to the one by the argument, and puts those by parameters into their
+# ``grad``, which are zeros before. It may be called once.
+Backward = Callable[..., Any]
+
+
+def by_autograd(
+    function: Callable[[Tensor], Tensor], x: Tensor, *, to_x: bool = True
+) -> tuple[Tensor, Backward]:
+    """``function(x)`` and its way back; None by ``x`` unless ``to_x``."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(to_x)
+        found = function(x)
+
+    def backward(gradient: Tensor) -> Tensor | None:
+        found.backward(gradient)
+        return x.grad
+
+    return found.detach(), backward
