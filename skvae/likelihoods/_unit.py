@@ -17,7 +17,6 @@ from skvae.likelihoods._base import (
     Constants,
     Likelihood,
     Parameters,
-    count_rows,
     float32,
     standardisation,
     stirling_rest,
@@ -41,7 +40,7 @@ class _UnitInterval(Likelihood):
 
 @dataclass
 class Bernoulli(_UnitInterval):
-    """Mass of a yes or no, for values in [0, 1]: the decoder shifts the log odds of the column.
+    """Mass of a yes or no, its logit from the decoder, for values in [0, 1].
 
     A value strictly between 0 and 1 counts as that share of a yes: x log p + (1 - x)
     log(1 - p) [1]_. That is a loss, not a density: for log-likelihoods of grey levels take
@@ -56,29 +55,12 @@ class Bernoulli(_UnitInterval):
 
     binarize: bool = False
 
-    def fit(self, x: Array, weight: Array) -> Constants:
-        # the mean as if half a yes and half a no had been seen besides
-        n = count_rows(weight)
-        return {"mean": ((weight / weight.sum()) @ x * n + 0.5) / (n + 1)}
-
-    def parameters(self, constants: Constants) -> dict[str, Tensor]:
-        mean = constants["mean"]
-        return {"center": float32(mean), "log_odds": float32(logit(mean))}
-
-    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        return (x - parameters["center"]).unsqueeze(-1)
-
     def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
         return _bernoulli(x, generator) if self.binarize else x
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         # x l - log(1 + e^l)
-        log_odds = self.log_odds(outputs, parameters)
-        return x * log_odds - F.softplus(log_odds)
-
-    def log_odds(self, outputs: Tensor, parameters: Parameters) -> Tensor:
-        """Of a yes, (S, N, d)."""
-        return outputs + parameters["log_odds"]
+        return x * outputs - F.softplus(outputs)
 
     def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
         def backward(gradient: Tensor) -> Tensor:
@@ -87,7 +69,7 @@ class Bernoulli(_UnitInterval):
         return self.log_prob(x, outputs, parameters), backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
-        return torch.sigmoid(self.log_odds(outputs, parameters))
+        return torch.sigmoid(outputs)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
         return _bernoulli(self.mean(outputs, parameters), generator)
