@@ -62,9 +62,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="part")
     parts = parser.parse_args().parts or PARTS
-    data = np.load(Path(os.environ["SKVAE_DATA"]) / "mnist.npz")
-    train, test = (data[name].reshape(-1, 784) / np.float32(255) for name in ("X_train", "X_test"))
-    binary = (np.random.default_rng(0).random(test.shape) < test).astype(np.float32)
+    train, test = images()
+    binary = drawn(test)
     for name, settings in [("article", ARTICLE), ("recipe", RECIPE)]:
         if name in parts:
             vae = timed_fit(name, settings, train)
@@ -75,8 +74,23 @@ def main():
             settings = CODES | {"n_components": n_components}
             vae = timed_fit(f"{n_components}-D codes", settings, train)
             for model in (vae, PCA(n_components).fit(train)):
-                accuracy = neighbours(model, train, test, data)
+                accuracy = neighbours(model, train, test, read())
                 print(f"  5-NN accuracy of {type(model).__name__}: {accuracy:.4f}", flush=True)
+
+
+def read():
+    return np.load(Path(os.environ["SKVAE_DATA"]) / "mnist.npz")
+
+
+def images():
+    """Training and test images, their grey levels in [0, 1]."""
+    data = read()
+    return tuple(data[name].reshape(-1, 784) / np.float32(255) for name in ("X_train", "X_test"))
+
+
+def drawn(images):
+    """The images, each pixel drawn to 0 or 1."""
+    return (np.random.default_rng(0).random(images.shape) < images).astype(np.float32)
 
 
 def timed_fit(name, settings, X):

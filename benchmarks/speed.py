@@ -1,15 +1,21 @@
-"""Speed: VAETransformer beside a plain PyTorch loop, pythae, and the matrix products alone.
+"""Speed: VAETransformer beside a plain PyTorch loop, peers, and the matrix products alone.
 
-    SKVAE_DATA=folder python benchmarks/speed.py [elbo step] [--runs 3]
+    SKVAE_DATA=folder python benchmarks/speed.py [elbo step busy precision tvae] [--runs 3]
 
-elbo   MNIST as in mnist.py, the article's 784-500-500-50 with ELU and batches of 128: seconds to
-       the held-out negative ELBO that the plain loop has after 10 epochs. Each contender in a
-       process of its own, in turn; medians of the runs.
-step   a training step of the same networks, and of a 20-64-64-8 table, beside the plain loop's and
-       beside their matrix products alone: medians of steps taken in turn in one process.
+elbo       MNIST as in mnist.py, the article's 784-500-500-50 with ELU: the plain loop and pythae
+           for 10 epochs of batches of 128 at 1e-3, VAETransformer for 4 of batches of 192; seconds
+           and the held-out negative ELBO. Each contender in a process of its own, in turn.
+step       a training step of the same networks, and of a 20-64-64-8 table, beside the plain loop's
+           and beside their matrix products alone: medians of steps taken in turn in one process
+busy       the table's step and the image's, on one and two threads, with the machine idle and with
+           another process on one core; and a grid search with one and two jobs
+precision  held-out log-likelihood in float32 and bfloat16, ten columns that follow from the codes
+           with a noise of 10 % and of 1 %
+tvae       100,000 rows of 50 mixed columns: ctgan's TVAE for --epochs, and VAETransformer for 2 to
+           16; seconds, and detection as in adult.py
 
 The plain loop is what one writes in an hour: a DataLoader, nn.Sequential, torch.optim.Adam at 1e-3.
-pythae needs the extra `peers`. Run it alone on the machine.
+pythae and ctgan need the extra `peers`. Medians; run it alone on the machine.
 """
 
 import argparse
@@ -23,38 +29,32 @@ import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
+from adult import detection
+from mnist import ARTICLE, drawn, images
+from sklearn.datasets import load_wine
+from sklearn.model_selection import GridSearchCV
 from torch import nn
 from torch.nn import functional as F
 
 from skvae import VAETransformer
-from skvae._training import Optimizer, _epoch, stratified_batches
+from skvae._training import Optimizer, _epoch
 from skvae.likelihoods import Bernoulli, Gaussian
 
-PARTS = ["elbo", "step"]
-LAYERS, CODE, BATCH, EPOCHS = (500, 500), 50, 128, 10
+LAYERS, CODE = ARTICLE["hidden_layer_sizes"], ARTICLE["n_components"]
+BATCH, EPOCHS = 128, 10  # of the plain loop and of pythae
 STEPS_AT_ONCE = 32  # those of an epoch of a small table
-SHARED = {
-    "n_components": CODE,
-    "hidden_layer_sizes": LAYERS,
-    "activation": "elu",
-    "likelihood": Bernoulli(binarize=True),
-    "batch_size": BATCH,
-    "learning_rate": "cosine",
-    "learning_rate_init": 3e-3,
-    "max_iter": 4,
-    "early_stopping": False,
-    "random_state": 0,
-}
+OURS = ARTICLE | {"batch_size": 192, "learning_rate_init": 6e-3, "max_iter": 4}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="part")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=300, help="of TVAE")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.contender:
@@ -62,25 +62,19 @@ def main():
         print(json.dumps({"seconds": seconds, "elbo": elbo}))
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
-    print(f"capabilities: {torch.backends.cpu.get_cpu_capability()}, bfloat16 {accelerated()}")
-    for part in arguments.parts or PARTS:
+    print(f"capabilities: {torch.cpu.get_capabilities()}")
+    for part in arguments.parts or list(PARTS):
         print(f"\n{part}")
-        {"elbo": compare_elbo, "step": compare_steps}[part](arguments.runs)
-
-
-def accelerated():
-    found = getattr(torch.cpu, "get_capabilities", dict)()
-    names = [name for name in ("amx_bf16", "avx512_bf16") if found.get(name)]
-    return ", ".join(names) or "not accelerated"
+        PARTS[part](arguments)
 
 
 # -- time to a held-out ELBO --------------------------------------------------------
 
 
-def compare_elbo(runs):
+def compare_elbo(arguments):
     names = [name for name in CONTENDERS if name != "pythae" or importlib.util.find_spec("pythae")]
     found = {name: [] for name in names}
-    for _ in range(runs):
+    for _ in range(arguments.runs):
         for name in names:  # in turn, so that a slow minute of the machine hits all
             command = [sys.executable, __file__, "--contender", name]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -93,23 +87,21 @@ def compare_elbo(runs):
         print(f"{name:24}{seconds:9.1f}{elbo:9.2f}{plain / seconds:14.1f}", flush=True)
 
 
-def images():
+def binarised():
     """Training images in [0, 1], test images drawn to 0 or 1."""
-    data = np.load(Path(os.environ["SKVAE_DATA"]) / "mnist.npz")
-    train, test = (data[name].reshape(-1, 784) / np.float32(255) for name in ("X_train", "X_test"))
-    return train, (np.random.default_rng(0).random(test.shape) < test).astype(np.float32)
+    return images()[0], drawn(images()[1])
 
 
 def skvae(precision):
-    train, test = images()
+    train, test = binarised()
     start = time.perf_counter()
-    vae = VAETransformer(**SHARED, precision=precision).fit(train)
+    vae = VAETransformer(**OURS, precision=precision).fit(train)
     seconds = time.perf_counter() - start
     return seconds, -float(vae.elbo(test, n_draws=16).mean())
 
 
 def plain_loop():
-    train, test = images()
+    train, test = binarised()
     torch.manual_seed(0)
     start = time.perf_counter()
     model = PlainVAE(784, LAYERS, CODE, nn.ELU)
@@ -181,7 +173,7 @@ def pythae():
         def forward(self, z):
             return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
 
-    train, test = images()
+    train, test = binarised()
     # it takes the images as they are drawn once
     train = (np.random.default_rng(1).random(train.shape) < train).astype(np.float32)
     torch.manual_seed(0)
@@ -210,7 +202,7 @@ CONTENDERS = {
 # -- a step beside its matrix products ------------------------------------------------
 
 
-def compare_steps(runs):
+def compare_steps(arguments):
     print(
         f"{'':34}{'products':>10}{'skvae':>8}{'ratio':>7}{'plain':>8}{'faster':>8}   (milliseconds)"
     )
@@ -220,7 +212,7 @@ def compare_steps(runs):
         (20, (64, 64), 8, 128, ("float32",), 1),
     ]:
         for precision in precisions:
-            step_ratio(d, layers, code, batch, precision, threads, 5 * runs)
+            step_ratio(d, layers, code, batch, precision, threads, 5 * arguments.runs)
 
 
 def step_ratio(d, layers, code, batch, precision, threads, n_steps):
@@ -287,14 +279,10 @@ def our_steps(d, layers, code, batch, precision):
     plan = replace(vae._plan(), precision=precision)
     generator = torch.Generator().manual_seed(0)
     optimizer = Optimizer(model, plan, None)
-    weight = torch.ones(len(rows), dtype=torch.float64).cumsum(0)
-
-    progress = [1.0] * STEPS_AT_ONCE
 
     def steps():
-        batches = stratified_batches(weight, STEPS_AT_ONCE, batch, generator)
         with torch.no_grad():
-            _epoch(model, rows.cells, batches, progress, progress, plan, optimizer, generator)
+            _epoch(model, rows, [1.0] * STEPS_AT_ONCE, 1.0, plan, optimizer, generator)
 
     return steps
 
@@ -319,6 +307,112 @@ def plain_step(d, layers, code, batch):
 
     return step
 
+
+# -- another process beside -----------------------------------------------------------
+
+
+def compare_busy(arguments):
+    """Milliseconds of a step, with the machine idle and with one core busy."""
+    print(f"{'':34}{'idle':>8}{'busy':>8}{'ratio':>7}")
+    for d, layers, code, batch in [(20, (64, 64), 8, 128), (784, LAYERS, CODE, 128)]:
+        for threads in (1, 2):
+            steps = our_steps(d, layers, code, batch, "float32")
+            idle = with_threads(steps, threads)
+            busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            time.sleep(0.5)
+            beside = with_threads(steps, threads)
+            busy.kill()
+            name = f"{'-'.join(map(str, (d, *layers, code)))}, {threads} threads"
+            print(f"{name:34}{idle:8.2f}{beside:8.2f}{beside / idle:7.2f}", flush=True)
+    X = load_wine().data
+    search = GridSearchCV(VAETransformer(2, random_state=0), {"beta": [0.5, 1.0, 2.0, 4.0]}, cv=3)
+    for n_jobs in (1, 2):
+        start = time.perf_counter()
+        search.set_params(n_jobs=n_jobs).fit(X)
+        print(f"grid search, 12 fits and one, n_jobs={n_jobs}: {time.perf_counter() - start:.1f} s")
+
+
+def with_threads(steps, threads):
+    """Milliseconds of a step, the median of ten rounds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        steps()
+        times.append(1e3 * (time.perf_counter() - start) / STEPS_AT_ONCE)
+    torch.set_num_threads(before)
+    return statistics.median(times)
+
+
+# -- precision ------------------------------------------------------------------------
+
+
+def compare_precisions(arguments):
+    """Held-out log-likelihood, nats a row, of each precision."""
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(22_000, 4))
+    for noise in (0.1, 0.01):
+        X = codes @ rng.normal(size=(4, 10))
+        X += noise * X.std(0) * rng.normal(size=X.shape)
+        scores = {name: [] for name in ("float32", "bfloat16")}
+        for seed in range(arguments.runs):
+            for name, found in scores.items():
+                vae = VAETransformer(4, precision=name, random_state=seed).fit(X[2000:])
+                found.append(vae.score(X[:2000]))
+        means = ", ".join(f"{name} {np.mean(found):.3f}" for name, found in scores.items())
+        print(f"noise {noise:4.0%}: {means}", flush=True)
+
+
+# -- a mixed table beside TVAE ----------------------------------------------------------
+
+
+def compare_tvae(arguments):
+    """Seconds of a fit and the detection of synthetic rows, TVAE's and ours."""
+    train, test = mixed_table(100_000), mixed_table(20_000, seed=1)
+    from ctgan import TVAE
+
+    start = time.perf_counter()
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  TVAE draws from the global generator
+    theirs = TVAE(epochs=arguments.epochs)
+    theirs.fit(train, list(train.select_dtypes(exclude="number")))
+    theirs_seconds = time.perf_counter() - start
+    report_table("TVAE", theirs_seconds, theirs.sample(len(test)).astype(train.dtypes), test)
+    for epochs in (2, 4, 8, 16):
+        settings = {"max_iter": epochs, "learning_rate": "cosine", "early_stopping": False}
+        start = time.perf_counter()
+        vae = VAETransformer(16, random_state=0, **settings).fit(train)
+        seconds = time.perf_counter() - start
+        report_table(f"skvae, {epochs} epochs", seconds, vae.sample(len(test)), test)
+
+
+def report_table(name, seconds, drawn, test):
+    print(f"{name:20}{seconds:9.0f} s, detection {detection(drawn, test):.3f}", flush=True)
+
+
+def mixed_table(n, seed=0):
+    """30 columns of numbers and 20 of categories that follow from 8 codes."""
+    world, rng = np.random.default_rng(0), np.random.default_rng([seed, 1])
+    codes = rng.normal(size=(n, 8))
+    table = {}
+    for place in range(30):
+        x = np.tanh(codes @ world.normal(size=8)) + 0.3 * rng.normal(size=n)
+        table[f"x{place}"] = np.exp(x) if place % 3 == 0 else x
+    for place in range(20):
+        n_levels = int(world.integers(2, 12))
+        scores = 1.5 * codes @ world.normal(size=(8, n_levels)) + rng.gumbel(size=(n, n_levels))
+        table[f"c{place}"] = np.array(list("abcdefghijkl"))[scores.argmax(1)]
+    return pd.DataFrame(table)
+
+
+PARTS = {
+    "elbo": compare_elbo,
+    "step": compare_steps,
+    "busy": compare_busy,
+    "precision": compare_precisions,
+    "tvae": compare_tvae,
+}
 
 if __name__ == "__main__":
     main()

@@ -192,7 +192,7 @@ class Columns:
                 continue
             for i, place in enumerate(group.places):
                 one = {name: constant[i : i + 1] for name, constant in group.constants.items()}
-                x = np.asarray(X[:, place, None], dtype=np.float64)
+                x = np.asarray(X[:, [place]], dtype=np.float64)
                 working = group.likelihood.to_working(x, one)
                 unknown = (np.isnan(working) & ~np.isnan(x))[:, 0]
                 if not unknown.any():

@@ -17,6 +17,9 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from skvae._parts import Parts
 
 Array = NDArray[Any]
 
@@ -226,7 +229,7 @@ def _columns_of(X: Any, *, as_objects: bool = False) -> list[_Column] | None:
     frame = as_frame(X)
     if frame is not None:
         return [_Column(name, frame[:, at]) for at, name in enumerate(frame.columns)]
-    if hasattr(X, "toarray"):  # sparse: left to scikit-learn
+    if issparse(X) or isinstance(X, Parts):
         return None
     array = X if isinstance(X, np.ndarray) else np.asarray(X)
     if array.ndim != 2 or not (as_objects or array.dtype.kind in "OSU"):

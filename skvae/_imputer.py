@@ -72,8 +72,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
             dropout=0.05,
             learning_rate="cosine",
             learning_rate_init=2e-3,
+            batch_size=128,
             early_stopping=False,
-            max_iter=60,
+            max_iter=120,
         )
 
     @_fit_context(prefer_skip_nested_validation=False)

@@ -13,10 +13,11 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
@@ -26,11 +27,17 @@ from skvae._model import VAE, Cells
 from skvae._runtime import networks_in
 from skvae.sgvb import Draws
 
+# The share of the steps in which "cosine" raises the learning rate from zero to its start value:
+# Adam's first steps, when it knows little of the gradients, would else bound how large that may be.
+RATE_WARMUP = 0.1
 # The learning rate as a share of its start value, by the share of the steps that are done.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "adaptive": lambda progress: 1.0,
     "constant": lambda progress: 1.0,
-    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
+    "cosine": lambda progress: min(
+        progress / RATE_WARMUP,
+        0.5 + 0.5 * math.cos(math.pi * (progress - RATE_WARMUP) / (1 - RATE_WARMUP)),
+    ),
 }
 # What "adaptive" multiplies it by, once, when the validation score no longer rises.
 REDUCTION = 0.2
@@ -38,9 +45,17 @@ REDUCTION = 0.2
 # Validation draws this many posterior samples in all, so that few rows are scored with many.
 VALIDATION_DRAWS = 256
 CHUNK_ROWS = 4096
+# Neighbours that are read together, of rows that stay where they are.
+BLOCK_ROWS = 4096
 # An epoch of fit takes at least so many steps: it passes several times over a small table, whose
 # validation would else cost more than its training and whose patience would end in a few steps.
-MIN_STEPS = 32
+MIN_STEPS = 16
+
+
+def auto_batch_size(n_rows: int) -> int:
+    """Small batches for few rows, of which there are else few steps, larger ones for many."""
+    share = max(64, n_rows // 256)
+    return min(1 << (share.bit_length() - 1), 512)
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,64 @@ class Rows:
     log_jacobian: float
 
     def __len__(self) -> int:
-        return len(self.cells)
+        return len(self.weight)
+
+    def take(self, rows: Tensor) -> Cells:
+        return self.cells.take(rows)
+
+    def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
+        """The minibatches of an epoch."""
+        slots = stratified_slots(self.weight, n_steps * batch_size, generator)
+        deal = torch.randperm(len(slots), generator=generator, device=slots.device)
+        yield Lot(self.cells, slots[deal].view(n_steps, batch_size))
+
+
+@dataclass
+class StoredRows:
+    """Rows that stay where they are, to be read a lot at a time.
+
+    An epoch reads the rows by blocks of neighbours in a random order, and shuffles those of a lot.
+
+    Attributes
+    ----------
+    load : callable
+        Takes the numbers of rows, an increasing array, to their cells on the training device.
+    lot_rows : int
+        How many rows to hold at once.
+    """
+
+    load: Callable[[NDArray[np.intp]], Cells]
+    weight: Tensor
+    log_jacobian: float
+    lot_rows: int
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def take(self, rows: Tensor) -> Cells:
+        distinct, place = torch.unique(rows, return_inverse=True)
+        return self.load(distinct.cpu().numpy()).take(place)
+
+    def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
+        """The minibatches of an epoch, those of a lot together."""
+        slots = stratified_slots(self.weight, n_steps * batch_size, generator)
+        # of whole minibatches, so that a lot holds them too
+        per_block = -(-BLOCK_ROWS // batch_size) * batch_size
+        blocks = slots.split(per_block)
+        order = torch.randperm(len(blocks), generator=generator, device=slots.device).tolist()
+        for place in chunks(len(order), self.lot_rows // per_block):
+            lot = torch.cat([blocks[block] for block in order[place]])
+            distinct, inverse = torch.unique(lot, return_inverse=True)
+            deal = torch.randperm(len(lot), generator=generator, device=slots.device)
+            yield Lot(self.load(distinct.cpu().numpy()), inverse[deal].view(-1, batch_size))
+
+
+@dataclass
+class Lot:
+    """Rows at hand, and the minibatches (m, batch_size) of them by number."""
+
+    cells: Cells
+    batches: Tensor
 
 
 @dataclass
@@ -160,30 +232,26 @@ class Optimizer:
         return {name: tensor.cpu().numpy().copy() for name, tensor in self.moments.items()}
 
 
-def stratified_batches(
-    cumulative_weight: Tensor, n_steps: int, batch_size: int, generator: Generator
-) -> Tensor:
-    """The rows of each minibatch of one epoch, (n_steps, batch_size).
+def stratified_slots(weight: Tensor, n_slots: int, generator: Generator) -> Tensor:
+    """A row for each slot of an epoch, in increasing order. (n,) -> (n_slots,).
 
-    Every batch has exactly ``batch_size`` slots. The slots lie evenly on the scale of cumulative
-    weight, shifted by one uniform number; each takes the row on whose stretch it lands, and a
-    random permutation deals them out. A row's expected number of slots is in proportion to its
-    weight, its actual number within one of it. Equal weights give the usual shuffled epoch.
+    The slots lie evenly on the scale of cumulative weight, shifted by one uniform number; each
+    takes the row on whose stretch it lands. A row's expected number of slots is in proportion to
+    its weight, its actual number within one of it. Equal weights and as many slots as rows give
+    each row one.
     """
-    n = len(cumulative_weight)
-    n_slots = n_steps * batch_size
-    device = cumulative_weight.device
+    device = weight.device
+    # on the CPU: on CUDA a cumulative sum may round differently at each call
+    cumulative = weight.cpu().cumsum(0).to(device)
     u = torch.rand((), generator=generator, dtype=torch.float64, device=device)
     ladder = torch.arange(n_slots, dtype=torch.float64, device=device)
-    slots = (ladder + u) * (cumulative_weight[-1] / n_slots)
-    rows = torch.searchsorted(cumulative_weight, slots, right=True).clamp_(max=n - 1)
-    deal = torch.randperm(n_slots, generator=generator, device=device)
-    return rows[deal].view(n_steps, batch_size)
+    slots = (ladder + u) * (cumulative[-1] / n_slots)
+    return torch.searchsorted(cumulative, slots, right=True).clamp_(max=len(weight) - 1)
 
 
 def train(
     model: VAE,
-    rows: Rows,
+    rows: Rows | StoredRows,
     plan: Plan,
     *,
     epochs: range,
@@ -209,17 +277,13 @@ def train(
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
     score = None if validation is None else _Validation(model, validation, plan, generator)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
-    # on the CPU: on CUDA a cumulative sum may round differently at each call
-    cumulative_weight = rows.weight.cpu().cumsum(0).to(rows.weight.device)
     try:
         if score is not None and epochs.start > 0:
             history.best_validation_score = score()
             bar = history.best_validation_score + plan.tol
         for epoch in epochs:
-            batches = stratified_batches(cumulative_weight, per_epoch, plan.batch_size, generator)
-            progress = [(epoch + i / per_epoch) / epochs.stop for i in range(per_epoch)]
-            rates = [rate * SCHEDULES[plan.learning_rate](done) for done in progress]
-            loss = _epoch(model, rows.cells, batches, progress, rates, plan, optimizer, generator)
+            progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
+            loss = _epoch(model, rows, progress, rate, plan, optimizer, generator)
             value = 0.0 if score is None else score()
             finite = math.isfinite(loss) and math.isfinite(value)
             if not (finite and bool(torch.isfinite(optimizer.values).all())):
@@ -253,29 +317,31 @@ def train(
 
 def _epoch(
     model: VAE,
-    cells: Cells,
-    batches: Tensor,
+    rows: Rows | StoredRows,
     progress: list[float],
-    rates: list[float],
+    rate: float,
     plan: Plan,
     optimizer: Optimizer,
     generator: Generator,
 ) -> float:
-    """One step for each batch, at its progress through training and its rate; the mean loss."""
-    noise = cells.values.new_empty(plan.n_draws, plan.batch_size, model.n_components)
-    total = cells.values.new_zeros((), dtype=torch.float64)
-    for batch, done, rate in zip(batches, progress, rates, strict=True):
-        warmth = 1.0 if done >= plan.kl_warmup else done / plan.kl_warmup
-        with networks_in(plan.precision, noise.device):
-            bound = model.find_gradient(
-                model.draw_target(cells.take(batch), generator),
-                noise.normal_(generator=generator),
-                generator=generator,
-                **plan.objective_settings(warmth * plan.beta),
-            )
-        total -= bound.sum()
-        optimizer.step(rate)
-    return float(total) / batches.numel()
+    """A step for each entry of ``progress`` through training; the mean loss."""
+    noise = optimizer.values.new_empty(plan.n_draws, plan.batch_size, model.n_components)
+    total = optimizer.values.new_zeros((), dtype=torch.float64)
+    steps = iter(progress)
+    for lot in rows.lots(len(progress), plan.batch_size, generator):
+        for batch in lot.batches:
+            done = next(steps)
+            warmth = 1.0 if done >= plan.kl_warmup else done / plan.kl_warmup
+            with networks_in(plan.precision, noise.device):
+                bound = model.find_gradient(
+                    model.draw_target(lot.cells.take(batch), generator),
+                    noise.normal_(generator=generator),
+                    generator=generator,
+                    **plan.objective_settings(warmth * plan.beta),
+                )
+            total -= bound.sum()
+            optimizer.step(rate * SCHEDULES[plan.learning_rate](done))
+    return float(total) / (len(progress) * plan.batch_size)
 
 
 class _Validation:
@@ -301,14 +367,12 @@ class _Validation:
         return float(self.share @ bound.double()) + self.log_jacobian
 
 
-def posterior_draws(model: VAE, rows: Rows, n: int, generator: Generator) -> Tensor:
+def posterior_draws(model: VAE, rows: Rows | StoredRows, n: int, generator: Generator) -> Tensor:
     """Draws from the posteriors of the rows, in number by their weights. -> (n, K)."""
-    cumulative_weight = rows.weight.cpu().cumsum(0).to(rows.weight.device)
+    slots = stratified_slots(rows.weight, n, generator)
     found = []
     for place in chunks(n, CHUNK_ROWS):
-        size = place.stop - place.start
-        (batch,) = stratified_batches(cumulative_weight, 1, size, generator)
-        mean, log_std = model.encode(rows.cells.take(batch))
+        mean, log_std = model.encode(rows.take(slots[place]))
         noise = torch.empty_like(mean).normal_(generator=generator)
         found.append(Draws.of(mean, log_std, noise).z)
     return torch.cat(found)

@@ -31,7 +31,17 @@ from skvae._model import VAE
 from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
 from skvae._runtime import resolve_device, resolve_precision, torch_runtime
-from skvae._training import MIN_STEPS, SCHEDULES, Optimizer, Plan, Rows, posterior_draws, train
+from skvae._training import (
+    MIN_STEPS,
+    SCHEDULES,
+    Optimizer,
+    Plan,
+    Rows,
+    StoredRows,
+    auto_batch_size,
+    posterior_draws,
+    train,
+)
 from skvae._validation import refuse_infinite, validate_table, validate_weight
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.networks import ACTIVATIONS, MLP, Network
@@ -40,6 +50,10 @@ from skvae.sgvb import OBJECTIVES
 
 # Weighted codes that the cells of a completed row are averaged over or drawn from.
 FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
+# Rows whose working units take more bytes are converted a part at a time, in each epoch.
+LARGEST_COPY = 2**30
+# More held-out rows would make their score surer than any use of it needs.
+MOST_HELD_OUT = 2**16
 
 
 class VAETransformer(
@@ -117,18 +131,19 @@ class VAETransformer(
 
     learning_rate : {"adaptive", "constant", "cosine"}, default="adaptive"
         Schedule of the learning rate. "adaptive" is constant until early stopping would end
-        training, and then once more at a fifth, from the best epoch on. "cosine" lets it fall to
-        zero over ``max_iter`` epochs, the best choice where their number is fixed by
-        ``early_stopping=False``.
+        training, and then once more at a fifth, from the best epoch on. "cosine" lets it rise from
+        zero in the first tenth of the steps and fall to zero over ``max_iter`` epochs, the best
+        choice where their number is fixed by ``early_stopping=False``.
 
-    learning_rate_init : float, default=3e-3
-        Learning rate of Adam at the start.
+    learning_rate_init : float, default=4e-3
+        Learning rate of Adam at the start; the largest one of "cosine".
 
-    batch_size : int, default=128
-        Rows in a minibatch; at most as many as there are distinct rows.
+    batch_size : int or "auto", default="auto"
+        Rows in a minibatch; at most as many as there are distinct rows. "auto" is 64, in tables of
+        over 32,000 rows the power of two up to a 256th of their number, and 512 at most.
 
     max_iter : int, default=200
-        Most epochs. An epoch is a pass over the rows, and at least 32 minibatches.
+        Most epochs. An epoch is a pass over the rows, and at least 16 minibatches.
 
     gradient_clip : float or None, default=5.0
         Largest magnitude of each element of the gradient. None does not clip.
@@ -138,8 +153,8 @@ class VAETransformer(
         ``n_iter_no_change`` epochs, and take the weights of the best epoch.
 
     validation_fraction : float, default=0.1
-        Share of the distinct rows that early stopping holds out, unless ``fit`` is given
-        ``X_val``. All copies of a row are on one side.
+        Share of the distinct rows that early stopping holds out, at most 65,536 of them, unless
+        ``fit`` is given ``X_val``. All copies of a row are on one side.
 
     n_iter_no_change : int, default=10
         Epochs without progress after which training stops.
@@ -260,7 +275,7 @@ class VAETransformer(
         "alpha": [Interval(Real, 0, None, closed="left")],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
         "early_stopping": ["boolean"],
@@ -292,8 +307,8 @@ class VAETransformer(
         dropout=0.0,
         alpha=0.0,
         learning_rate="adaptive",
-        learning_rate_init=3e-3,
-        batch_size=128,
+        learning_rate_init=4e-3,
+        batch_size="auto",
         max_iter=200,
         gradient_clip=5.0,
         early_stopping=True,
@@ -384,10 +399,10 @@ class VAETransformer(
             table, index, weight, hashes = self._start(X, sample_weight, fresh=fresh, min_rows=2)
             held_out = None
             if X_val is not None:
-                held_out = self._rows(self._checked(X_val)[0])
+                held_out = self._rows(self._checked(X_val)[0], at_hand=True)
             elif self.early_stopping:
                 held = self._held_out(hashes)
-                held_out = self._rows(table, index[held], weight[held])
+                held_out = self._rows(table, index[held], weight[held], at_hand=True)
                 if not held.all():  # a single row trains and validates
                     index, weight = index[~held], weight[~held]
             rows = self._rows(table, index, weight)
@@ -516,19 +531,29 @@ class VAETransformer(
 
     def _held_out(self, hashes):
         """Which of the distinct rows validate: at least one, and not all of several."""
-        n = min(max(1, round(self.validation_fraction * len(hashes))), max(1, len(hashes) - 1))
-        return smallest(hashes, n, derive(self._seed, "split") >> 1)
+        n = min(round(self.validation_fraction * len(hashes)), len(hashes) - 1, MOST_HELD_OUT)
+        return smallest(hashes, max(1, n), derive(self._seed, "split") >> 1)
 
-    def _rows(self, table, index=None, weight=None):
-        """Rows of a checked table on the training device."""
+    def _rows(self, table, index=None, weight=None, *, at_hand=False):
+        """Rows of a checked table for training: at hand on its device if they are not too many."""
+        index = np.arange(len(table)) if index is None else index
+        weight = np.ones(len(index)) if weight is None else weight
+        log_jacobian = np.average(self._columns.log_jacobian(table, index), weights=weight)
         device = next(self.module_.parameters()).device
-        weight = np.ones(len(table)) if weight is None else weight
-        working = self._columns.to_working(table, index, np.float32)
-        return Rows(
-            self.module_.cells(torch.as_tensor(working, device=device)),
-            torch.as_tensor(weight, device=device),
-            float(np.average(self._columns.log_jacobian(table, index), weights=weight)),
-        )
+        row_bytes = table.shape[1] * np.dtype(np.float32).itemsize
+        stays = not at_hand and len(index) * row_bytes > LARGEST_COPY
+        if stays:
+            order = np.argsort(index)  # as they are stored
+            index, weight = index[order], weight[order]
+
+        def load(rows):
+            working = self._columns.to_working(table, index[rows], np.float32)
+            return self.module_.cells(torch.as_tensor(working, device=device))
+
+        weight = torch.as_tensor(weight, device=device)
+        if stays:
+            return StoredRows(load, weight, float(log_jacobian), LARGEST_COPY // (4 * row_bytes))
+        return Rows(load(slice(None)), weight, float(log_jacobian))
 
     def _plan(self, **instead):
         return Plan(**{f.name: getattr(self, f.name) for f in fields(Plan)} | instead)
@@ -536,7 +561,8 @@ class VAETransformer(
     def _train(self, rows, plan, **how):
         """Train ``module_`` and set the fitted attributes; whether the user interrupted."""
         device = rows.weight.device
-        batch_size = min(plan.batch_size, len(rows))
+        batch_size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
+        batch_size = min(batch_size, len(rows))
         n_weights = sum(parameter.numel() for parameter in self.module_.parameters())
         work = plan.n_draws * batch_size * n_weights
         precision = resolve_precision(self.precision, device, work)
@@ -678,6 +704,7 @@ class VAETransformer(
                Incomplete Data Sets", ICML 2019.
         """
         table, dtype = self._checked(X)
+        table = np.asarray(table)
         rows = np.flatnonzero(np.isnan(table).any(axis=1))
         if n_draws is None:
             filled = self._conditional_mean(table[rows], dtype)
@@ -920,7 +947,7 @@ class VAETransformer(
             NaN where a cell is missing.
         """
         table, dtype = self._checked(X)
-        table = table.astype(dtype)
+        table = np.array(table, dtype=dtype)
         missing, log_unit = np.isnan(table), self._columns.log_unit(table)
         whole = self._log_likelihood(table, dtype, n_draws)
         out = np.empty(table.shape, dtype=whole.dtype)
@@ -1010,6 +1037,7 @@ class VAETransformer(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
+        tags.input_tags.sparse = True
         return tags
 
     def __getstate__(self):

@@ -8,21 +8,24 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from skvae._chunks import chunks
 from skvae._container import Container, as_frame
+from skvae._parts import Parts
+from skvae._sparse import SparseTable
 
-BLOCK_ROWS = 2**16
+BLOCK_CELLS = 2**21
 
 
 def validate_table(
     estimator: Any, X: Any, container: Container, *, reset: bool, min_rows: int = 1
-) -> NDArray[Any]:
+) -> Any:
     """``X`` as numbers (n, n_features) in a dtype of its own, NaN where a cell is missing.
 
     Raises ValueError or TypeError for infinities, complex numbers, dates, masked cells, lazy
-    frames, sparse matrices, the wrong shape or the wrong feature names.
+    frames, the wrong shape or the wrong feature names.
     """
     refuse_lossy(X)
     checks: dict[str, Any] = {
@@ -31,7 +34,9 @@ def validate_table(
         "ensure_min_samples": min_rows,
         "copy": False,
     }
-    if as_frame(X) is None:
+    if issparse(X) or isinstance(X, Parts):
+        table = _checked_numbers(estimator, X, container, reset=reset, **checks)
+    elif as_frame(X) is None:
         table = validate_data(estimator, container.numbers(X), reset=reset, **checks)
     else:  # its names and their number, then its numbers
         validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -44,6 +49,27 @@ def validate_table(
         table, "X", range(table.shape[1]) if fields is None else [field.name for field in fields]
     )
     return table
+
+
+def _checked_numbers(
+    estimator: Any, X: Any, container: Container, *, reset: bool, **checks: Any
+) -> SparseTable | Parts:
+    """A table that is sparse or in parts, which holds numbers only."""
+    for field in container.fields or []:
+        if field.levels is not None:
+            raise TypeError(
+                f"X is {'sparse' if issparse(X) else 'in parts'}, and column {field.name!r} held "
+                "categories in fit. Give the table in the form that fit saw."
+            )
+    if issparse(X):
+        return SparseTable(validate_data(estimator, X, reset=reset, accept_sparse="csr", **checks))
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    if len(X) < checks["ensure_min_samples"]:
+        raise ValueError(
+            f"Found {len(X)} rows in X, but at least {checks['ensure_min_samples']} are required."
+        )
+    parts: Parts = X
+    return parts
 
 
 def refuse_lossy(X: Any) -> None:
@@ -62,9 +88,9 @@ def refuse_lossy(X: Any) -> None:
         )
 
 
-def refuse_infinite(table: NDArray[Any], what: str, names: Sequence[Any]) -> None:
+def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
     """Raise for the first infinity in a table of numbers, with the name of its column."""
-    for rows in chunks(len(table), BLOCK_ROWS):
+    for rows in chunks(len(table), BLOCK_CELLS // max(1, table.shape[1])):
         infinite = np.isinf(table[rows])
         if infinite.any():
             row, column = np.argwhere(infinite)[0]

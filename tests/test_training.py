@@ -14,7 +14,15 @@ from torch import nn
 
 from skvae import _training
 from skvae._model import Cells
-from skvae._training import SCHEDULES, Optimizer, Plan, Rows, stratified_batches, train
+from skvae._training import (
+    SCHEDULES,
+    Optimizer,
+    Plan,
+    Rows,
+    StoredRows,
+    auto_batch_size,
+    train,
+)
 
 PLAN = Plan(
     objective="elbo",
@@ -41,19 +49,48 @@ def generator(seed=0):
 # -- minibatches ------------------------------------------------------------------
 
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=40)
-SIZES, SEEDS = st.integers(1, 20), st.integers(0, 2**32)
+SIZE_RANGE = 1, 20
+SIZES, SEEDS = st.integers(*SIZE_RANGE), st.integers(0, 2**32)
 on_many = settings(derandomize=True, deadline=None, max_examples=60)
 
 
-def batches_of(weight, n_steps, batch_size, seed):
-    cumulative = torch.as_tensor(weight, dtype=torch.float64).cumsum(0)
-    return stratified_batches(cumulative, n_steps, batch_size, generator(seed))
+def stored(weight, lot_rows):
+    def load(rows):
+        assert (np.diff(rows) > 0).all()
+        assert len(rows) <= max(lot_rows, _training.BLOCK_ROWS + max(SIZE_RANGE))
+        return Cells(torch.from_numpy(rows)[:, None].float(), None)
+
+    return StoredRows(load, weight, 0.0, lot_rows)
 
 
+KINDS = {
+    "at hand": lambda weight: Rows(
+        Cells(torch.arange(len(weight))[:, None].float(), None), weight, 0.0
+    ),
+    "stored, one lot": lambda weight: stored(weight, 1000),
+    "stored, many lots": lambda weight: stored(weight, 1),
+}
+kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(_training, "BLOCK_ROWS", 8)
+
+
+def batches_of(kind, weight, n_steps, batch_size, stream):
+    """The numbers of the rows in the minibatches of an epoch, (n_steps, batch_size)."""
+    rows = kind(torch.as_tensor(weight, dtype=torch.float64))
+    lots = rows.lots(n_steps, batch_size, generator(stream) if isinstance(stream, int) else stream)
+    values = [lot.cells.take(batch).values[:, 0] for lot in lots for batch in lot.batches]
+    return torch.stack(values).long()
+
+
+@kinds
 @on_many
 @given(WEIGHTS, SIZES, SIZES, SEEDS)
-def test_batches_are_full_and_in_proportion_to_weight(weight, n_steps, batch_size, seed):
-    batches = batches_of(weight, n_steps, batch_size, seed)
+def test_batches_are_full_and_in_proportion_to_weight(kind, weight, n_steps, batch_size, seed):
+    batches = batches_of(kind, weight, n_steps, batch_size, seed)
     assert batches.shape == (n_steps, batch_size)
     counts = np.bincount(batches.ravel(), minlength=len(weight))
     share = np.array(weight) / np.sum(weight)
@@ -61,44 +98,80 @@ def test_batches_are_full_and_in_proportion_to_weight(weight, n_steps, batch_siz
     assert (np.abs(counts - n_steps * batch_size * share) < 1 + 1e-9).all()
 
 
+@kinds
 @on_many
 @given(st.floats(0.01, 100), SIZES, SIZES, st.integers(1, 3), SEEDS)
-def test_equal_weights_give_the_usual_shuffled_epoch(weight, n_steps, batch_size, passes, seed):
+def test_equal_weights_give_each_row_its_turn(kind, weight, n_steps, batch_size, passes, seed):
     n_rows = n_steps * batch_size
-    batches = batches_of([weight] * n_rows, passes * n_steps, batch_size, seed)
+    batches = batches_of(kind, [weight] * n_rows, passes * n_steps, batch_size, seed)
     assert np.bincount(batches.ravel()).tolist() == [passes] * n_rows
 
 
+@kinds
 @on_many
 @given(WEIGHTS, SIZES, SIZES, SEEDS, st.integers(-30, 30))
-def test_weights_are_relative(weight, n_steps, batch_size, seed, power):
+def test_weights_are_relative(kind, weight, n_steps, batch_size, seed, power):
     scaled = [2.0**power * w for w in weight]
     assert torch.equal(
-        batches_of(weight, n_steps, batch_size, seed), batches_of(scaled, n_steps, batch_size, seed)
+        batches_of(kind, weight, n_steps, batch_size, seed),
+        batches_of(kind, scaled, n_steps, batch_size, seed),
     )
 
 
-def test_every_row_is_drawn_in_proportion_and_dealt_to_every_batch():
+@kinds
+def test_every_row_is_drawn_in_proportion_and_dealt_to_every_batch(kind):
     weight = np.array([0.2, 1.0, 0.5, 3.0, 0.3])
     counts = np.zeros((2, 5))
     for seed in range(4000):
-        for step, batch in enumerate(batches_of(weight, 2, 3, seed)):
+        for step, batch in enumerate(batches_of(kind, weight, 2, 3, seed)):
             counts[step] += np.bincount(batch, minlength=5)
     np.testing.assert_allclose(counts / 4000, 3 * np.tile(weight / 5, (2, 1)), atol=0.05)
 
 
-def test_epochs_differ_and_seeds_repeat():
-    stream, cumulative = generator(), torch.ones(50, dtype=torch.float64).cumsum(0)
-    first, second = (stratified_batches(cumulative, 10, 5, stream) for _ in range(2))
+@kinds
+def test_epochs_differ_and_seeds_repeat(kind):
+    stream, weight = generator(), np.ones(50)
+    first, second = (batches_of(kind, weight, 10, 5, stream) for _ in range(2))
     assert not torch.equal(first, second)
-    assert torch.equal(first, stratified_batches(cumulative, 10, 5, generator()))
+    assert torch.equal(first, batches_of(kind, weight, 10, 5, 0))
 
 
-@pytest.mark.parametrize(("name", "values"), [("constant", [1, 1, 1]), ("cosine", [1, 0.5, 0])])
+def test_lots_of_stored_rows_are_blocks_of_neighbours():
+    rows = stored(torch.ones(800, dtype=torch.float64), lot_rows=32)
+    lots = list(rows.lots(200, 4, generator()))
+    assert len(lots) == 25
+    firsts = []
+    for lot in lots:
+        held = lot.cells.values[:, 0].long()
+        assert len(held) == 32
+        starts = held.view(4, 8)[:, 0]
+        assert torch.equal(held, (starts[:, None] + torch.arange(8)).ravel())
+        firsts.append(int(starts[0]))
+    assert firsts != sorted(firsts)
+
+
+@kinds
+def test_rows_are_taken_in_the_order_asked_for(kind):
+    rows = kind(torch.ones(9, dtype=torch.float64))
+    asked = torch.tensor([7, 2, 2, 0])
+    assert torch.equal(rows.take(asked).values[:, 0].long(), asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("constant", [1, 1, 1, 1]), ("cosine", [0.5, 1, 0.5, 0])]
+)
 def test_schedules(name, values):
-    assert [SCHEDULES[name](p) for p in (0.0, 0.5, 1.0)] == pytest.approx(values)
-    course = [SCHEDULES[name](p) for p in np.linspace(0, 1, 50)]
+    assert [SCHEDULES[name](p) for p in (0.05, 0.1, 0.55, 1.0)] == pytest.approx(values)
+    course = [SCHEDULES[name](p) for p in np.linspace(0.1, 1, 50)]
     assert all(a >= b for a, b in pairwise(course))
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size"),
+    [(1, 64), (1000, 64), (32_767, 64), (32_768, 128), (100_000, 256), (10**7, 512)],
+)
+def test_batches_grow_with_the_table(n_rows, batch_size):
+    assert auto_batch_size(n_rows) == batch_size
 
 
 # -- the optimiser ----------------------------------------------------------------
@@ -434,7 +507,7 @@ def test_kl_warmup_raises_beta_over_its_share_of_the_steps(kl_warmup):
     two_steps = rows(1.0, 0.0, n=7)
     walk(model, training_rows=two_steps, epochs=range(4), early_stopping=False, **settings)
     betas = [call["beta"] for call in model.calls if call["training"]]
-    progress = np.arange(8) / 8
+    progress = (np.arange(8) + 0.5) / 8
     warmth = np.minimum(1, progress / kl_warmup) if kl_warmup else np.ones(8)
     assert betas == pytest.approx(2.0 * warmth)
     # what is held out is scored at the full beta
@@ -452,7 +525,7 @@ def test_an_epoch_is_a_pass_over_the_rows_or_more(n, min_steps, steps):
 
 def test_the_schedule_scales_the_steps():
     theta, _ = walk(learning_rate="cosine", validation=False, epochs=range(8))
-    expected = sum(0.1 * SCHEDULES["cosine"](step / 8) for step in range(8))
+    expected = sum(0.1 * SCHEDULES["cosine"]((step + 0.5) / 8) for step in range(8))
     assert theta == pytest.approx(expected, rel=1e-5)
 
 
@@ -460,7 +533,7 @@ def test_a_continued_fit_goes_on_in_its_schedule():
     theta, history = walk(
         learning_rate="cosine", validation=False, epochs=range(3, 8), kl_warmup=1.0
     )
-    expected = sum(0.1 * SCHEDULES["cosine"](step / 8) for step in range(3, 8))
+    expected = sum(0.1 * SCHEDULES["cosine"]((step + 0.5) / 8) for step in range(3, 8))
     assert theta == pytest.approx(expected, rel=1e-5)
     assert len(history.loss_curve) == 5
 

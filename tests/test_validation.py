@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import scipy.sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
@@ -125,7 +124,6 @@ REFUSED = {
     "spans": (np.array([[1]], "m8[s]"), r"timedelta64\[s\], which is neither"),
     "records": (np.zeros((1, 1), "i4,i4"), "which is neither"),
     "masked": (np.ma.masked_less([[1.0, 2.0]], 2), "masked array with 1 masked cells"),
-    "sparse": (scipy.sparse.csr_array(np.eye(2)), "Sparse data was passed"),
     "series": (pd.Series([1.0, 2.0]), "2-dimensional container"),
     "lazy": (pl.LazyFrame({"a": [1.0]}), "lazy frame.*Collect it"),
     "ragged": ([[1.0], [2.0, 3.0]], "inhomogeneous"),

@@ -1,0 +1,88 @@
+"""A table in parts, of which a few are in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from skvae._sparse import SparseTable
+
+
+class Parts:
+    """A table of numbers that lies in several parts, such as files.
+
+    ``fit`` and what scores or codes rows take it in place of an array, and read one part after
+    the other. Training shuffles blocks of rows, and the rows of a lot of blocks.
+
+    Parameters
+    ----------
+    parts : sequence of array-like or sparse matrix of shape (n_rows_of_part, n_features)
+        Anything with a length and an item for each number, so that a part may be loaded when it is
+        asked for.
+
+    Raises
+    ------
+    ValueError
+        For no part, for parts that are no tables of numbers, or of different widths.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import Parts, VAETransformer
+    >>> rng = np.random.default_rng(0)
+    >>> table = Parts([rng.normal(size=(100, 4)) for _ in range(3)])
+    >>> table.shape
+    (300, 4)
+    >>> VAETransformer(2, max_iter=2, random_state=0).fit(table).transform(table).shape
+    (300, 2)
+    """
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self.parts = parts
+        sizes, dtypes = [], []
+        for place in range(len(parts)):
+            part = self._part(place)
+            if len(part.shape) != 2 or part.dtype.kind not in "fiub":
+                raise ValueError(
+                    f"Part {place} must be a table of numbers; got an array of shape {part.shape} "
+                    f"and dtype {part.dtype}."
+                )
+            sizes.append(part.shape)
+            dtypes.append(part.dtype)
+        widths = {width for _, width in sizes}
+        if len(widths) != 1:
+            raise ValueError(
+                f"All parts must have the same number of columns; got {sorted(widths)}."
+            )
+        self.starts = np.cumsum([0, *(size for size, _ in sizes)])
+        self.shape = (int(self.starts[-1]), widths.pop())
+        self.dtype = np.result_type(*dtypes)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Rows by a slice or their numbers, or columns as ``[:, places]``."""
+        if isinstance(key, tuple):
+            found = [np.asarray(self._part(place)[key]) for place in range(len(self.parts))]
+            return np.concatenate(found)
+        rows = np.arange(len(self))[key]
+        order = np.argsort(rows, kind="stable")
+        borders = np.searchsorted(rows[order], self.starts)
+        out = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
+        for place, start in enumerate(self.starts[:-1]):
+            here = order[borders[place] : borders[place + 1]]
+            if len(here):
+                out[here] = self._part(place)[rows[here] - start]
+        return out
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+    def _part(self, place: int) -> Any:
+        part = self.parts[place]
+        return SparseTable(part.tocsr()) if issparse(part) else np.asanyarray(part)

@@ -1,0 +1,95 @@
+"""A table in parts reads as the array that they make, and fits like it."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from skvae import Parts, VAETransformer, _transformer
+
+RNG = np.random.default_rng(0)
+PIECES = [RNG.normal(size=(n, 5)).round(1) for n in (7, 1, 30)]
+WHOLE = np.concatenate(PIECES)
+KINDS = {
+    "arrays": PIECES,
+    "sparse": [csr_array(piece) for piece in PIECES],
+    "mixed": (PIECES[0], csr_array(PIECES[1]), PIECES[2].tolist()),
+}
+
+
+class Loaded:
+    """Parts that are loaded when they are asked for."""
+
+    def __init__(self, arrays):
+        self.arrays, self.n_open = arrays, 0
+
+    def __len__(self):
+        return len(self.arrays)
+
+    def __getitem__(self, place):
+        self.n_open += 1
+        return self.arrays[place].copy()
+
+
+@pytest.mark.parametrize("parts", [*KINDS.values(), Loaded(PIECES)], ids=[*KINDS, "loaded"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        slice(None),
+        slice(5, 20),
+        np.array([37, 0, 8, 7, 7]),
+        np.array([], dtype=int),
+        (slice(None), [3, 1]),
+    ],
+    ids=str,
+)
+def test_brackets_are_those_of_the_array(parts, key):
+    np.testing.assert_array_equal(Parts(parts)[key], WHOLE[key])
+
+
+def test_shape_and_dtype():
+    table = Parts([PIECES[0].astype(np.float32), np.ones((2, 5), dtype=np.int16)])
+    assert table.shape == (9, 5)
+    assert len(table) == 9
+    assert table.dtype == np.float32
+    np.testing.assert_array_equal(np.asarray(Parts(PIECES)), WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([], r"the same number of columns; got \[\]"),
+        ([PIECES[0], PIECES[1][:, :3]], r"the same number of columns; got \[3, 5\]"),
+        ([PIECES[0], PIECES[1][:, 0]], r"Part 1 must be a table of numbers; got .* shape \(1,\)"),
+        ([np.array([["a"]])], "Part 0 must be a table of numbers; .* dtype <U1"),
+    ],
+)
+def test_errors(parts, message):
+    with pytest.raises(ValueError, match=message):
+        Parts(parts)
+
+
+@pytest.mark.parametrize("parts", KINDS.values(), ids=KINDS)
+def test_a_fit_to_parts_is_that_to_the_array(parts):
+    settings = {"n_components": 2, "likelihood": "gaussian", "max_iter": 3, "random_state": 0}
+    one, other = (VAETransformer(**settings).fit(X) for X in (WHOLE, Parts(parts)))
+    for method in ("transform", "score_samples", "impute"):
+        expected = getattr(one, method)(WHOLE)
+        np.testing.assert_array_equal(getattr(other, method)(Parts(parts)), expected)
+
+
+def test_rows_that_stay_in_parts_train(monkeypatch):
+    monkeypatch.setattr(_transformer, "LARGEST_COPY", 100)
+    vae = VAETransformer(2, likelihood="gaussian", max_iter=3, random_state=0).fit(Parts(PIECES))
+    assert np.isfinite(vae.score(Parts(PIECES)))
+
+
+def test_bad_values_are_named():
+    pieces = [PIECES[0], PIECES[2].copy()]
+    pieces[1][3, 2] = np.inf
+    with pytest.raises(ValueError, match="infinity: inf in column 2, row 10"):
+        VAETransformer(2).fit(Parts(pieces))
+    with pytest.raises(ValueError, match="Found 1 rows in X, but at least 2"):
+        VAETransformer(2).fit(Parts([PIECES[1]]))
+    vae = VAETransformer(2, max_iter=1).fit(WHOLE)
+    with pytest.raises(ValueError, match="X has 3 features"):
+        vae.transform(Parts([WHOLE[:, :3]]))
