@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from skvae._prior import NormalMixture
 from skvae._runtime import one_thread
@@ -71,6 +70,8 @@ class Mixture(Prior):
                 "The 'n_components' of Mixture must be a positive whole number; got "
                 f"{self.n_components!r}."
             )
+        from sklearn.mixture import GaussianMixture  # half of what importing skvae would take
+
         z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))
         parameters = 1 + n_components + n_components * (n_components + 1) // 2
         most = max(1, n_rows // (ROWS_PER_PARAMETER * parameters))
