@@ -7,7 +7,7 @@ start    seconds that importing skvae adds to scikit-learn and torch, and of a d
 rows     seconds of a fit of one epoch to n rows of 20 columns, up to --rows
 columns  the same, 10,000 rows of d columns
 weights  seconds of a step of 1024 rows, by the width of two hidden layers
-batch    seconds of an epoch of 50,000 rows of 20 columns, by the size of a minibatch
+batch    seconds of an epoch of 65,536 rows of 20 columns, by the size of a minibatch
 memory   transform of 2 million rows of 20 from a memmap: its rate beside that of the matrix
          products alone, and how much memory grows; how much it grows in a fit to 60,000 x 784
          cells, and to a memmap of 4 million x 100, of which a copy would be more than is held
@@ -135,7 +135,7 @@ def weights(arguments):
 
 def batch(arguments):
     found = {}
-    X = table(50_000, COLUMNS)
+    X = table(2**16, COLUMNS)
     for size in (16, 64, 256, 1024, 4096):
         one, two = (seconds_of(fit, X, batch_size=size, max_iter=epochs) for epochs in (1, 2))
         found[size] = two - one

@@ -62,7 +62,9 @@ def main():
         print(json.dumps({"seconds": seconds, "elbo": elbo}))
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
-    print(f"capabilities: {torch.cpu.get_capabilities()}")
+    able = torch.cpu.get_capabilities()
+    fast = [name for name in ("amx_bf16", "avx512_bf16") if able.get(name)]
+    print(f"{able.get('cpu_name')}, bfloat16 by {', '.join(fast) or 'no instructions'}")
     for part in arguments.parts or list(PARTS):
         print(f"\n{part}")
         PARTS[part](arguments)
@@ -206,16 +208,16 @@ def compare_steps(arguments):
     print(
         f"{'':34}{'products':>10}{'skvae':>8}{'ratio':>7}{'plain':>8}{'faster':>8}   (milliseconds)"
     )
-    for d, layers, code, batch, precisions, threads in [
-        (784, LAYERS, CODE, 1024, ("float32", "bfloat16"), None),
-        (784, LAYERS, CODE, 128, ("float32", "bfloat16"), None),
-        (20, (64, 64), 8, 128, ("float32",), 1),
+    for d, layers, code, batch, precisions, threads, rounds in [
+        (784, LAYERS, CODE, 1024, ("float32", "bfloat16"), None, 1),
+        (784, LAYERS, CODE, 128, ("float32", "bfloat16"), None, 4),
+        (20, (64, 64), 8, 128, ("float32",), 1, 10),
     ]:
         for precision in precisions:
-            step_ratio(d, layers, code, batch, precision, threads, 5 * arguments.runs)
+            step_ratio(d, layers, code, batch, precision, threads, rounds * arguments.runs)
 
 
-def step_ratio(d, layers, code, batch, precision, threads, n_steps):
+def step_ratio(d, layers, code, batch, precision, threads, n_rounds):
     """Median times of a step of ours, of the plain loop and of the products, in turn."""
     all_threads = torch.get_num_threads()
     if threads is not None:
@@ -226,7 +228,7 @@ def step_ratio(d, layers, code, batch, precision, threads, n_steps):
         "plain": repeated(plain_step(d, layers, code, batch)),
     }
     times = {name: [] for name in contenders}
-    for _ in range(n_steps):
+    for _ in range(n_rounds):
         for name, step in contenders.items():
             start = time.perf_counter()
             step()
@@ -319,9 +321,11 @@ def compare_busy(arguments):
             steps = our_steps(d, layers, code, batch, "float32")
             idle = with_threads(steps, threads)
             busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-            time.sleep(0.5)
-            beside = with_threads(steps, threads)
-            busy.kill()
+            try:
+                beside = with_threads(steps, threads)
+            finally:
+                busy.kill()
+                busy.wait()
             name = f"{'-'.join(map(str, (d, *layers, code)))}, {threads} threads"
             print(f"{name:34}{idle:8.2f}{beside:8.2f}{beside / idle:7.2f}", flush=True)
     X = load_wine().data

@@ -21,7 +21,10 @@ LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
 # A column of categories is a key where more than these, and than this share of the rows, differ.
 FEW_LEVELS, MANY_LEVELS = 50, 0.5
-BLOCK_CELLS = 2**21  # columns are fitted and rows converted in blocks of about this size
+BLOCK_CELLS = 2**21  # rows are converted in blocks of about this size
+COLUMN_CELLS = 2**24  # columns are fitted in blocks of about this size, each a pass over the table
+FEWEST_SAMPLE_ROWS = 1000
+SAMPLE_CELLS = 2**26  # of the rows that a likelihood is chosen by, in very wide tables
 
 
 @dataclass
@@ -71,7 +74,7 @@ class Columns:
         for one in _distinct(chosen):
             places = np.flatnonzero([other == one for other in chosen])
             fitted = []
-            for block in chunks(len(places), BLOCK_CELLS // max(1, len(index))):
+            for block in chunks(len(places), COLUMN_CELLS // max(1, len(index))):
                 x = np.asarray(X[:, places[block]][index], dtype=np.float64)
                 missing[places[block]] = np.isnan(x).any(axis=0)
                 fitted += columns._fit_block(one, x, weight, places[block])
@@ -82,7 +85,7 @@ class Columns:
     def go_on(self, X: Array, index: NDArray[np.intp]) -> Columns:
         """The columns for training that goes on with the rows ``index`` of ``X``."""
         groups = self.groups
-        for _, x in self._row_blocks(X, index):
+        for _, x in self._row_blocks(X, np.sort(index)):
             groups = [
                 replace(
                     group, constants=group.likelihood.go_on(x[:, group.places], group.constants)
@@ -111,14 +114,15 @@ class Columns:
         """
         wanted = _wanted(self.names, likelihood)
         # rows lie in the order of their hashes: the first are a random sample
-        sample = np.asarray(X[index[:SAMPLE_ROWS]], dtype=np.float64)
+        n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(self.names)))
+        sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
         automatic = [value == "auto" for value in wanted]
         is_binary = np.ones(len(self.names), dtype=bool)
-        for _, x in self._row_blocks(X, index):
+        for _, x in self._row_blocks(X, np.sort(index)):  # as they are stored
             is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
         own = choose(
             sample,
-            weight[:SAMPLE_ROWS],
+            weight[:n_sample],
             count_rows(weight),
             is_category=is_category,
             is_bool=is_bool,
@@ -204,7 +208,7 @@ class Columns:
                         "seen."
                     )
                 warn_unknown(self.names[place], values)
-                X = np.array(X)
+                X = np.array(X, dtype=np.result_type(X.dtype, np.float32))
                 X[unknown, place] = np.nan
         return X
 
@@ -253,6 +257,13 @@ class Columns:
                 cells = x[:, group.places]
                 unit = group.likelihood.log_unit(cells, group.constants)
                 out[rows, group.places] = np.where(np.isnan(cells), 0.0, unit)
+        return out
+
+    def sum_of_log_units(self, X: Array) -> NDArray[np.float64]:
+        """``log_unit`` summed over the cells of a row. -> (n,)."""
+        out = np.empty(len(X))
+        for rows, x in self._row_blocks(X, None):
+            out[rows] = self.log_unit(x).sum(axis=1)
         return out
 
     def likelihoods(self) -> dict[str, Likelihood]:

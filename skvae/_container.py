@@ -78,6 +78,12 @@ class Container:
             return [what == NUMBER] * n_columns
         return [field.holds == what for field in self.fields]
 
+    def column_names(self, n_columns: int) -> list[Any]:
+        """The names of the columns, or their positions where they have none."""
+        if self.fields is None:
+            return list(range(n_columns))
+        return [field.name for field in self.fields]
+
     def numbers(self, X: Any, *, strict: bool = False) -> Any:
         """The table as numbers (n, d), NaN for missing cells, for scikit-learn to check.
 
@@ -121,8 +127,10 @@ class Container:
         """``wrap(array)``, with the numbers that ``X`` holds taken from it as they are."""
         if self.fields is None:
             return array
+        held = _columns_of(X, as_objects=True)
+        if held is None:
+            return self.wrap(array)
         columns = self._columns(array, self.fields, like=X)
-        held = _columns_of(X, as_objects=True) or []
         for column, old, field in zip(columns, held, self.fields, strict=True):
             if field.levels is None:
                 column.cells = self._joined(replace(old, name=field.name), column, field)

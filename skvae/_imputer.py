@@ -21,7 +21,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
     ----------
     estimator : VAETransformer, default=None
         The model. None for one of 8 components that serves imputation: it raises the
-        importance-weighted bound of 20 draws [1]_, with tanh units, a dropout of 0.05, and 60
+        importance-weighted bound of 20 draws [1]_, with tanh units, a dropout of 0.05, and 120
         epochs without early stopping, since held-out rows stop it long before the gaps of the
         training rows are filled best. It costs ten to twenty fits of ``VAETransformer(8)``.
     random_state : int, RandomState instance or None, default=None

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from skvae._prior import NormalMixture
 from skvae._vjp import Backward
 from skvae.likelihoods import Constants, Likelihood
-from skvae.networks import Network
+from skvae.networks import Network, NetworkModule
 from skvae.proposals import (
     FEWEST_TO_ADAPT,
     Normals,
@@ -133,6 +133,12 @@ class VAE(nn.Module):
         self.decoder = decoder.build(
             n_components, sum(self.n_outputs), output_gain=DECODER_GAIN, generator=generator
         )
+        for network, module in ((encoder, self.encoder), (decoder, self.decoder)):
+            if not isinstance(module, NetworkModule):
+                raise TypeError(
+                    f"{type(network).__name__}.build must return a skvae.networks.NetworkModule; "
+                    f"got a {type(module).__name__}. Let its class derive from that."
+                )
         self.prior = NormalMixture.standard(n_components)  # until training is over
         self.eval()  # what differs in training comes with a generator, not with a mode
 
@@ -259,12 +265,13 @@ class VAE(nn.Module):
         draws = Draws.of(mean, free_log_std.clamp(*LOG_STD_RANGE), noise)
         outputs, into_decoder = self.decoder.vjp(draws.z, generator, to_x=True)
         log_px, into_outputs = self.log_prob_vjp(cells, outputs)
-        objective, settings = OBJECTIVES[name], {"beta": beta, "free_bits": free_bits}
-        by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells), **settings)
+        bound, by_log_px, into_codes = OBJECTIVES[name].vjp(
+            log_px, draws, beta=beta, free_bits=free_bits, scale=-1 / len(cells)
+        )
         by_mean, by_log_std = into_codes(into_decoder(into_outputs(by_log_px)))
         by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
         into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
-        return objective.bound(log_px, draws, **settings)
+        return bound
 
     def elbo(self, cells: Cells, noise: Tensor) -> Tensor:
         """The evidence lower bound, whatever trained the model. N rows, (S, 1, K) -> (N,)."""

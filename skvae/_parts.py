@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ class Parts:
     ------
     ValueError
         For no part, for parts that are no tables of numbers, or of different widths.
+    TypeError
+        For a part that is a data frame.
 
     Examples
     --------
@@ -43,6 +46,7 @@ class Parts:
 
     def __init__(self, parts: Sequence[Any]) -> None:
         self.parts = parts
+        self._last: tuple[int, Any] = (-1, None)
         sizes, dtypes = [], []
         for place in range(len(parts)):
             part = self._part(place)
@@ -70,19 +74,35 @@ class Parts:
         if isinstance(key, tuple):
             found = [np.asarray(self._part(place)[key]) for place in range(len(self.parts))]
             return np.concatenate(found)
-        rows = np.arange(len(self))[key]
-        order = np.argsort(rows, kind="stable")
-        borders = np.searchsorted(rows[order], self.starts)
+        rows = np.arange(*key.indices(len(self))) if isinstance(key, slice) else np.asarray(key)
+        in_order = bool((rows[1:] >= rows[:-1]).all())
+        order = None if in_order else np.argsort(rows, kind="stable")
+        ascending = rows if order is None else rows[order]
+        borders = np.searchsorted(ascending, self.starts)
         out = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
-        for place, start in enumerate(self.starts[:-1]):
-            here = order[borders[place] : borders[place + 1]]
-            if len(here):
-                out[here] = self._part(place)[rows[here] - start]
+        for place, (low, high) in enumerate(pairwise(borders)):
+            if low < high:
+                found = self._part(place)[ascending[low:high] - self.starts[place]]
+                out[slice(low, high) if order is None else order[low:high]] = found
         return out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
 
     def _part(self, place: int) -> Any:
-        part = self.parts[place]
-        return SparseTable(part.tocsr()) if issparse(part) else np.asanyarray(part)
+        """A part that reads as an array. The last one is kept: the next rows are often its."""
+        kept, part = self._last
+        if kept != place:
+            part = _readable(self.parts[place], place)
+            self._last = place, part
+        return part
+
+
+def _readable(part: Any, place: int) -> Any:
+    if hasattr(part, "columns"):
+        raise TypeError(
+            f"Part {place} is a data frame. Give its numbers, or go through frames by partial_fit."
+        )
+    if np.ma.is_masked(part):
+        raise ValueError(f"Part {place} is a masked array. Mark missing cells by NaN.")
+    return SparseTable(part.tocsr()) if issparse(part) else np.asanyarray(part)

@@ -89,31 +89,62 @@ class Plan:
 
 
 @dataclass
-class Rows:
-    """Distinct rows in working units on the training device, their weights (n,).
+class WeightedRows:
+    """Distinct rows in working units and their weights (n,), on the training device.
 
     ``log_jacobian``, a mean over the rows, brings bounds to the caller's units.
     """
 
-    cells: Cells
     weight: Tensor
     log_jacobian: float
 
+    def __post_init__(self) -> None:
+        # on the CPU: on CUDA a cumulative sum may round differently at each call
+        self.cumulative = self.weight.cpu().cumsum(0).to(self.weight.device)
+
     def __len__(self) -> int:
         return len(self.weight)
+
+    def slots(self, n_slots: int, generator: Generator) -> Tensor:
+        """A row for each slot of an epoch, in increasing order. -> (n_slots,).
+
+        The slots lie evenly on the scale of cumulative weight, shifted by one uniform number; each
+        takes the row on whose stretch it lands. A row's expected number of slots is in proportion
+        to its weight, its actual number within one of it. Equal weights and as many slots as rows
+        give each row one.
+        """
+        device = self.weight.device
+        u = torch.rand((), generator=generator, dtype=torch.float64, device=device)
+        ladder = torch.arange(n_slots, dtype=torch.float64, device=device)
+        places = (ladder + u) * (self.cumulative[-1] / n_slots)
+        return torch.searchsorted(self.cumulative, places, right=True).clamp_(max=len(self) - 1)
+
+    def take(self, rows: Tensor) -> Cells:
+        """The rows of these numbers."""
+        raise NotImplementedError
+
+    def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
+        """The minibatches of an epoch."""
+        raise NotImplementedError
+
+
+@dataclass
+class Rows(WeightedRows):
+    """Rows at hand."""
+
+    cells: Cells
 
     def take(self, rows: Tensor) -> Cells:
         return self.cells.take(rows)
 
     def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
-        """The minibatches of an epoch."""
-        slots = stratified_slots(self.weight, n_steps * batch_size, generator)
+        slots = self.slots(n_steps * batch_size, generator)
         deal = torch.randperm(len(slots), generator=generator, device=slots.device)
         yield Lot(self.cells, slots[deal].view(n_steps, batch_size))
 
 
 @dataclass
-class StoredRows:
+class StoredRows(WeightedRows):
     """Rows that stay where they are, to be read a lot at a time.
 
     An epoch reads the rows by blocks of neighbours in a random order, and shuffles those of a lot.
@@ -127,22 +158,16 @@ class StoredRows:
     """
 
     load: Callable[[NDArray[np.intp]], Cells]
-    weight: Tensor
-    log_jacobian: float
     lot_rows: int
-
-    def __len__(self) -> int:
-        return len(self.weight)
 
     def take(self, rows: Tensor) -> Cells:
         distinct, place = torch.unique(rows, return_inverse=True)
         return self.load(distinct.cpu().numpy()).take(place)
 
     def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
-        """The minibatches of an epoch, those of a lot together."""
-        slots = stratified_slots(self.weight, n_steps * batch_size, generator)
+        slots = self.slots(n_steps * batch_size, generator)
         # of whole minibatches, so that a lot holds them too
-        per_block = -(-BLOCK_ROWS // batch_size) * batch_size
+        per_block = max(1, min(BLOCK_ROWS, self.lot_rows) // batch_size) * batch_size
         blocks = slots.split(per_block)
         order = torch.randperm(len(blocks), generator=generator, device=slots.device).tolist()
         for place in chunks(len(order), self.lot_rows // per_block):
@@ -232,26 +257,9 @@ class Optimizer:
         return {name: tensor.cpu().numpy().copy() for name, tensor in self.moments.items()}
 
 
-def stratified_slots(weight: Tensor, n_slots: int, generator: Generator) -> Tensor:
-    """A row for each slot of an epoch, in increasing order. (n,) -> (n_slots,).
-
-    The slots lie evenly on the scale of cumulative weight, shifted by one uniform number; each
-    takes the row on whose stretch it lands. A row's expected number of slots is in proportion to
-    its weight, its actual number within one of it. Equal weights and as many slots as rows give
-    each row one.
-    """
-    device = weight.device
-    # on the CPU: on CUDA a cumulative sum may round differently at each call
-    cumulative = weight.cpu().cumsum(0).to(device)
-    u = torch.rand((), generator=generator, dtype=torch.float64, device=device)
-    ladder = torch.arange(n_slots, dtype=torch.float64, device=device)
-    slots = (ladder + u) * (cumulative[-1] / n_slots)
-    return torch.searchsorted(cumulative, slots, right=True).clamp_(max=len(weight) - 1)
-
-
 def train(
     model: VAE,
-    rows: Rows | StoredRows,
+    rows: WeightedRows,
     plan: Plan,
     *,
     epochs: range,
@@ -317,7 +325,7 @@ def train(
 
 def _epoch(
     model: VAE,
-    rows: Rows | StoredRows,
+    rows: WeightedRows,
     progress: list[float],
     rate: float,
     plan: Plan,
@@ -367,9 +375,9 @@ class _Validation:
         return float(self.share @ bound.double()) + self.log_jacobian
 
 
-def posterior_draws(model: VAE, rows: Rows | StoredRows, n: int, generator: Generator) -> Tensor:
+def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator) -> Tensor:
     """Draws from the posteriors of the rows, in number by their weights. -> (n, K)."""
-    slots = stratified_slots(rows.weight, n, generator)
+    slots = rows.slots(n, generator)
     found = []
     for place in chunks(n, CHUNK_ROWS):
         mean, log_std = model.encode(rows.take(slots[place]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from numbers import Integral, Real
@@ -24,10 +23,11 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from skvae._callbacks import CallbackSupportMixin, with_callbacks
 from skvae._columns import Columns
-from skvae._container import BOOL, LEVEL, Container, as_frame
+from skvae._container import BOOL, LEVEL, Container
 from skvae._distinct import distinct_rows, smallest
 from skvae._inference import infer
 from skvae._model import VAE
+from skvae._parts import Parts
 from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
 from skvae._runtime import resolve_device, resolve_precision, torch_runtime
@@ -42,7 +42,7 @@ from skvae._training import (
     posterior_draws,
     train,
 )
-from skvae._validation import refuse_infinite, validate_table, validate_weight
+from skvae._validation import validate_given, validate_table, validate_weight
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.networks import ACTIVATIONS, MLP, Network
 from skvae.priors import PRIORS, Prior
@@ -156,7 +156,7 @@ class VAETransformer(
         Share of the distinct rows that early stopping holds out, at most 65,536 of them, unless
         ``fit`` is given ``X_val``. All copies of a row are on one side.
 
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=6
         Epochs without progress after which training stops.
 
     tol : float, default=1e-4
@@ -313,7 +313,7 @@ class VAETransformer(
         gradient_clip=5.0,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=10,
+        n_iter_no_change=6,
         tol=1e-4,
         warm_start=False,
         precision="auto",
@@ -358,7 +358,8 @@ class VAETransformer(
         """Fit the model to the rows of ``X``.
 
         The result does not depend on the order of the rows, and an integer weight is the same as
-        that many repetitions of its row. If anything fails, the estimator is as it was before;
+        that many repetitions of its row, unless a float32 copy of the table would take over 1 GiB:
+        then the rows stay where they are and are read in blocks of neighbours. If anything fails, the estimator is as it was before;
         an interrupt from the keyboard keeps the epochs done, if any, and is raised again.
 
         Parameters
@@ -472,7 +473,7 @@ class VAETransformer(
                 table,
                 index,
                 weight,
-                names=_column_names(self),
+                names=self._container.column_names(table.shape[1]),
                 likelihood=self._architecture["likelihood"],
                 is_category=self._container.holds(LEVEL, table.shape[1]),
                 is_bool=self._container.holds(BOOL, table.shape[1]),
@@ -531,20 +532,27 @@ class VAETransformer(
 
     def _held_out(self, hashes):
         """Which of the distinct rows validate: at least one, and not all of several."""
-        n = min(round(self.validation_fraction * len(hashes)), len(hashes) - 1, MOST_HELD_OUT)
+        row_bytes = self.n_features_in_ * np.dtype(np.float32).itemsize
+        most = min(MOST_HELD_OUT, LARGEST_COPY // (4 * row_bytes), len(hashes) - 1)
+        n = min(round(self.validation_fraction * len(hashes)), most)
         return smallest(hashes, max(1, n), derive(self._seed, "split") >> 1)
 
     def _rows(self, table, index=None, weight=None, *, at_hand=False):
         """Rows of a checked table for training: at hand on its device if they are not too many."""
         index = np.arange(len(table)) if index is None else index
         weight = np.ones(len(index)) if weight is None else weight
-        log_jacobian = np.average(self._columns.log_jacobian(table, index), weights=weight)
-        device = next(self.module_.parameters()).device
         row_bytes = table.shape[1] * np.dtype(np.float32).itemsize
         stays = not at_hand and len(index) * row_bytes > LARGEST_COPY
+        order = np.argsort(index)  # as they are stored
         if stays:
-            order = np.argsort(index)  # as they are stored
             index, weight = index[order], weight[order]
+        log_jacobian = float(
+            np.average(
+                self._columns.log_jacobian(table, np.sort(index)),
+                weights=weight if stays else weight[order],
+            )
+        )
+        device = next(self.module_.parameters()).device
 
         def load(rows):
             working = self._columns.to_working(table, index[rows], np.float32)
@@ -552,8 +560,11 @@ class VAETransformer(
 
         weight = torch.as_tensor(weight, device=device)
         if stays:
-            return StoredRows(load, weight, float(log_jacobian), LARGEST_COPY // (4 * row_bytes))
-        return Rows(load(slice(None)), weight, float(log_jacobian))
+            return StoredRows(weight, log_jacobian, load, LARGEST_COPY // (4 * row_bytes))
+        if isinstance(table, Parts):  # one part after the other
+            cells = load(order).take(torch.as_tensor(np.argsort(order), device=device))
+            return Rows(weight, log_jacobian, cells)
+        return Rows(weight, log_jacobian, load(slice(None)))
 
     def _plan(self, **instead):
         return Plan(**{f.name: getattr(self, f.name) for f in fields(Plan)} | instead)
@@ -770,39 +781,7 @@ class VAETransformer(
 
     def _given(self, given):
         """What is known of rows as a checked table, NaN elsewhere."""
-        names = _column_names(self)
-        if isinstance(given, Mapping):
-            several = [name for name, value in given.items() if np.ndim(value) > 0]
-            if several:
-                raise ValueError(
-                    f"'given' holds several values for column {several[0]!r}. Give one for each "
-                    "column, or a table of the rows."
-                )
-            columns = {name: [value] for name, value in given.items()}
-        elif (frame := as_frame(given)) is not None:
-            columns = {name: frame[:, at].to_list() for at, name in enumerate(frame.columns)}
-        else:
-            cells = np.asarray(given, dtype=object)
-            if cells.ndim != 2 or cells.shape[1] != len(names):
-                raise ValueError(
-                    f"'given' must be a dict, a data frame, or an array of {len(names)} columns; "
-                    f"got a {type(given).__name__} of shape {cells.shape}."
-                )
-            columns = dict(zip(names, cells.T, strict=True))
-        unknown = [name for name in columns if name not in names]
-        if unknown:
-            raise ValueError(f"'given' names {unknown[0]!r}, but the columns are {names}.")
-        n_rows = len(next(iter(columns.values()), [None]))
-        cells = np.full((n_rows, len(names)), None, dtype=object)
-        for name, column in columns.items():
-            cells[:, names.index(name)] = column
-        table = check_array(
-            self._container.numbers(cells, strict=True),
-            dtype=np.float64,
-            ensure_all_finite=False,
-            input_name="given",
-        )
-        refuse_infinite(table, "given", names)
+        table = validate_given(given, self._container, self.n_features_in_)
         self._columns.known(table, strict=True)  # raises
         self._columns.to_working(table, None, np.float64)  # raises outside a support
         return table
@@ -847,7 +826,7 @@ class VAETransformer(
             farthest = self._columns.order[int(cells.values[lost][0].abs().argmax())]
             raise ValueError(
                 "The likelihood of a row is 0 in floating point, so that no code explains it: its "
-                f"column {_column_names(self)[farthest]!r} holds a value far outside the training "
+                f"column {self._columns.names[farthest]!r} holds a value far outside the training "
                 "rows. Correct the value, or let the cell be missing."
             )
         return z, torch.softmax(log_weight, dim=0)
@@ -886,7 +865,7 @@ class VAETransformer(
     def _unit_free_score(self, X):
         """``score_samples`` where the unit of a column of numbers is its own spread."""
         table, dtype = self._checked(X)
-        return self._log_likelihood(table, dtype, None) + self._columns.log_unit(table).sum(axis=1)
+        return self._log_likelihood(table, dtype, None) + self._columns.sum_of_log_units(table)
 
     def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.
@@ -1063,14 +1042,6 @@ class VAETransformer(
 def _code(model, cells):
     """The mean of q(z|x)."""
     return model.encode(cells)[0]
-
-
-def _column_names(estimator):
-    """The names of the columns that ``fit`` saw, or their positions."""
-    fields = estimator._container.fields
-    if fields is None:
-        return list(range(estimator.n_features_in_))
-    return [field.name for field in fields]
 
 
 def _completed(table, rows, values):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -44,10 +44,7 @@ def validate_table(
         table = check_array(numbers, estimator=estimator, input_name="X", **checks)
     if table.dtype.kind not in "fiub":
         table = check_array(table, dtype=np.float64, ensure_all_finite=False, input_name="X")
-    fields = container.fields
-    refuse_infinite(
-        table, "X", range(table.shape[1]) if fields is None else [field.name for field in fields]
-    )
+    refuse_infinite(table, "X", container.column_names(table.shape[1]))
     return table
 
 
@@ -70,6 +67,48 @@ def _checked_numbers(
         )
     parts: Parts = X
     return parts
+
+
+def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[np.float64]:
+    """What is known of rows, by column name or as a table, as numbers with NaN elsewhere.
+
+    Raises ValueError for names that are no columns, several values for one, infinities, and
+    categories that ``fit`` did not see.
+    """
+    names = container.column_names(n_columns)
+    if isinstance(given, Mapping):
+        several = [name for name, value in given.items() if np.ndim(value) > 0]
+        if several:
+            raise ValueError(
+                f"'given' holds several values for column {several[0]!r}. Give one for each "
+                "column, or a table of the rows."
+            )
+        columns = {name: [value] for name, value in given.items()}
+    elif (frame := as_frame(given)) is not None:
+        columns = {name: frame[:, at].to_list() for at, name in enumerate(frame.columns)}
+    else:
+        cells = np.asarray(given, dtype=object)
+        if cells.ndim != 2 or cells.shape[1] != len(names):
+            raise ValueError(
+                f"'given' must be a dict, a data frame, or an array of {len(names)} columns; "
+                f"got a {type(given).__name__} of shape {cells.shape}."
+            )
+        columns = dict(zip(names, cells.T, strict=True))
+    unknown = [name for name in columns if name not in names]
+    if unknown:
+        raise ValueError(f"'given' names {unknown[0]!r}, but the columns are {names}.")
+    n_rows = len(next(iter(columns.values()), [None]))
+    cells = np.full((n_rows, len(names)), None, dtype=object)
+    for name, column in columns.items():
+        cells[:, names.index(name)] = column
+    table: NDArray[np.float64] = check_array(
+        container.numbers(cells, strict=True),
+        dtype=np.float64,
+        ensure_all_finite=False,
+        input_name="given",
+    )
+    refuse_infinite(table, "given", names)
+    return table
 
 
 def refuse_lossy(X: Any) -> None:

@@ -26,7 +26,8 @@ def by_autograd(
         found = function(x)
 
     def backward(gradient: Tensor) -> Tensor | None:
-        found.backward(gradient)
-        return x.grad
+        if found.requires_grad:
+            found.backward(gradient)
+        return torch.zeros_like(x) if to_x and x.grad is None else x.grad
 
     return found.detach(), backward

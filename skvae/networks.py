@@ -60,9 +60,10 @@ INITIALIZATIONS: dict[str, Callable[..., Any]] = {
 class NetworkModule(nn.Module):
     """Base of the modules that networks build.
 
-    ``forward`` maps (..., n_inputs) to (..., n_outputs). The module stays in evaluation mode: what
-    it does in training only, such as dropout, it does where ``forward`` gets a generator, from
-    which every random number comes.
+    ``forward(x, generator=None)`` maps (..., n_inputs) to (..., n_outputs). The module stays in
+    evaluation mode: what it does in training only, such as dropout, it does where ``forward`` gets
+    a generator, from which every random number comes. A module with a ``vjp`` of its own is given
+    none.
     """
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:

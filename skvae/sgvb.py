@@ -106,8 +106,8 @@ class Objective(Protocol):
 
     def vjp(
         self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float, scale: float
-    ) -> tuple[Tensor, IntoCodes]:
-        """The gradient of ``scale`` times the sum of the bounds: by log_px, and the way back."""
+    ) -> tuple[Tensor, Tensor, IntoCodes]:
+        """The bound, the gradient of ``scale`` times its sum by log_px, and the way back."""
 
 
 class ELBO:
@@ -119,10 +119,12 @@ class ELBO:
 
     def vjp(
         self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float, scale: float
-    ) -> tuple[Tensor, IntoCodes]:
+    ) -> tuple[Tensor, Tensor, IntoCodes]:
+        kl = kl_to_standard_normal(draws.mean, draws.log_std)
+        bound = elbo(log_px.mean(0), kl, beta=beta, free_bits=free_bits)
         by_kl: float | Tensor = -beta * scale
         if free_bits > 0:
-            by_kl = by_kl * (kl_to_standard_normal(draws.mean, draws.log_std) >= free_bits)
+            by_kl = by_kl * (kl >= free_bits)
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
             by_mean, by_log_std = draws.pulled_back(by_z)
@@ -130,7 +132,7 @@ class ELBO:
             by_log_std += by_kl * (draws.std.square() - 1)
             return by_mean, by_log_std
 
-        return torch.full_like(log_px, scale / len(log_px)), into_codes
+        return bound, torch.full_like(log_px, scale / len(log_px)), into_codes
 
 
 class IWAE:
@@ -145,16 +147,16 @@ class IWAE:
 
     def vjp(
         self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float, scale: float
-    ) -> tuple[Tensor, IntoCodes]:
-        # sums to scale over the draws of a row
-        weight = scale * torch.softmax(self.log_weight(log_px, draws, beta), dim=0)
+    ) -> tuple[Tensor, Tensor, IntoCodes]:
+        log_weight = self.log_weight(log_px, draws, beta)
+        weight = scale * torch.softmax(log_weight, dim=0)  # sums to scale over the draws of a row
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
             # log q - log p is the sum of (z^2 - noise^2) / 2 - log_std over K
             by_mean, by_log_std = draws.pulled_back(by_z - beta * weight.unsqueeze(-1) * draws.z)
             return by_mean, by_log_std + beta * scale
 
-        return weight, into_codes
+        return importance_weighted_bound(log_weight), weight, into_codes
 
 
 OBJECTIVES: dict[str, Objective] = {"elbo": ELBO(), "iwae": IWAE()}

@@ -468,17 +468,24 @@ def test_draws_and_means_of_a_constant_column_are_the_constant(likelihood):
     np.testing.assert_allclose(draws, 2.5, rtol=1e-12)
 
 
-def test_a_density_of_ones_own_has_the_gradient_of_its_own():
-    class Sharper(Gaussian):
-        def log_prob(self, x, outputs, parameters):
-            return 3 * super().log_prob(x, outputs, parameters)
+class Sharper(Gaussian):
+    def log_prob(self, x, outputs, parameters):
+        return 3 * super().log_prob(x, outputs, parameters)
 
+
+class Narrower(Gaussian):
+    def sigma(self, parameters):
+        return super().sigma(parameters) / 3**0.5
+
+
+@pytest.mark.parametrize("likelihood", [Sharper(), Narrower()], ids=str)
+def test_a_density_of_ones_own_has_the_gradient_of_its_own(likelihood):
     x, outputs = torch.zeros(4, 1), torch.ones(1, 4, 1)
-    parameters = Sharper().parameters(fit(Sharper(), np.arange(4.0)[:, None]))
+    parameters = likelihood.parameters(fit(likelihood, np.arange(4.0)[:, None]))
     parameters["log_sigma"].grad = torch.zeros(1)
     plain = Gaussian().vjp(x, outputs, parameters)[1](torch.ones(1, 4, 1))
-    sharper = Sharper().vjp(x, outputs, parameters)[1](torch.ones(1, 4, 1))
-    torch.testing.assert_close(sharper, 3 * plain)
+    found = likelihood.vjp(x, outputs, parameters)[1](torch.ones(1, 4, 1))
+    torch.testing.assert_close(found, 3 * plain)
 
 
 def test_values_differ_by_class_and_by_parameter():

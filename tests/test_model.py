@@ -42,7 +42,7 @@ def test_the_gradient_is_that_of_the_objective(groups, share_missing, objective)
     x[torch.rand(x.shape, generator=generator) < share_missing] = torch.nan
     cells = model.cells(x)
     noise = torch.randn(4, len(x), 3, generator=generator).double()
-    settings = {"name": objective, "beta": 0.7, "free_bits": 0.0}
+    settings = {"name": objective, "beta": 0.7, "free_bits": 0.1}
     expected_bound = model.objective(cells, noise, **settings)
     parameters = list(model.parameters())
     expected = torch.autograd.grad(-expected_bound.mean(), parameters)
@@ -53,6 +53,16 @@ def test_the_gradient_is_that_of_the_objective(groups, share_missing, objective)
     torch.testing.assert_close(bound, expected_bound)
     for parameter, gradient in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
+
+
+def test_a_module_that_is_no_network_is_refused():
+    class Plain(MLP):
+        def build(self, n_inputs, n_outputs, *, output_gain, generator):
+            return torch.nn.Identity()
+
+    group = (Gaussian(), Gaussian().fit(TABLE[:, :2], np.ones(20)), 2)
+    with pytest.raises(TypeError, match=r"Plain\.build must return .*NetworkModule; got a Identity"):
+        VAE([group], [], Plain(), MLP(), 3, torch.Generator())
 
 
 def test_no_gradient_pulls_back_what_is_cut_off():

@@ -173,6 +173,18 @@ def test_autograd_stands_in_for_a_way_back_of_ones_own():
         torch.testing.assert_close(one, other)
 
 
+def test_what_does_not_learn_or_does_not_look_has_a_way_back():
+    module, x = build(MLP((5, 3))), normal(8, 6)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    module.forward = lambda x, generator=None: type(module).forward(module, x)
+    _, backward = NetworkModule.vjp(module, x, torch.Generator(), to_x=False)
+    assert backward(torch.ones(8, 4)) is None
+    module.forward = lambda x, generator=None: torch.ones(8, 4)
+    _, backward = NetworkModule.vjp(module, x, torch.Generator(), to_x=True)
+    assert torch.equal(backward(torch.ones(8, 4)), torch.zeros(8, 6))
+
+
 @pytest.mark.parametrize("network", [MLP(()), MLP((5, 3))], ids=str)
 def test_the_gradient_by_the_input_may_be_left_out(network):
     module, x = build(network), normal(8, 6)

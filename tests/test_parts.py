@@ -1,10 +1,11 @@
 """A table in parts reads as the array that they make, and fits like it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from skvae import Parts, VAETransformer, _transformer
+from skvae import Parts, VAETransformer, _training, _transformer
 
 RNG = np.random.default_rng(0)
 PIECES = [RNG.normal(size=(n, 5)).round(1) for n in (7, 1, 30)]
@@ -61,10 +62,12 @@ def test_shape_and_dtype():
         ([PIECES[0], PIECES[1][:, :3]], r"the same number of columns; got \[3, 5\]"),
         ([PIECES[0], PIECES[1][:, 0]], r"Part 1 must be a table of numbers; got .* shape \(1,\)"),
         ([np.array([["a"]])], "Part 0 must be a table of numbers; .* dtype <U1"),
+        ([np.ma.masked_equal(PIECES[0], PIECES[0][0, 0])], "Part 0 is a masked array"),
+        ([PIECES[0], pd.DataFrame(PIECES[1])], "Part 1 is a data frame"),
     ],
 )
 def test_errors(parts, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         Parts(parts)
 
 
@@ -78,9 +81,38 @@ def test_a_fit_to_parts_is_that_to_the_array(parts):
 
 
 def test_rows_that_stay_in_parts_train(monkeypatch):
-    monkeypatch.setattr(_transformer, "LARGEST_COPY", 100)
-    vae = VAETransformer(2, likelihood="gaussian", max_iter=3, random_state=0).fit(Parts(PIECES))
-    assert np.isfinite(vae.score(Parts(PIECES)))
+    monkeypatch.setattr(_transformer, "LARGEST_COPY", 4 * 5 * 32)
+    monkeypatch.setattr(_training, "BLOCK_ROWS", 8)
+    X = RNG.normal(size=(400, 1)) * np.ones(5) + 0.1 * RNG.normal(size=(400, 5))
+    parts = Loaded(np.split(X, 4))
+    vae = VAETransformer(1, likelihood="gaussian", batch_size=8, random_state=0).fit(Parts(parts))
+    assert vae.score(X) > VAETransformer(1, max_iter=1, random_state=0).fit(X).score(X) + 1
+    # checks and units, and the lots of each epoch
+    assert parts.n_open < 4 * (10 + 50 * vae.n_iter_)
+
+
+def test_a_part_is_loaded_once_for_its_neighbours():
+    parts = Loaded(PIECES)
+    table = Parts(parts)
+    opened = parts.n_open
+    for start in range(0, len(table), 5):
+        np.testing.assert_array_equal(table[start : start + 5], WHOLE[start : start + 5])
+    assert parts.n_open == opened + len(PIECES)
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("table", [csr_array(WHOLE), Parts(PIECES)], ids=["sparse", "parts"])
+def test_a_model_of_a_frame_takes_numbers_in_other_forms(table):
+    frame = pd.DataFrame(WHOLE, columns=list("abcde"))
+    vae = VAETransformer(2, likelihood="gaussian", max_iter=2, random_state=0)
+    vae.fit(frame, X_val=table)
+    np.testing.assert_array_equal(vae.transform(table), vae.transform(WHOLE))
+    pd.testing.assert_frame_equal(vae.impute(table), frame)
+
+
+def test_parts_without_rows():
+    table = Parts([np.empty((0, 5)), *PIECES, np.empty((0, 5))])
+    np.testing.assert_array_equal(np.asarray(table), WHOLE)
 
 
 def test_bad_values_are_named():

@@ -220,7 +220,8 @@ class TestObjectives:
         log_px = MODEL.log_px_given(draws.z)
         (0.3 * objective.bound(log_px, draws, **settings)).sum().backward(retain_graph=True)
         with torch.no_grad():
-            by_log_px, into_codes = objective.vjp(log_px, draws, scale=0.3, **settings)
+            bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=0.3, **settings)
+        torch.testing.assert_close(bound, objective.bound(log_px, draws, **settings))
         (by_z,) = torch.autograd.grad(log_px, draws.z, by_log_px)
         for found, expected in zip(into_codes(by_z), (mean.grad, log_std.grad), strict=True):
             torch.testing.assert_close(found, expected)

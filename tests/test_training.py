@@ -60,12 +60,12 @@ def stored(weight, lot_rows):
         assert len(rows) <= max(lot_rows, _training.BLOCK_ROWS + max(SIZE_RANGE))
         return Cells(torch.from_numpy(rows)[:, None].float(), None)
 
-    return StoredRows(load, weight, 0.0, lot_rows)
+    return StoredRows(weight, 0.0, load, lot_rows)
 
 
 KINDS = {
     "at hand": lambda weight: Rows(
-        Cells(torch.arange(len(weight))[:, None].float(), None), weight, 0.0
+        weight, 0.0, Cells(torch.arange(len(weight))[:, None].float(), None)
     ),
     "stored, one lot": lambda weight: stored(weight, 1000),
     "stored, many lots": lambda weight: stored(weight, 1),
@@ -327,7 +327,7 @@ class Walk(nn.Module):
 
 def rows(*row, n=4, weight=None, log_jacobian=0.0):
     weight = torch.ones(n, dtype=torch.float64) if weight is None else torch.tensor(weight).double()
-    return Rows(Cells(torch.tensor([row]).repeat(len(weight), 1), None), weight, log_jacobian)
+    return Rows(weight, log_jacobian, Cells(torch.tensor([row]).repeat(len(weight), 1), None))
 
 
 def walk(
@@ -404,7 +404,7 @@ def test_curves_are_in_the_callers_units():
 
 def test_held_out_rows_count_by_their_weights():
     cells = Cells(torch.tensor([[0.0, 1.0], [0.0, 4.0]]), None)
-    mixed = Rows(cells, torch.tensor([3.0, 1.0]).double(), 0.0)
+    mixed = Rows(torch.tensor([3.0, 1.0]).double(), 0.0, cells)
     _, plain = walk()
     _, weighted = walk(validation=mixed)
     share = (3 * 1 + 1 * 4) / 4
@@ -415,9 +415,9 @@ def test_held_out_rows_count_by_their_weights():
 
 def test_chunks_of_held_out_rows_do_not_show(monkeypatch):
     held_out = Rows(
-        Cells(torch.arange(14.0).view(7, 2) * torch.tensor([0.0, 1.0]), None),
         torch.rand(7, generator=generator(), dtype=torch.float64),
         0.0,
+        Cells(torch.arange(14.0).view(7, 2) * torch.tensor([0.0, 1.0]), None),
     )
     expected = walk(validation=held_out)[1].validation_scores
     monkeypatch.setattr(_training, "CHUNK_ROWS", 3)

@@ -39,8 +39,10 @@ class Likelihood(Value):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "log_prob" in vars(cls) and "vjp" not in vars(cls):
-            cls.vjp = Likelihood.vjp  # type: ignore[method-assign]  # a parent's is of its log_prob
+        # what a parent has in closed form is of the parent's density
+        changed = "log_prob" in vars(cls) or not cls.__module__.startswith("skvae.")
+        if changed and "vjp" not in vars(cls):
+            cls.vjp = Likelihood.vjp  # type: ignore[method-assign]
 
     @property
     def needs_all(self) -> bool:
