@@ -359,8 +359,9 @@ class VAETransformer(
 
         The result does not depend on the order of the rows, and an integer weight is the same as
         that many repetitions of its row, unless a float32 copy of the table would take over 1 GiB:
-        then the rows stay where they are and are read in blocks of neighbours. If anything fails, the estimator is as it was before;
-        an interrupt from the keyboard keeps the epochs done, if any, and is raised again.
+        then the rows stay where they are and are read in blocks of neighbours. If anything fails,
+        the estimator is as it was before; an interrupt from the keyboard keeps the epochs done, if
+        any, and is raised again.
 
         Parameters
         ----------
