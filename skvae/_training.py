@@ -54,7 +54,7 @@ MIN_STEPS = 16
 
 def auto_batch_size(n_rows: int) -> int:
     """Small batches for few rows, of which there are else few steps, larger ones for many."""
-    share = max(64, n_rows // 256)
+    share = max(64, n_rows // 64)
     return min(1 << (share.bit_length() - 1), 512)
 
 

@@ -139,8 +139,8 @@ class VAETransformer(
         Learning rate of Adam at the start; the largest one of "cosine".
 
     batch_size : int or "auto", default="auto"
-        Rows in a minibatch; at most as many as there are distinct rows. "auto" is 64, in tables of
-        over 32,000 rows the power of two up to a 256th of their number, and 512 at most.
+        Rows in a minibatch; at most as many as there are distinct rows. "auto" is 64, for over
+        8,000 training rows the power of two up to a 64th of their number, and 512 at most.
 
     max_iter : int, default=200
         Most epochs. An epoch is a pass over the rows, and at least 16 minibatches.

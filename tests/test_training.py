@@ -168,7 +168,7 @@ def test_schedules(name, values):
 
 @pytest.mark.parametrize(
     ("n_rows", "batch_size"),
-    [(1, 64), (1000, 64), (32_767, 64), (32_768, 128), (100_000, 256), (10**7, 512)],
+    [(1, 64), (1000, 64), (8191, 64), (8192, 128), (30_000, 256), (10**7, 512)],
 )
 def test_batches_grow_with_the_table(n_rows, batch_size):
     assert auto_batch_size(n_rows) == batch_size
