@@ -53,7 +53,7 @@ class Parts:
             if len(part.shape) != 2 or part.dtype.kind not in "fiub":
                 raise ValueError(
                     f"Part {place} must be a table of numbers; got an array of shape {part.shape} "
-                    f"and dtype {part.dtype}."
+                    f"and dtype {part.dtype}. Load files: numpy.load(path, mmap_mode='r')."
                 )
             sizes.append(part.shape)
             dtypes.append(part.dtype)
@@ -65,6 +65,9 @@ class Parts:
         self.starts = np.cumsum([0, *(size for size, _ in sizes)])
         self.shape = (int(self.starts[-1]), widths.pop())
         self.dtype = np.result_type(*dtypes)
+
+    def __repr__(self) -> str:
+        return f"Parts({len(self.parts)} parts, {self.shape[0]} rows of {self.shape[1]} columns)"
 
     def __len__(self) -> int:
         return self.shape[0]
