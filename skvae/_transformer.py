@@ -156,7 +156,7 @@ class VAETransformer(
         Share of the distinct rows that early stopping holds out, at most 65,536 of them, unless
         ``fit`` is given ``X_val``. All copies of a row are on one side.
 
-    n_iter_no_change : int, default=6
+    n_iter_no_change : int, default=10
         Epochs without progress after which training stops.
 
     tol : float, default=1e-4
@@ -313,7 +313,7 @@ class VAETransformer(
         gradient_clip=5.0,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=6,
+        n_iter_no_change=10,
         tol=1e-4,
         warm_start=False,
         precision="auto",
