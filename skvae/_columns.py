@@ -85,7 +85,7 @@ class Columns:
     def go_on(self, X: Array, index: NDArray[np.intp]) -> Columns:
         """The columns for training that goes on with the rows ``index`` of ``X``."""
         groups = self.groups
-        for _, x in self._row_blocks(X, np.sort(index)):
+        for _, x in self._row_blocks(X, index):
             groups = [
                 replace(
                     group, constants=group.likelihood.go_on(x[:, group.places], group.constants)
@@ -118,7 +118,7 @@ class Columns:
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
         automatic = [value == "auto" for value in wanted]
         is_binary = np.ones(len(self.names), dtype=bool)
-        for _, x in self._row_blocks(X, np.sort(index)):  # as they are stored
+        for _, x in self._row_blocks(X, index):
             is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
         own = choose(
             sample,
@@ -293,10 +293,17 @@ class Columns:
 
     def _row_blocks(
         self, X: Array, index: NDArray[np.intp] | None
-    ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    ) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.float64]]]:
+        """Blocks of the rows ``index`` (all for None), and their places in it.
+
+        In the order in which they are stored, so that a table on disk is read from end to end.
+        """
         n = len(X) if index is None else len(index)
-        for rows in chunks(n, BLOCK_CELLS // max(1, len(self.names))):
-            yield rows, np.asarray(X[rows if index is None else index[rows]], dtype=np.float64)
+        order = None if index is None else np.argsort(index)
+        for block in chunks(n, BLOCK_CELLS // max(1, len(self.names))):
+            places = block if order is None else order[block]
+            rows = places if index is None else index[places]
+            yield places, np.asarray(X[rows], dtype=np.float64)
 
     def _slices(self) -> Iterator[tuple[Group, slice]]:
         start = 0

@@ -27,7 +27,6 @@ from skvae._container import BOOL, LEVEL, Container
 from skvae._distinct import distinct_rows, smallest
 from skvae._inference import infer
 from skvae._model import VAE
-from skvae._parts import Parts
 from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
 from skvae._runtime import resolve_device, resolve_precision, torch_runtime
@@ -153,8 +152,8 @@ class VAETransformer(
         ``n_iter_no_change`` epochs, and take the weights of the best epoch.
 
     validation_fraction : float, default=0.1
-        Share of the distinct rows that early stopping holds out, at most 65,536 of them, unless
-        ``fit`` is given ``X_val``. All copies of a row are on one side.
+        Share of the distinct rows that early stopping holds out, at most 65,536 of them and 256
+        MiB, unless ``fit`` is given ``X_val``. All copies of a row are on one side.
 
     n_iter_no_change : int, default=10
         Epochs without progress after which training stops.
@@ -544,28 +543,20 @@ class VAETransformer(
         weight = np.ones(len(index)) if weight is None else weight
         row_bytes = table.shape[1] * np.dtype(np.float32).itemsize
         stays = not at_hand and len(index) * row_bytes > LARGEST_COPY
-        order = np.argsort(index)  # as they are stored
         if stays:
+            order = np.argsort(index)  # neighbours are those of the table
             index, weight = index[order], weight[order]
-        log_jacobian = float(
-            np.average(
-                self._columns.log_jacobian(table, np.sort(index)),
-                weights=weight if stays else weight[order],
-            )
-        )
+        log_jacobian = np.average(self._columns.log_jacobian(table, index), weights=weight)
         device = next(self.module_.parameters()).device
 
         def load(rows):
             working = self._columns.to_working(table, index[rows], np.float32)
             return self.module_.cells(torch.as_tensor(working, device=device))
 
-        weight = torch.as_tensor(weight, device=device)
+        shared = torch.as_tensor(weight, device=device), float(log_jacobian)
         if stays:
-            return StoredRows(weight, log_jacobian, load, LARGEST_COPY // (4 * row_bytes))
-        if isinstance(table, Parts):  # one part after the other
-            cells = load(order).take(torch.as_tensor(np.argsort(order), device=device))
-            return Rows(weight, log_jacobian, cells)
-        return Rows(weight, log_jacobian, load(slice(None)))
+            return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes))
+        return Rows(*shared, load(slice(None)))
 
     def _plan(self, **instead):
         return Plan(**{f.name: getattr(self, f.name) for f in fields(Plan)} | instead)
