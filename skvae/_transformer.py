@@ -29,14 +29,13 @@ from skvae._inference import infer
 from skvae._model import VAE
 from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
+from skvae._rows import Rows, StoredRows
 from skvae._runtime import resolve_device, resolve_precision, torch_runtime
 from skvae._training import (
     MIN_STEPS,
     SCHEDULES,
     Optimizer,
     Plan,
-    Rows,
-    StoredRows,
     auto_batch_size,
     posterior_draws,
     train,

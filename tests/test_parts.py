@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from skvae import Parts, VAETransformer, _training, _transformer
+from skvae import Parts, VAETransformer, _rows, _transformer
 
 RNG = np.random.default_rng(0)
 PIECES = [RNG.normal(size=(n, 5)).round(1) for n in (7, 1, 30)]
@@ -82,7 +82,7 @@ def test_a_fit_to_parts_is_that_to_the_array(parts):
 
 def test_rows_that_stay_in_parts_train(monkeypatch):
     monkeypatch.setattr(_transformer, "LARGEST_COPY", 4 * 5 * 32)
-    monkeypatch.setattr(_training, "BLOCK_ROWS", 8)
+    monkeypatch.setattr(_rows, "BLOCK_ROWS", 8)
     X = RNG.normal(size=(400, 1)) * np.ones(5) + 0.1 * RNG.normal(size=(400, 5))
     parts = Loaded(np.split(X, 4))
     vae = VAETransformer(1, likelihood="gaussian", batch_size=8, random_state=0).fit(Parts(parts))

@@ -22,7 +22,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skvae import VAETransformer, _training, _transformer
+from skvae import VAETransformer, _rows, _transformer
 from skvae.likelihoods import Bernoulli, Gaussian
 from skvae.networks import MLP
 
@@ -936,7 +936,7 @@ def test_rows_that_stay_where_they_are_train_as_well(monkeypatch, tmp_path, kind
     settings = {"n_components": 2, "max_iter": 8, "random_state": 0}
     at_hand = VAETransformer(**settings).fit(X, sample_weight=weight).score(X)
     monkeypatch.setattr(_transformer, "LARGEST_COPY", 6 * 4 * 512)
-    monkeypatch.setattr(_training, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(_rows, "BLOCK_ROWS", 64)
     vae = VAETransformer(**settings).fit(stored, sample_weight=weight)
     assert vae.score(stored) == pytest.approx(at_hand, abs=0.2)
     again = VAETransformer(**settings).fit(stored, sample_weight=weight)
