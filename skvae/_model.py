@@ -19,7 +19,7 @@ from skvae.proposals import (
     is_good,
     log_mixture_weight,
 )
-from skvae.sgvb import OBJECTIVES, Draws, importance_weighted_bound
+from skvae.sgvb import ELBO, Draws, Objective, importance_weighted_bound
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward
 
@@ -235,47 +235,30 @@ class VAE(nn.Module):
 
     # -- bounds ---------------------------------------------------------------------
 
-    def objective(
-        self,
-        cells: Cells,
-        noise: Tensor,
-        *,
-        name: str,
-        beta: float,
-        free_bits: float,
-    ) -> Tensor:
-        """The bound that training raises, of each row, prior N(0, I). N rows, (S, N, K) -> (N,)."""
+    def bound(self, objective: Objective, cells: Cells, noise: Tensor) -> Tensor:
+        """What training raises, of each row, prior N(0, I). N rows, (S, N, K) -> (N,)."""
         draws = Draws.of(*self.encode(cells), noise)
-        log_px = self.log_prob(cells, self.decoder(draws.z))
-        return OBJECTIVES[name].bound(log_px, draws, beta=beta, free_bits=free_bits)
+        return objective.bound(self.log_prob(cells, self.decoder(draws.z)), draws)
 
     def find_gradient(
-        self,
-        cells: Cells,
-        noise: Tensor,
-        *,
-        name: str,
-        beta: float,
-        free_bits: float,
-        generator: Generator,
+        self, objective: Objective, cells: Cells, noise: Tensor, generator: Generator
     ) -> Tensor:
-        """``objective`` in training; the gradient of minus its mean is put into each ``grad``."""
+        """``bound`` in training; the gradient of minus its mean is put into each ``grad``."""
         codes, into_encoder = self.encoder.vjp(self._features(cells), generator, to_x=False)
         mean, free_log_std = codes.chunk(2, dim=-1)
         draws = Draws.of(mean, free_log_std.clamp(*LOG_STD_RANGE), noise)
-        outputs, into_decoder = self.decoder.vjp(draws.z, generator, to_x=True)
-        log_px, into_outputs = self.log_prob_vjp(cells, outputs)
-        bound, by_log_px, into_codes = OBJECTIVES[name].vjp(
-            log_px, draws, beta=beta, free_bits=free_bits, scale=-1 / len(cells)
-        )
-        by_mean, by_log_std = into_codes(into_decoder(into_outputs(by_log_px)))
+        outputs, into_decoder = self.decoder.vjp(draws.z.flatten(0, 1), generator, to_x=True)
+        log_px, into_outputs = self.log_prob_vjp(cells, outputs.unflatten(0, draws.z.shape[:2]))
+        bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))
+        by_z = into_decoder(into_outputs(by_log_px).flatten(0, 1)).view_as(draws.z)
+        by_mean, by_log_std = into_codes(by_z)
         by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
         into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
         return bound
 
     def elbo(self, cells: Cells, noise: Tensor) -> Tensor:
         """The evidence lower bound, whatever trained the model. N rows, (S, 1, K) -> (N,)."""
-        return self.objective(cells, noise, name="elbo", beta=1.0, free_bits=0.0)
+        return self.bound(ELBO(), cells, noise)
 
     def log_likelihood(self, cells: Cells, noise: Tensor) -> Tensor:
         """The importance-weighted bound on log p(x). N rows, (2 S, 1, K) -> (N,).

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from skvae._chunks import chunks
 from skvae._model import VAE
 from skvae._rows import Rows, WeightedRows
 from skvae._runtime import networks_in
-from skvae.sgvb import Draws
+from skvae.sgvb import Draws, Objective
 
 # The share of the steps in which "cosine" raises the learning rate from zero to its start value:
 # Adam's first steps, when it knows little of the gradients, would else bound how large that may be.
@@ -58,12 +58,10 @@ def auto_batch_size(n_rows: int) -> int:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train: the parameters of ``VAETransformer`` of the same names."""
+    """How to train, by the names of the parameters of ``VAETransformer``."""
 
-    objective: str
-    beta: float
+    objective: Objective
     kl_warmup: float
-    free_bits: float
     n_draws: int
     alpha: float
     learning_rate: str
@@ -75,15 +73,11 @@ class Plan:
     n_iter_no_change: int
     tol: float
 
-    def __post_init__(self) -> None:
-        if self.free_bits > 0 and self.objective != "elbo":
-            raise ValueError(
-                f"free_bits={self.free_bits} is a floor on the divergence in objective='elbo'; "
-                f"objective={self.objective!r} has none. Set free_bits=0 or objective='elbo'."
-            )
-
-    def objective_settings(self, beta: float) -> dict[str, Any]:
-        return {"name": self.objective, "beta": beta, "free_bits": self.free_bits}
+    def objective_at(self, progress: float) -> Objective:
+        """The objective after this share of the steps."""
+        if progress >= self.kl_warmup:
+            return self.objective
+        return replace(self.objective, beta=progress / self.kl_warmup * self.objective.beta)
 
 
 @dataclass
@@ -235,22 +229,18 @@ def _epoch(
 ) -> float:
     """A step for each entry of ``progress`` through training; the mean loss."""
     noise = optimizer.values.new_empty(plan.n_draws, plan.batch_size, model.n_components)
-    total = optimizer.values.new_zeros((), dtype=torch.float64)
+    total = optimizer.values.new_zeros(plan.batch_size, dtype=torch.float64)
     steps = iter(progress)
     for lot in rows.lots(len(progress), plan.batch_size, generator):
-        for batch in lot.batches:
-            done = next(steps)
-            warmth = 1.0 if done >= plan.kl_warmup else done / plan.kl_warmup
-            with networks_in(plan.precision, noise.device):
-                bound = model.find_gradient(
-                    model.draw_target(lot.cells.take(batch), generator),
-                    noise.normal_(generator=generator),
-                    generator=generator,
-                    **plan.objective_settings(warmth * plan.beta),
-                )
-            total -= bound.sum()
-            optimizer.step(rate * SCHEDULES[plan.learning_rate](done))
-    return float(total) / (len(progress) * plan.batch_size)
+        # what is made here stays here, so torch need not keep the books that autograd would want
+        with torch.inference_mode(), networks_in(plan.precision, noise.device):
+            for batch in lot.batches:
+                done = next(steps)
+                cells = model.draw_target(lot.cells.take(batch), generator)
+                noise.normal_(generator=generator)
+                total -= model.find_gradient(plan.objective_at(done), cells, noise, generator)
+                optimizer.step(rate * SCHEDULES[plan.learning_rate](done))
+    return float(total.mean()) / len(progress)
 
 
 class _Validation:
@@ -260,7 +250,7 @@ class _Validation:
         n_draws = max(plan.n_draws, min(VALIDATION_DRAWS // len(rows), 50), 1)
         shape = (n_draws, len(rows), model.n_components)
         self.model = model
-        self.settings = plan.objective_settings(plan.beta)
+        self.objective = plan.objective
         self.log_jacobian = rows.log_jacobian
         self.cells = model.draw_target(rows.cells, generator)
         self.share = rows.weight / rows.weight.sum()
@@ -269,7 +259,7 @@ class _Validation:
     def __call__(self) -> float:
         bound = torch.cat(
             [
-                self.model.objective(self.cells[rows], self.noise[:, rows], **self.settings)
+                self.model.bound(self.objective, self.cells[rows], self.noise[:, rows])
                 for rows in chunks(len(self.cells), CHUNK_ROWS // len(self.noise))
             ]
         )

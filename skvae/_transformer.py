@@ -558,7 +558,9 @@ class VAETransformer(
         return Rows(*shared, load(slice(None)))
 
     def _plan(self, **instead):
-        return Plan(**{f.name: getattr(self, f.name) for f in fields(Plan)} | instead)
+        values = {field.name: getattr(self, field.name) for field in fields(Plan)}
+        values["objective"] = OBJECTIVES[self.objective](self.beta, self.free_bits)
+        return Plan(**values | instead)
 
     def _train(self, rows, plan, **how):
         """Train ``module_`` and set the fitted attributes; whether the user interrupted."""

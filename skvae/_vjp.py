@@ -18,12 +18,13 @@ Backward = Callable[..., Any]
 
 
 def by_autograd(
-    function: Callable[[Tensor], Tensor], x: Tensor, *, to_x: bool = True
+    function: Callable[..., Tensor], x: Tensor, *given: Tensor, to_x: bool = True
 ) -> tuple[Tensor, Backward]:
-    """``function(x)`` and its way back; None by ``x`` unless ``to_x``."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_(to_x)
-        found = function(x)
+    """``function(x, *given)`` and its way back; None by ``x`` unless ``to_x``."""
+    with torch.inference_mode(False), torch.enable_grad():
+        # autograd records no tensors of inference mode, but copies of them
+        x, *given_ = (t.clone() if t.is_inference() else t.detach() for t in (x, *given))
+        found = function(x.requires_grad_(to_x), *given_)
 
     def backward(gradient: Tensor) -> Tensor | None:
         if found.requires_grad:

@@ -67,7 +67,7 @@ class NetworkModule(nn.Module):
     """
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
-        """The result for ``x`` in training, and the way back.
+        """The result for ``x`` (rows, n_inputs) in training, and the way back.
 
         Autocast may be on; ``x`` and the result are of one type all the same.
         """
@@ -166,7 +166,7 @@ class _MLPModule(NetworkModule):
         dtype, layers = network_type(x), self.layers
         if dtype != layers[0][0].dtype:
             layers = [(weight.to(dtype), bias.to(dtype)) for weight, bias in layers]
-        h = x.reshape(-1, x.shape[-1]).to(dtype)
+        h = x.to(dtype)
         tape: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]] = []
         for weight, bias in layers:
             needed = kept = None
@@ -177,10 +177,10 @@ class _MLPModule(NetworkModule):
                     kept = torch.empty_like(h).bernoulli_(keep, generator=generator) / keep
                     h = h * kept
             tape.append((weight, h, needed, kept))
-            h = torch.addmm(bias, h, weight.t())
+            h = F.linear(h, weight, bias)
 
         def backward(gradient: Tensor) -> Tensor | None:
-            g = gradient.reshape(-1, gradient.shape[-1]).to(dtype)
+            g = gradient.to(dtype)
             for (weight, h, needed, kept), (owner, bias) in zip(
                 reversed(tape), reversed(self.layers), strict=True
             ):
@@ -196,9 +196,9 @@ class _MLPModule(NetworkModule):
                     g = g * kept
                 if needed is not None:
                     g = activation.backward(g, needed)
-            return g.to(x.dtype).view(x.shape)
+            return g.to(x.dtype)
 
-        return h.to(x.dtype).view(*x.shape[:-1], h.shape[-1]), backward
+        return h.to(x.dtype), backward
 
 
 NETWORKS: dict[str, type[Network]] = {"mlp": MLP}

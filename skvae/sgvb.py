@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -44,9 +44,13 @@ def kl_to_standard_normal(mean: Tensor, log_std: Tensor) -> Tensor:
 
     [1]_, appendix B; the KL of the whole posterior is the sum over K.
     """
+    return _kl(mean, log_std, log_std.exp())
+
+
+def _kl(mean: Tensor, log_std: Tensor, std: Tensor) -> Tensor:
     # 1/2 (mean^2 + std^2 - 1) - log std
-    square = mean.square() + log_std.exp().square()
-    return torch.add(-0.5 - log_std, square, alpha=0.5)
+    less = torch.addcmul(log_std, mean, mean, value=-0.5)
+    return -0.5 - torch.addcmul(less, std, std, value=-0.5)
 
 
 def elbo(log_px: Tensor, kl: Tensor, *, beta: float = 1.0, free_bits: float = 0.0) -> Tensor:
@@ -73,90 +77,113 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws z (S, N, K) from posteriors of mean and std (N, K)."""
+    """Draws z = mean + std * noise (S, N, K) from posteriors of mean and std (N, K)."""
 
     mean: Tensor
     log_std: Tensor
     std: Tensor
+    noise: Tensor
     z: Tensor
 
     @classmethod
     def of(cls, mean: Tensor, log_std: Tensor, noise: Tensor) -> Self:
-        """z = mean + std * noise, of standard normal noise (S, N, K) ([1]_, section 2.4)."""
+        """By standard normal noise (S, N, K) or (S, 1, K) ([1]_, section 2.4)."""
         std = log_std.exp()
-        return cls(mean, log_std, std, torch.addcmul(mean, std, noise))
+        return cls(mean, log_std, std, noise, torch.addcmul(mean, std, noise))
+
+    def kl(self) -> Tensor:
+        """The divergence of the posteriors from N(0, I), (N, K)."""
+        return _kl(self.mean, self.log_std, self.std)
 
     def pulled_back(self, by_z: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients by mean and log_std of what has the gradient ``by_z``. -> 2 x (N, K)."""
-        return by_z.sum(0), (by_z * (self.z - self.mean)).sum(0)
+        """Gradients by mean and std of what has the gradient ``by_z``. -> 2 x (N, K)."""
+        return by_z.sum(0), (by_z * self.noise).sum(0)
 
 
 # Takes the gradient by z, through p(x|z), to those by mean and log_std, through all.
 IntoCodes = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-class Objective(Protocol):
+@dataclass(frozen=True)
+class Objective:
     """What training raises: a bound on log p(x) for each row.
 
-    ``free_bits`` is a floor on the divergence of an objective that contains one.
+    ``beta`` weighs the divergence in it, of which ``free_bits`` is a floor, as in ``elbo``.
     """
 
-    def bound(self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float) -> Tensor:
+    beta: float = 1.0
+    free_bits: float = 0.0
+
+    def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
         """(S, N) -> (N,)."""
+        raise NotImplementedError
 
     def vjp(
-        self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float, scale: float
+        self, log_px: Tensor, draws: Draws, *, scale: float
     ) -> tuple[Tensor, Tensor, IntoCodes]:
         """The bound, the gradient of ``scale`` times its sum by log_px, and the way back."""
+        raise NotImplementedError
 
 
-class ELBO:
+@dataclass(frozen=True)
+class ELBO(Objective):
     """The evidence lower bound averaged over draws, its KL in closed form."""
 
-    def bound(self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float) -> Tensor:
-        kl = kl_to_standard_normal(draws.mean, draws.log_std)
-        return elbo(log_px.mean(0), kl, beta=beta, free_bits=free_bits)
+    def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
+        return self._bound(log_px, draws.kl())
+
+    def _bound(self, log_px: Tensor, kl: Tensor) -> Tensor:
+        # the mean of one costs as much as that of many
+        log_px = log_px[0] if len(log_px) == 1 else log_px.mean(0)
+        return elbo(log_px, kl, beta=self.beta, free_bits=self.free_bits)
 
     def vjp(
-        self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float, scale: float
+        self, log_px: Tensor, draws: Draws, *, scale: float
     ) -> tuple[Tensor, Tensor, IntoCodes]:
-        kl = kl_to_standard_normal(draws.mean, draws.log_std)
-        bound = elbo(log_px.mean(0), kl, beta=beta, free_bits=free_bits)
-        by_kl: float | Tensor = -beta * scale
-        if free_bits > 0:
-            by_kl = by_kl * (kl >= free_bits)
+        kl, std = draws.kl(), draws.std
+        by_kl = kl.new_full((), -self.beta * scale)
+        if self.free_bits > 0:
+            by_kl = by_kl * (kl >= self.free_bits)
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
-            by_mean, by_log_std = draws.pulled_back(by_z)
-            by_mean += by_kl * draws.mean
-            by_log_std += by_kl * (draws.std.square() - 1)
-            return by_mean, by_log_std
+            by_mean, by_std = draws.pulled_back(by_z)
+            # kl by mean is the mean, by log_std it is std^2 - 1
+            by_mean = torch.addcmul(by_mean, by_kl, draws.mean)
+            return by_mean, torch.addcmul(by_std, by_kl, std) * std - by_kl
 
-        return bound, torch.full_like(log_px, scale / len(log_px)), into_codes
+        return self._bound(log_px, kl), torch.full_like(log_px, scale / len(log_px)), into_codes
 
 
-class IWAE:
+@dataclass(frozen=True)
+class IWAE(Objective):
     """The importance-weighted bound, log q(z|x) - log p(z) weighed by beta."""
 
-    def log_weight(self, log_px: Tensor, draws: Draws, beta: float) -> Tensor:
-        log_q = log_normal(draws.z, draws.mean, draws.log_std)
-        return log_px - beta * (log_q - log_standard_normal(draws.z))
+    def __post_init__(self) -> None:
+        if self.free_bits > 0:
+            raise ValueError(
+                f"free_bits={self.free_bits} is a floor on the divergence in objective='elbo'; "
+                "objective='iwae' has none. Set free_bits=0 or objective='elbo'."
+            )
 
-    def bound(self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float) -> Tensor:
-        return importance_weighted_bound(self.log_weight(log_px, draws, beta))
+    def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
+        return importance_weighted_bound(self._log_weight(log_px, draws))
+
+    def _log_weight(self, log_px: Tensor, draws: Draws) -> Tensor:
+        log_q = log_normal(draws.z, draws.mean, draws.log_std)
+        return log_px - self.beta * (log_q - log_standard_normal(draws.z))
 
     def vjp(
-        self, log_px: Tensor, draws: Draws, *, beta: float, free_bits: float, scale: float
+        self, log_px: Tensor, draws: Draws, *, scale: float
     ) -> tuple[Tensor, Tensor, IntoCodes]:
-        log_weight = self.log_weight(log_px, draws, beta)
+        log_weight = self._log_weight(log_px, draws)
         weight = scale * torch.softmax(log_weight, dim=0)  # sums to scale over the draws of a row
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
             # log q - log p is the sum of (z^2 - noise^2) / 2 - log_std over K
-            by_mean, by_log_std = draws.pulled_back(by_z - beta * weight.unsqueeze(-1) * draws.z)
-            return by_mean, by_log_std + beta * scale
+            by_mean, by_std = draws.pulled_back(by_z - self.beta * weight.unsqueeze(-1) * draws.z)
+            return by_mean, by_std * draws.std + self.beta * scale
 
         return importance_weighted_bound(log_weight), weight, into_codes
 
 
-OBJECTIVES: dict[str, Objective] = {"elbo": ELBO(), "iwae": IWAE()}
+OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "iwae": IWAE}

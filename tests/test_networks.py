@@ -153,7 +153,7 @@ def training_pass(module, x, generator, *, to_x=True):
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("sizes", [(), (5, 3)], ids=["linear", "two layers"])
-@pytest.mark.parametrize("shape", [(8, 6), (2, 8, 6), (6,), (0, 6), (0, 4, 6)], ids=str)
+@pytest.mark.parametrize("shape", [(8, 6), (0, 6)], ids=str)
 def test_a_training_pass_is_the_map_and_its_gradient(name, sizes, shape):
     module, x = build(MLP(sizes, name)).double(), 3 * normal(*shape).double()
     found, by = training_pass(module, x, torch.Generator())

@@ -8,6 +8,8 @@ from torch.autograd import gradcheck
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from skvae.sgvb import (
+    ELBO,
+    IWAE,
     OBJECTIVES,
     Draws,
     elbo,
@@ -16,8 +18,6 @@ from skvae.sgvb import (
     log_normal,
     log_standard_normal,
 )
-
-PLAIN = {"beta": 1.0, "free_bits": 0.0}
 
 
 def normal(*shape, seed=0):
@@ -147,7 +147,7 @@ def test_every_draw_weighs_log_px_when_q_is_the_posterior(n_draws):
     log_weight = MODEL.log_weight(draws.z, MODEL.mean, MODEL.log_std)
     torch.testing.assert_close(log_weight, MODEL.log_px.expand(n_draws, 5))
     torch.testing.assert_close(importance_weighted_bound(log_weight), MODEL.log_px)
-    bound = OBJECTIVES["iwae"].bound(MODEL.log_px_given(draws.z), draws, **PLAIN)
+    bound = IWAE().bound(MODEL.log_px_given(draws.z), draws)
     torch.testing.assert_close(bound, MODEL.log_px)
 
 
@@ -163,7 +163,7 @@ def test_bound_rises_from_the_elbo_to_log_px_with_the_draws():
     )
     assert (bounds.diff(dim=0) > 0).all()
     error = log_weight.std(0) / math.sqrt(len(log_weight))
-    evidence = OBJECTIVES["elbo"].bound(MODEL.log_px_given(draws.z), draws, **PLAIN)
+    evidence = ELBO().bound(MODEL.log_px_given(draws.z), draws)
     assert ((bounds[0] - evidence).abs() < 5 * error).all()
     torch.testing.assert_close(bounds[-1], MODEL.log_px, atol=0.02, rtol=0)
 
@@ -174,7 +174,7 @@ def test_elbo_falls_short_of_log_px_by_the_divergence_from_the_posterior():
     exact, off = (Normal(m, s.exp()) for m, s in ((MODEL.mean, MODEL.log_std), OFF))
     expected = MODEL.log_px - kl_divergence(off, exact).sum(-1)
     error = log_px_given.std(0) / math.sqrt(len(log_px_given))
-    bound = OBJECTIVES["elbo"].bound(log_px_given, draws, **PLAIN)
+    bound = ELBO().bound(log_px_given, draws)
     assert ((bound - expected).abs() < 5 * error).all()
 
 
@@ -184,7 +184,7 @@ class TestObjectives:
         for mean, log_std in ((MODEL.mean, MODEL.log_std), OFF):
             # 400 estimates of 100 draws each
             draws = Draws.of(mean, log_std, normal(100, 400, 5, 2))
-            bounds = objective.bound(MODEL.log_px_given(draws.z), draws, **PLAIN)
+            bounds = objective().bound(MODEL.log_px_given(draws.z), draws)
             error = 5 * bounds.std(0) / math.sqrt(len(bounds)) + 1e-9
             gap = bounds.mean(0) - MODEL.log_px
             assert (gap < error).all()
@@ -194,9 +194,7 @@ class TestObjectives:
         # to second order in a small beta the objective falls by beta times a divergence
         draws = Draws.of(*OFF, normal(1000, 5, 2))
         log_px_given = torch.zeros(1000, 5).double()
-        values = [
-            objective.bound(log_px_given, draws, beta=beta, free_bits=0.0) for beta in (0.0, 1e-3)
-        ]
+        values = [objective(beta=beta).bound(log_px_given, draws) for beta in (0.0, 1e-3)]
         torch.testing.assert_close(values[0], torch.zeros(5).double())
         divergence = kl_to_standard_normal(*OFF).sum(-1)
         torch.testing.assert_close((values[0] - values[1]) / 1e-3, divergence, rtol=0.1, atol=0.02)
@@ -206,22 +204,29 @@ class TestObjectives:
         all_rows, one = Draws.of(*OFF, noise), slice(2, 3)
         log_px = MODEL.log_px_given(all_rows.z)
         one_row = Draws.of(OFF[0][one], OFF[1][one], noise[:, one])
-        together = objective.bound(log_px, all_rows, **PLAIN)
-        alone = objective.bound(log_px[:, one], one_row, **PLAIN)
+        together = objective().bound(log_px, all_rows)
+        alone = objective().bound(log_px[:, one], one_row)
         assert together.shape == (5,)
         torch.testing.assert_close(together[2:3], alone)
 
-    @pytest.mark.parametrize("beta", [0.5, 2.0])
-    @pytest.mark.parametrize("free_bits", [0.0, 0.3])
-    def test_the_way_back_is_the_gradient(self, objective, beta, free_bits):
-        mean, log_std = (tensor.clone().requires_grad_() for tensor in OFF)
-        settings = {"beta": beta, "free_bits": free_bits}
-        draws = Draws.of(mean, log_std, normal(8, 5, 2))
-        log_px = MODEL.log_px_given(draws.z)
-        (0.3 * objective.bound(log_px, draws, **settings)).sum().backward(retain_graph=True)
-        with torch.no_grad():
-            bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=0.3, **settings)
-        torch.testing.assert_close(bound, objective.bound(log_px, draws, **settings))
-        (by_z,) = torch.autograd.grad(log_px, draws.z, by_log_px)
-        for found, expected in zip(into_codes(by_z), (mean.grad, log_std.grad), strict=True):
-            torch.testing.assert_close(found, expected)
+
+@pytest.mark.parametrize(
+    "objective", [ELBO(0.5), ELBO(2.0, free_bits=0.3), IWAE(0.5), IWAE(2.0)], ids=str
+)
+@pytest.mark.parametrize("n_draws", [1, 8])
+def test_the_way_back_is_the_gradient(objective, n_draws):
+    mean, log_std = (tensor.clone().requires_grad_() for tensor in OFF)
+    draws = Draws.of(mean, log_std, normal(n_draws, 5, 2))
+    log_px = MODEL.log_px_given(draws.z)
+    (0.3 * objective.bound(log_px, draws)).sum().backward(retain_graph=True)
+    with torch.no_grad():
+        bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=0.3)
+    torch.testing.assert_close(bound, objective.bound(log_px, draws))
+    (by_z,) = torch.autograd.grad(log_px, draws.z, by_log_px)
+    for found, expected in zip(into_codes(by_z), (mean.grad, log_std.grad), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_free_bits_are_for_the_elbo():
+    with pytest.raises(ValueError, match=r"free_bits=0\.5 .*objective='iwae' has none\. Set free_"):
+        IWAE(free_bits=0.5)

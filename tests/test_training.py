@@ -20,12 +20,12 @@ from skvae._training import (
     auto_batch_size,
     train,
 )
+from skvae._vjp import by_autograd
+from skvae.sgvb import ELBO
 
 PLAN = Plan(
-    objective="elbo",
-    beta=1.0,
+    objective=ELBO(),
     kl_warmup=0.0,
-    free_bits=0.0,
     n_draws=1,
     alpha=0.0,
     learning_rate="constant",
@@ -198,20 +198,18 @@ class Walk(nn.Module):
     def draw_target(self, cells, generator):
         return cells
 
-    def bound(self, cells):
-        x = cells.values
+    def value(self, x):
         return -x[:, 0] * self.loss(self.theta) - x[:, 1] * (self.theta - self.target).square()
 
-    def objective(self, cells, noise, **settings):
-        self.calls.append({"noise": noise.clone(), "training": False} | settings)
-        return self.bound(cells)
+    def bound(self, objective, cells, noise):
+        self.calls.append({"noise": noise.clone(), "training": False, "objective": objective})
+        return self.value(cells.values)
 
-    def find_gradient(self, cells, noise, *, generator, **settings):
-        self.calls.append({"noise": noise.clone(), "training": True} | settings)
-        with torch.enable_grad():
-            bound = self.bound(cells)
-            (-bound.mean()).backward()
-        return bound.detach()
+    def find_gradient(self, objective, cells, noise, generator):
+        self.calls.append({"noise": noise.clone(), "training": True, "objective": objective})
+        bound, backward = by_autograd(self.value, cells.values, to_x=False)
+        backward(torch.full_like(bound, -1 / len(bound)))
+        return bound
 
 
 def rows(*row, n=4, weight=None, log_jacobian=0.0):
@@ -382,8 +380,8 @@ def test_a_fit_that_diverges_names_the_epoch_and_the_learning_rate(loss, epoch, 
 
 def test_a_score_that_is_not_a_number_is_an_error():
     class Blind(Walk):
-        def objective(self, cells, noise, **settings):
-            return math.nan * super().objective(cells, noise, **settings)
+        def bound(self, *arguments):
+            return math.nan * super().bound(*arguments)
 
     with pytest.raises(ValueError, match=r"epoch 1: .*outliers in the validation rows"):
         walk(Blind())
@@ -392,16 +390,16 @@ def test_a_score_that_is_not_a_number_is_an_error():
 @pytest.mark.parametrize("kl_warmup", [0.0, 0.25, 1.0])
 def test_kl_warmup_raises_beta_over_its_share_of_the_steps(kl_warmup):
     model = Walk()
-    settings = {"beta": 2.0, "free_bits": 0.5, "kl_warmup": kl_warmup}
-    two_steps = rows(1.0, 0.0, n=7)
-    walk(model, training_rows=two_steps, epochs=range(4), early_stopping=False, **settings)
-    betas = [call["beta"] for call in model.calls if call["training"]]
+    objective = ELBO(beta=2.0, free_bits=0.5)
+    settings = {"objective": objective, "kl_warmup": kl_warmup, "early_stopping": False}
+    walk(model, training_rows=rows(1.0, 0.0, n=7), epochs=range(4), **settings)
+    betas = [call["objective"].beta for call in model.calls if call["training"]]
     progress = (np.arange(8) + 0.5) / 8
     warmth = np.minimum(1, progress / kl_warmup) if kl_warmup else np.ones(8)
     assert betas == pytest.approx(2.0 * warmth)
     # what is held out is scored at the full beta
-    assert {call["beta"] for call in model.calls if not call["training"]} == {2.0}
-    assert {call["free_bits"] for call in model.calls} == {0.5}
+    assert {call["objective"] for call in model.calls if not call["training"]} == {objective}
+    assert {call["objective"].free_bits for call in model.calls} == {0.5}
 
 
 @pytest.mark.parametrize(("n", "min_steps", "steps"), [(4, 1, 1), (5, 1, 2), (9, 2, 3), (4, 7, 7)])

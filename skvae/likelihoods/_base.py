@@ -123,7 +123,7 @@ class Likelihood(Value):
 
     def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
         """``log_prob`` in training, and the way back to ``outputs`` and learned tensors."""
-        return by_autograd(lambda outputs: self.log_prob(x, outputs, parameters), outputs)
+        return by_autograd(lambda out, x: self.log_prob(x, out, parameters), outputs, x)
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """E[x|z], the mode of categories. (S, N, P) -> (S, N, d)."""

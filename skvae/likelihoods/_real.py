@@ -98,11 +98,11 @@ class _Standardised(Likelihood):
         def backward(gradient: Tensor) -> Tensor:
             by_standard = gradient * standard
             if log_sigma.grad is not None:
-                by_log = torch.addcmul(-gradient, by_standard, standard).sum((0, 1))
+                less_by_log = torch.addcmul(gradient, by_standard, standard, value=-1).sum((0, 1))
                 # log sigma by log sigma without its floor
                 share = (free_sigma / sigma).square()
-                by_log_sigma = (by_log * share).sum_to_size(log_sigma.shape)
-                log_sigma.grad.add_(by_log_sigma, alpha=SIGMA_SPEED)
+                less_by_log = (less_by_log * share).sum_to_size(log_sigma.shape)
+                log_sigma.grad.sub_(less_by_log, alpha=SIGMA_SPEED)
             return by_standard / sigma
 
         return torch.addcmul(constant, standard, standard, value=-0.5), backward
