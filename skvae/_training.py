@@ -170,13 +170,14 @@ def train(
     least ``min_steps`` steps.
     With ``plan.early_stopping`` training ends once the validation bound has not risen by ``tol``
     nats in ``n_iter_no_change`` epochs, and the weights of its best epoch come back. The "adaptive"
-    learning rate first goes on from there in smaller steps, until that happens again.
+    learning rate first goes on from there in smaller steps, which show sooner that no more comes:
+    until that happens in half as many epochs.
     ``on_epoch`` is called after each epoch and ends training by returning True; so does an
     interrupt from the keyboard. Raises ValueError when the loss or a weight is not finite.
     """
     history = History()
     best = optimizer.values.clone()
-    rate = 1.0
+    rate, patience = 1.0, plan.n_iter_no_change
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
     score = None if validation is None else _Validation(model, validation, plan, generator)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
@@ -206,10 +207,10 @@ def train(
                 bar = max(bar, value + plan.tol)
             if on_epoch(history):
                 break
-            if plan.early_stopping and since_best >= plan.n_iter_no_change:
+            if plan.early_stopping and since_best >= patience:
                 if plan.learning_rate != "adaptive" or rate < 1:
                     break
-                rate, since_best = REDUCTION, 0
+                rate, patience, since_best = REDUCTION, -(-patience // 2), 0
                 optimizer.values.copy_(best)
     except KeyboardInterrupt:
         history.interrupted = True

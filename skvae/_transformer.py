@@ -129,9 +129,10 @@ class VAETransformer(
 
     learning_rate : {"adaptive", "constant", "cosine"}, default="adaptive"
         Schedule of the learning rate. "adaptive" is constant until early stopping would end
-        training, and then once more at a fifth, from the best epoch on. "cosine" lets it rise from
-        zero in the first tenth of the steps and fall to zero over ``max_iter`` epochs, the best
-        choice where their number is fixed by ``early_stopping=False``.
+        training, and then once more at a fifth, from the best epoch on, with half the patience.
+        "cosine" lets it rise from zero in the first tenth of the steps and fall to zero over
+        ``max_iter`` epochs, the best choice where their number is fixed by
+        ``early_stopping=False``.
 
     learning_rate_init : float, default=4e-3
         Learning rate of Adam at the start; the largest one of "cosine".
@@ -155,7 +156,7 @@ class VAETransformer(
         MiB, unless ``fit`` is given ``X_val``. All copies of a row are on one side.
 
     n_iter_no_change : int, default=10
-        Epochs without progress after which training stops.
+        Epochs without progress after which training stops; see ``learning_rate``.
 
     tol : float, default=1e-4
         What counts as progress, in nats per row.

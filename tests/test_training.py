@@ -256,6 +256,15 @@ def test_early_stopping_restores_the_best_weights():
     assert not history.interrupted
 
 
+def test_adaptive_goes_on_from_the_best_weights_in_smaller_steps():
+    # two epochs beyond 0.3, the same from there by a fifth: 0.32, and one epoch beyond
+    theta, history = walk(learning_rate="adaptive")
+    assert theta == pytest.approx(0.32, abs=1e-5)
+    places = [0.1, 0.2, 0.3, 0.4, 0.5, 0.32, 0.34]
+    expected = [-((place - 0.32) ** 2) for place in places]
+    assert history.validation_scores == pytest.approx(expected, abs=1e-5)
+
+
 def test_best_weights_come_back_at_the_last_epoch_too():
     assert walk(epochs=range(4))[0] == pytest.approx(0.3)
 
