@@ -287,8 +287,9 @@ class Columns:
             raise ValueError(
                 f"Column {self.names[places[column]]!r} is modelled by "
                 f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
-                f"holds {x[row, column]}. Choose another likelihood for it ('histogram' takes "
-                "numbers of any kind), or rescale it."
+                f"holds {x[row, column]}. Choose one that takes it when you fit, as in "
+                f"likelihood={{{self.names[places[column]]!r}: 'histogram'}} for numbers of any "
+                "kind ('auto' goes by the rows of fit), or rescale it."
             )
 
     def _row_blocks(

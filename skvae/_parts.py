@@ -30,7 +30,7 @@ class Parts:
     ValueError
         For no part, for parts that are no tables of numbers, or of different widths.
     TypeError
-        For a part that is a data frame.
+        For a part that is a data frame, or for an iterator, which can be read only once.
 
     Examples
     --------
@@ -45,6 +45,11 @@ class Parts:
     """
 
     def __init__(self, parts: Sequence[Any]) -> None:
+        if not (hasattr(parts, "__len__") and hasattr(parts, "__getitem__")):
+            raise TypeError(
+                "'parts' must be a sequence, since training reads it many times; got a "
+                f"{type(parts).__name__}. Give a list, or an object with __len__ and __getitem__."
+            )
         self.parts = parts
         self._last: tuple[int, Any] = (-1, None)
         sizes, dtypes = [], []

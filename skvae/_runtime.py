@@ -106,8 +106,11 @@ def resolve_device(name: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        if device.type not in ("cpu", "cuda"):
-            raise RuntimeError("only CPU and CUDA are supported")
+    except RuntimeError:
+        device = torch.device("meta")  # any that is not supported
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device={name!r} must be 'auto', 'cpu' or 'cuda', also as 'cuda:1'.")
+    try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(

@@ -71,7 +71,7 @@ class VAETransformer(
     n_components : int, default=2
         Number of latent dimensions.
 
-    hidden_layer_sizes : array-like of int, default=(128, 128)
+    hidden_layer_sizes : array-like of int or int, default=(128, 128)
         Width of each hidden layer of the encoder; the decoder mirrors it. Empty for a linear
         model, which with Gaussian columns is factor analysis.
 
@@ -259,7 +259,7 @@ class VAETransformer(
     )
     _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "encoder": [Network, None],
         "decoder": [Network, None],
@@ -494,7 +494,9 @@ class VAETransformer(
     def _chosen_architecture(self):
         """What the parameters say of the model, as values of its own."""
         encoder, decoder = self.encoder, self.decoder
-        default = MLP(tuple(self.hidden_layer_sizes), self.activation, self.dropout)
+        sizes = self.hidden_layer_sizes
+        sizes = tuple(sizes) if np.iterable(sizes) else (sizes,)
+        default = MLP(sizes, self.activation, self.dropout)
         if encoder is None:
             encoder = default
         if decoder is None:
@@ -880,7 +882,7 @@ class VAETransformer(
         table, dtype = self._checked(X)
         return self._bound(table, dtype, n_draws, VAE.elbo, spare=0)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None, *, n_draws=None):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
 
         Parameters
@@ -890,12 +892,14 @@ class VAETransformer(
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the mean.
+        n_draws : int, default=None
+            As in :meth:`score_samples`. Few make a search over many models faster.
 
         Returns
         -------
         score : float
         """
-        log_likelihood = self.score_samples(X)
+        log_likelihood = self.score_samples(X, n_draws=n_draws)
         return float(
             np.average(log_likelihood, weights=validate_weight(sample_weight, log_likelihood))
         )
@@ -916,7 +920,7 @@ class VAETransformer(
 
         Returns
         -------
-        log_likelihood : ndarray of shape (n_samples, n_features)
+        log_likelihood : ndarray or data frame of shape (n_samples, n_features)
             NaN where a cell is missing.
         """
         table, dtype = self._checked(X)
@@ -930,7 +934,7 @@ class VAETransformer(
             table[:, place] = column
         out += log_unit
         out[missing] = np.nan
-        return out
+        return self._container.wrap_floats(out, like=X)
 
     def _log_likelihood(self, table, dtype, n_draws):
         # as much noise again for rows whose proposal has to adapt

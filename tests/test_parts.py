@@ -64,6 +64,7 @@ def test_shape_and_dtype():
         ([np.array([["a"]])], "Part 0 must be a table of numbers; .* dtype <U1"),
         ([np.ma.masked_equal(PIECES[0], PIECES[0][0, 0])], "Part 0 is a masked array"),
         ([PIECES[0], pd.DataFrame(PIECES[1])], "Part 1 is a data frame"),
+        (iter(PIECES), "'parts' must be a sequence, .* got a list_iterator"),
     ],
 )
 def test_errors(parts, message):

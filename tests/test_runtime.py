@@ -170,7 +170,13 @@ def test_a_device_is_itself(name):
     assert resolve_device(name) == CPU
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "gpu", "", torch.device("cuda", 99)])
+@pytest.mark.parametrize("name", ["gpu", "", "mps", torch.device("meta")])
+def test_a_device_of_another_kind(name):
+    with pytest.raises(ValueError, match=r"device=.* must be 'auto', 'cpu' or 'cuda', also as"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["cuda:99", torch.device("cuda", 99)])
 def test_a_device_that_is_not_there(name):
     with pytest.raises(ValueError, match=r"device=.* is not there: .*Choose 'auto', 'cpu' or"):
         resolve_device(name)

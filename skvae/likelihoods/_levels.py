@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from skvae._vjp import Backward
 from skvae.likelihoods._base import (
     Array,
     Constants,
@@ -60,8 +61,7 @@ class _Levels(Likelihood):
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         log_mass = self.log_mass(outputs, parameters)
-        level = x.long().unsqueeze(-1).expand(*log_mass.shape[:-1], 1)
-        return log_mass.gather(-1, level).squeeze(-1)
+        return log_mass.gather(-1, _level_of(x, log_mass)).squeeze(-1)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
         # the Gumbel trick: the largest of log p - log(-log u), where -log u is exponential
@@ -84,6 +84,22 @@ class _Softmax(_Levels):
 
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return torch.log_softmax(self.logits(outputs, parameters), dim=-1)
+
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
+        log_mass = self.log_mass(outputs, parameters)
+        level = _level_of(x, log_mass)
+
+        def backward(gradient: Tensor) -> Tensor:
+            by_level = gradient.unsqueeze(-1)
+            by_logits = log_mass.exp() * -by_level
+            return by_logits.scatter_add_(-1, level, by_level).flatten(-2)
+
+        return log_mass.gather(-1, level).squeeze(-1), backward
+
+
+def _level_of(x: Tensor, log_mass: Tensor) -> Tensor:
+    """The place of each cell's level on the last axis of ``log_mass``. (N, d) -> (S, N, d, 1)."""
+    return x.long().unsqueeze(-1).expand(*log_mass.shape[:-1], 1)
 
 
 class _Values(_Levels):
