@@ -58,7 +58,9 @@ def neighbours(train, test, seed):
 def pyod_vae(train, test, seed):
     from pyod.models.vae import VAE
 
-    return -VAE(random_state=seed, verbose=0).fit(train).decision_function(test)
+    # it has no step for rows that do not fill a minibatch
+    model = VAE(batch_size=min(32, len(train)), random_state=seed, verbose=0)
+    return -model.fit(train).decision_function(test)
 
 
 DETECTORS = {

@@ -1,7 +1,7 @@
 """What a fit costs in time and memory, by rows, columns, weights and batch size.
 
     python benchmarks/scaling.py [start rows columns weights batch memory]
-                                 [--plot FILE] [--rows 1e6]
+                                 [--plot FILE] [--rows 1e7]
 
 start    seconds that importing skvae adds to scikit-learn and torch, and of a default fit to iris
 rows     seconds of a fit of one epoch to n rows of 20 columns, up to --rows
@@ -35,7 +35,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="part")
     parser.add_argument("--plot", metavar="FILE")
-    parser.add_argument("--rows", type=float, default=1e6)
+    parser.add_argument("--rows", type=float, default=1e7)
     arguments = parser.parse_args()
     curves = {}
     for part in arguments.parts or PARTS:

@@ -120,7 +120,7 @@ class VAE(nn.Module):
         super().__init__()
         self.n_components = n_components
         self.groups = [ObservationModel(*group) for group in groups]
-        self.observations = nn.ModuleList(self.groups)
+        self.observations = nn.ModuleList(self.groups)  # whose parameters are the module's too
         self.n_columns = [group.n_columns for group in self.groups]
         self.n_outputs = [group.n_outputs for group in self.groups]
         self.gaps = list(gaps)
