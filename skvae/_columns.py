@@ -288,8 +288,8 @@ class Columns:
                 f"Column {self.names[places[column]]!r} is modelled by "
                 f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
                 f"holds {x[row, column]}. Choose one that takes it when you fit, as in "
-                f"likelihood={{{self.names[places[column]]!r}: 'histogram'}} for numbers of any "
-                "kind ('auto' goes by the rows of fit), or rescale it."
+                f"likelihood={{{self.names[places[column]]!r}: 'gaussian'}} for any number ('auto' "
+                "goes by the rows of fit), or change its values."
             )
 
     def _row_blocks(

@@ -117,23 +117,14 @@ class Container:
             table[:, place] = cells
         return table
 
-    def wrap(self, array: Array, like: Any = None) -> Any:
-        """Numbers (n, d) as the table that ``fit`` saw, with the index of ``like``."""
-        if self.fields is None:
-            return array
-        return self._table(self._columns(array, self.fields, like))
+    def wrap(self, array: Array, like: Any = None, *, floats: bool = False) -> Any:
+        """Numbers (n, d) as the table that ``fit`` saw, with the index of ``like``.
 
-    def wrap_floats(self, array: Array, like: Any = None) -> Any:
-        """A float for each cell (n, d), in a data frame of these columns where ``fit`` saw one."""
-        if self.fields is None or self.backend is None:
+        ``floats`` are no values of the columns, and stay what they are.
+        """
+        if self.fields is None or (floats and self.backend is None):
             return array
-        index = _index_of(like)
-        return self._table(
-            [
-                _Column(field.name, nw.from_native(self._series(x, field, index), series_only=True))
-                for x, field in zip(array.T, self.fields, strict=True)
-            ]
-        )
+        return self._table(self._columns(array, self.fields, like, floats=floats))
 
     def fill(self, X: Any, array: Array) -> Any:
         """``wrap(array)``, with the numbers that ``X`` holds taken from it as they are."""
@@ -148,29 +139,30 @@ class Container:
                 column.cells = self._joined(replace(old, name=field.name), column, field)
         return self._table(columns)
 
-    def _columns(self, array: Array, fields: Sequence[Field], like: Any) -> list[_Column]:
-        """Numbers (n, d) as columns that hold what ``fit`` saw."""
-        index = _index_of(like)
+    def _columns(
+        self, array: Array, fields: Sequence[Field], like: Any, *, floats: bool = False
+    ) -> list[_Column]:
+        """Numbers (n, d) as columns that hold what ``fit`` saw, or ``floats``."""
+        source = as_frame(like)
+        index = None if source is None else nw.maybe_get_index(source)
         return [
-            _Column(field.name, self._cells(_values(x, field), field, index))
+            _Column(field.name, self._cells(x, field, index, floats=floats))
             for x, field in zip(array.T, fields, strict=True)
         ]
 
-    def _cells(self, values: Array, field: Field, index: Any) -> Any:
-        """Values in the dtype that ``fit`` saw."""
+    def _cells(self, x: Array, field: Field, index: Any, *, floats: bool) -> Any:
+        """Numbers (n,) as values in the dtype that ``fit`` saw, or as ``floats``."""
+        values = x if floats else _values(x, field)
         if self.backend is None:
             return values
-        series = self._series(values, field, index)
-        cast = series.astype if self.backend.is_pandas_like() else series.cast
-        return nw.from_native(cast(field.dtype), series_only=True)
-
-    def _series(self, values: Array, field: Field, index: Any) -> Any:
-        """Values as a column of the library of the data frame."""
         if self.backend.is_pandas_like():
-            return pd.Series(values, index=index)
-        listed = values.tolist() if values.dtype == object else values
-        series: nw.Series[Any] = nw.new_series(field.name, listed, backend=self.backend)
-        return series.to_native()
+            native = pd.Series(values, index=index)
+            native = native if floats else native.astype(field.dtype)
+        else:
+            listed = values.tolist() if values.dtype == object else values
+            series: nw.Series[Any] = nw.new_series(field.name, listed, backend=self.backend)
+            native = series.to_native() if floats else series.to_native().cast(field.dtype)
+        return nw.from_native(native, series_only=True)
 
     def _joined(self, old: _Column, new: _Column, field: Field) -> Any:
         """The cells of ``old`` in the column ``new``, which has them where ``old`` has none."""
@@ -202,12 +194,6 @@ def as_frame(X: Any) -> nw.DataFrame[Any] | None:
     """A data frame of any library that narwhals knows; None for anything else."""
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     return frame if isinstance(frame, nw.DataFrame) else None
-
-
-def _index_of(X: Any) -> Any:
-    """The index of a pandas frame, None for anything else."""
-    frame = as_frame(X)
-    return None if frame is None else nw.maybe_get_index(frame)
 
 
 def warn_unknown(name: Any, values: Sequence[Any]) -> None:

@@ -107,8 +107,8 @@ def resolve_device(name: str | torch.device) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        device = torch.device("meta")  # any that is not supported
-    if device.type not in ("cpu", "cuda"):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
         raise ValueError(f"device={name!r} must be 'auto', 'cpu' or 'cuda', also as 'cuda:1'.")
     try:
         torch.zeros(1, device=device).cpu()

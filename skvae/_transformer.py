@@ -42,7 +42,7 @@ from skvae._training import (
 )
 from skvae._validation import validate_given, validate_table, validate_weight
 from skvae.likelihoods import LIKELIHOODS, Likelihood
-from skvae.networks import ACTIVATIONS, MLP, Network
+from skvae.networks import ACTIVATIONS, MLP, Network, layer_sizes
 from skvae.priors import PRIORS, Prior
 from skvae.sgvb import OBJECTIVES
 
@@ -494,9 +494,7 @@ class VAETransformer(
     def _chosen_architecture(self):
         """What the parameters say of the model, as values of its own."""
         encoder, decoder = self.encoder, self.decoder
-        sizes = self.hidden_layer_sizes
-        sizes = tuple(sizes) if np.iterable(sizes) else (sizes,)
-        default = MLP(sizes, self.activation, self.dropout)
+        default = MLP(layer_sizes(self.hidden_layer_sizes), self.activation, self.dropout)
         if encoder is None:
             encoder = default
         if decoder is None:
@@ -934,7 +932,7 @@ class VAETransformer(
             table[:, place] = column
         out += log_unit
         out[missing] = np.nan
-        return self._container.wrap_floats(out, like=X)
+        return self._container.wrap(out, like=X, floats=True)
 
     def _log_likelihood(self, table, dtype, n_draws):
         # as much noise again for rows whose proposal has to adapt

@@ -28,7 +28,8 @@ def by_autograd(
 
     def backward(gradient: Tensor) -> Tensor | None:
         if found.requires_grad:
-            found.backward(gradient)
+            with torch.inference_mode(False):
+                found.backward(gradient.clone() if gradient.is_inference() else gradient)
         return torch.zeros_like(x) if to_x and x.grad is None else x.grad
 
     return found.detach(), backward

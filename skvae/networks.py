@@ -12,13 +12,12 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -69,7 +68,8 @@ class NetworkModule(nn.Module):
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """The result for ``x`` (rows, n_inputs) in training, and the way back.
 
-        Autocast may be on; ``x`` and the result are of one type all the same.
+        Autocast may be on; ``x`` and the result are of one type all the same. It is called in
+        torch's inference mode, where autograd records nothing.
         """
         return by_autograd(lambda x: self(x, generator).to(x.dtype), x, to_x=to_x)
 
@@ -93,8 +93,8 @@ class MLP(Network):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(128, 128)
-        Width of each hidden layer, from the input on. Empty for a linear map.
+    hidden_layer_sizes : sequence of int or int, default=(128, 128)
+        Width of each hidden layer, from the input on, or of the only one. Empty for a linear map.
     activation : {"elu", "relu", "silu", "gelu", "tanh", "identity"}, default="silu"
         Applied after each hidden layer.
     dropout : float, default=0.0
@@ -103,7 +103,7 @@ class MLP(Network):
         Start weights [2]_, [1]_; biases start at zero.
     """
 
-    hidden_layer_sizes: Sequence[int] = (128, 128)
+    hidden_layer_sizes: Sequence[int] | int = (128, 128)
     activation: str = "silu"
     dropout: float = 0.0
     initialization: str = "he"
@@ -119,13 +119,13 @@ class MLP(Network):
                 )
         if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
             raise ValueError(f"The 'dropout' of MLP must be in [0, 1); got {self.dropout!r}.")
-        sizes = self.hidden_layer_sizes
-        if not np.iterable(sizes) or not all(isinstance(w, Integral) and w > 0 for w in sizes):
+        hidden = layer_sizes(self.hidden_layer_sizes)
+        if not all(isinstance(width, Integral) and width > 0 for width in hidden):
             raise ValueError(
-                "The 'hidden_layer_sizes' of MLP must be a sequence of positive integers; "
-                f"got {sizes!r}."
+                "The 'hidden_layer_sizes' of MLP must be a sequence of positive integers, or one; "
+                f"got {self.hidden_layer_sizes!r}."
             )
-        sizes = [n_inputs, *map(int, sizes), n_outputs]
+        sizes = [n_inputs, *map(int, hidden), n_outputs]
         initialize = INITIALIZATIONS[self.initialization]
         weights, biases = [], []
         for n_in, n_out in pairwise(sizes):
@@ -137,7 +137,12 @@ class MLP(Network):
 
     def mirror(self) -> MLP:
         """The same layers in reverse order: the decoder that goes with an encoder."""
-        return replace(self, hidden_layer_sizes=tuple(self.hidden_layer_sizes)[::-1])
+        return replace(self, hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes)[::-1])
+
+
+def layer_sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
+    """The widths of several layers, or of a single one."""
+    return tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
 
 
 class _MLPModule(NetworkModule):

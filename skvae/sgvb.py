@@ -169,8 +169,9 @@ class IWAE(Objective):
         return importance_weighted_bound(self._log_weight(log_px, draws))
 
     def _log_weight(self, log_px: Tensor, draws: Draws) -> Tensor:
-        log_q = log_normal(draws.z, draws.mean, draws.log_std)
-        return log_px - self.beta * (log_q - log_standard_normal(draws.z))
+        # log q - log p, by the noise: z less the mean would cancel where std is small
+        log_ratio = (0.5 * (draws.z.square() - draws.noise.square()) - draws.log_std).sum(-1)
+        return log_px - self.beta * log_ratio
 
     def vjp(
         self, log_px: Tensor, draws: Draws, *, scale: float
@@ -179,7 +180,6 @@ class IWAE(Objective):
         weight = scale * torch.softmax(log_weight, dim=0)  # sums to scale over the draws of a row
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
-            # log q - log p is the sum of (z^2 - noise^2) / 2 - log_std over K
             by_mean, by_std = draws.pulled_back(by_z - self.beta * weight.unsqueeze(-1) * draws.z)
             return by_mean, by_std * draws.std + self.beta * scale
 

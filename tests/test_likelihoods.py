@@ -372,9 +372,9 @@ class TestEveryLikelihood:
         expected = torch.autograd.grad(log_prob, [outputs, *learned.values()], gradient)
         for tensor in learned.values():
             tensor.grad = torch.zeros_like(tensor)
-        with torch.no_grad():
-            found, backward = case.likelihood.vjp(x, outputs.detach(), parameters)
-            by = [backward(gradient), *(tensor.grad for tensor in learned.values())]
+        with torch.inference_mode():  # as in training, where minibatches are made
+            found, backward = case.likelihood.vjp(x.clone(), outputs.clone(), parameters)
+            by = [backward(gradient.clone()), *(tensor.grad for tensor in learned.values())]
         torch.testing.assert_close(found, log_prob)
         for one, other in zip(by, expected, strict=True):
             torch.testing.assert_close(one, other)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy.special import expit, ndtr
 from sklearn.base import clone
+from torch.utils.checkpoint import checkpoint
 
 from skvae.networks import ACTIVATIONS, INITIALIZATIONS, MLP, NETWORKS, NetworkModule
 
@@ -145,8 +146,8 @@ def training_pass(module, x, generator, *, to_x=True):
     """The result of a training step, and the same gradients by the module's own way back."""
     for parameter in module.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    with torch.no_grad():
-        found, backward = module.vjp(x, generator, to_x=to_x)
+    with torch.inference_mode():  # as in training, where minibatches are made
+        found, backward = module.vjp(x.clone(), generator, to_x=to_x)
         by_x = backward(2 * found)
     return found, [by_x, *(parameter.grad for parameter in module.parameters())]
 
@@ -167,6 +168,18 @@ def test_autograd_stands_in_for_a_way_back_of_ones_own():
     expected, by = training_pass(module, x, torch.Generator())
     module.vjp = partial(NetworkModule.vjp, module)
     module.forward = lambda x, generator=None: type(module).forward(module, x)
+    found, others = training_pass(module, x, torch.Generator())
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(others, by, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_autograd_records_again_on_its_way_back_is_recorded():
+    module, x = build(MLP((5, 3))), normal(8, 6)
+    expected, by = training_pass(module, x, torch.Generator())
+    forward = partial(type(module).forward, module)
+    module.vjp = partial(NetworkModule.vjp, module)
+    module.forward = lambda x, generator=None: checkpoint(forward, x, use_reentrant=False)
     found, others = training_pass(module, x, torch.Generator())
     torch.testing.assert_close(found, expected)
     for one, other in zip(others, by, strict=True):
@@ -279,7 +292,7 @@ def test_mirror_reverses_the_layers():
         ("hidden_layer_sizes", (0,)),
         ("hidden_layer_sizes", (8, -1)),
         ("hidden_layer_sizes", (8.0,)),
-        ("hidden_layer_sizes", 8),
+        ("hidden_layer_sizes", 0),
         ("hidden_layer_sizes", None),
     ],
 )
@@ -290,3 +303,8 @@ def test_errors_name_the_parameter_and_the_value(name, value):
 
 def test_numpy_integers_are_sizes():
     assert build(MLP(np.array([5, 3])))(normal(6)).shape == (4,)
+
+
+def test_one_integer_is_one_layer():
+    assert torch.equal(build(MLP(5))(normal(8, 6)), build(MLP((5,)))(normal(8, 6)))
+    assert MLP(5).mirror() == MLP((5,))

@@ -780,16 +780,26 @@ def test_scores_of_the_cells_of_a_frame_are_a_frame(wine, library):
     frame = pd.DataFrame(wine[:, :3], columns=["a", "b", "n"]).astype({"n": int})
     frame["kind"] = np.where(wine[:, 0] > 13, "strong", "light")
     frame.index += 100
-    rows = frame.iloc[5:8]
-    expected = VAETransformer(2, **QUICK).fit(frame)._columns.names
+    array = frame.assign(kind=frame["kind"] == "strong").to_numpy(float)
+    vae = VAETransformer(2, **QUICK, likelihood={3: "categorical"}).fit(array)
+    expected, rows = vae.score_cells(array[5:8]), frame.iloc[5:8]
     if library == "polars":
         frame, rows = (pytest.importorskip("polars").from_pandas(one) for one in (frame, rows))
     cells = VAETransformer(2, **QUICK).fit(frame).score_cells(rows)
     assert type(cells) is type(frame)
-    assert list(cells.columns) == expected
-    assert cells.to_numpy().dtype == np.float64
+    assert list(cells.columns) == ["a", "b", "n", "kind"]
+    np.testing.assert_allclose(cells.to_numpy(), expected, rtol=1e-6)
     if library == "pandas":
         assert cells.index.tolist() == [105, 106, 107]
+
+
+def test_one_hidden_layer_may_be_an_integer(wine):
+    settings = QUICK | {"warm_start": True}
+    vae = VAETransformer(2, **settings | {"hidden_layer_sizes": 16}).fit(wine)
+    other = VAETransformer(2, **settings).fit(wine)
+    assert vae.loss_curve_ == other.loss_curve_
+    vae.set_params(hidden_layer_sizes=(16,), max_iter=4).fit(wine)  # the same architecture
+    assert vae.n_iter_ == 4
 
 
 def test_a_row_with_nothing_in_it_has_likelihood_one(gappy):

@@ -24,7 +24,9 @@ STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
 class Likelihood(Value):
     """Base of the observation models; the default working units are the caller's.
 
-    Cells that are missing are NaN on the table's side, and pass through it as NaN.
+    Cells that are missing are NaN on the table's side, and pass through it as NaN. Training calls
+    ``features``, ``draw_target`` and ``vjp`` in torch's inference mode: autograd records nothing
+    there, and a tensor to be kept must be made under ``torch.inference_mode(False)``.
     """
 
     support: ClassVar[str]

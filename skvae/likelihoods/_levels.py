@@ -91,7 +91,7 @@ class _Softmax(_Levels):
 
         def backward(gradient: Tensor) -> Tensor:
             by_level = gradient.unsqueeze(-1)
-            by_logits = log_mass.exp() * -by_level
+            by_logits = log_mass.exp().mul_(-by_level)
             return by_logits.scatter_add_(-1, level, by_level).flatten(-2)
 
         return log_mass.gather(-1, level).squeeze(-1), backward
