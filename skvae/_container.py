@@ -24,6 +24,7 @@ from skvae._parts import Parts
 Array = NDArray[Any]
 
 SHOWN = 5  # values that a warning names
+FEW_NUMBERS = 20  # as text, that may well be categories
 NUMBER, WHOLE, BOOL, LEVEL = "number", "whole", "bool", "level"  # what a column holds
 
 
@@ -67,6 +68,7 @@ class Container:
         if columns is None:
             return cls(None, None)
         fields = [_field(column) for column in columns]
+        _warn_of_numbers(fields)
         if frame is not None:
             names = frame.to_native().columns if frame.implementation.is_pandas_like() else None
             return cls(frame.implementation, fields, names)
@@ -269,6 +271,21 @@ def _field(column: _Column) -> Field:
             "Encode or drop it first, with a ColumnTransformer for example."
         )
     return Field(column.name, native, holds, levels, _limits(dtype, holds))
+
+
+def _warn_of_numbers(fields: Sequence[Field]) -> None:
+    """Warn of columns with more numbers as text than a code of categories would have."""
+    for field in fields:
+        if field.levels is None or len(field.levels) <= FEW_NUMBERS:
+            continue
+        if not pd.to_numeric(pd.Series(field.levels), errors="coerce").isna().any():
+            warnings.warn(
+                f"Column {field.name!r} holds {len(field.levels)} different numbers as text, which "
+                "are taken for categories. Where they are quantities, make them so by "
+                "astype(float).",
+                UserWarning,
+                stacklevel=2,
+            )
 
 
 def _of_objects(native: Any) -> bool:

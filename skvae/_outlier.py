@@ -24,7 +24,8 @@ class VAEOutlierDetector(OutlierMixin, Shell):
     odd.
 
     A score sums over the cells that are there, so rows that miss different cells do not quite
-    compare: impute first where many do.
+    compare: impute first where many do. A category that training has not seen counts as missing,
+    and makes no row odd; a number that a column's likelihood does not allow is an error.
 
     Parameters
     ----------

@@ -425,3 +425,11 @@ def test_what_cannot_be_a_level_is_refused_by_name():
 def test_the_number_of_columns_of_an_array(X):
     with pytest.raises(ValueError, match="X has 3 features, but fit saw 1"):
         Container.of(pandas([1.0])).numbers(X)
+
+
+def test_many_numbers_as_text_are_pointed_out():
+    with pytest.warns(UserWarning, match="Column 'b' holds 21 different numbers as text"):
+        Container.of(pd.DataFrame({"a": ["x"] * 21, "b": [f"{i / 4}" for i in range(21)]}))
+    # few of them, or one that is none, may well be categories
+    for last in ("0", "none"):
+        Container.of(pd.DataFrame({"a": [*map(str, range(20)), last]}))
