@@ -24,7 +24,7 @@ from skvae._parts import Parts
 Array = NDArray[Any]
 
 SHOWN = 5  # values that a warning names
-FEW_NUMBERS = 20  # as text, that may well be categories
+FEW_NUMBERS = 100  # as text, that may well be categories
 NUMBER, WHOLE, BOOL, LEVEL = "number", "whole", "bool", "level"  # what a column holds
 
 

@@ -428,8 +428,8 @@ def test_the_number_of_columns_of_an_array(X):
 
 
 def test_many_numbers_as_text_are_pointed_out():
-    with pytest.warns(UserWarning, match="Column 'b' holds 21 different numbers as text"):
-        Container.of(pd.DataFrame({"a": ["x"] * 21, "b": [f"{i / 4}" for i in range(21)]}))
+    with pytest.warns(UserWarning, match="Column 'b' holds 101 different numbers as text"):
+        Container.of(pd.DataFrame({"a": ["x"] * 101, "b": [f"{i / 4}" for i in range(101)]}))
     # few of them, or one that is none, may well be categories
     for last in ("0", "none"):
-        Container.of(pd.DataFrame({"a": [*map(str, range(20)), last]}))
+        Container.of(pd.DataFrame({"a": [*map(str, range(100)), last]}))
