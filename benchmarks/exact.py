@@ -185,7 +185,7 @@ def quadrature(vae, X, half_width=7.0, n=401):
     x = model.cells(torch.from_numpy(vae._columns.to_working(X, None, np.float64)))
     with torch.no_grad():
         parts = [
-            model.cell_log_prob(x, torch.from_numpy(codes)[:, None, :]).sum(-1).numpy()
+            model.log_prob(x, model.decoder(torch.from_numpy(codes)[:, None, :])).numpy()
             for codes in np.array_split(z, 100)
         ]
     log_joint = np.concatenate(parts) + log_prior[:, None] + log_area
