@@ -163,23 +163,15 @@ def test_a_training_pass_is_the_map_and_its_gradient(name, sizes, shape):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-def test_autograd_stands_in_for_a_way_back_of_ones_own():
+@pytest.mark.parametrize("again", [False, True], ids=["once", "recorded again on the way back"])
+def test_autograd_stands_in_for_a_way_back_of_ones_own(again):
     module, x = build(MLP((5, 3))), normal(8, 6)
     expected, by = training_pass(module, x, torch.Generator())
+    plain = partial(type(module).forward, module)
     module.vjp = partial(NetworkModule.vjp, module)
-    module.forward = lambda x, generator=None: type(module).forward(module, x)
-    found, others = training_pass(module, x, torch.Generator())
-    torch.testing.assert_close(found, expected)
-    for one, other in zip(others, by, strict=True):
-        torch.testing.assert_close(one, other)
-
-
-def test_what_autograd_records_again_on_its_way_back_is_recorded():
-    module, x = build(MLP((5, 3))), normal(8, 6)
-    expected, by = training_pass(module, x, torch.Generator())
-    forward = partial(type(module).forward, module)
-    module.vjp = partial(NetworkModule.vjp, module)
-    module.forward = lambda x, generator=None: checkpoint(forward, x, use_reentrant=False)
+    module.forward = lambda x, generator=None: (
+        checkpoint(plain, x, use_reentrant=False) if again else plain(x)
+    )
     found, others = training_pass(module, x, torch.Generator())
     torch.testing.assert_close(found, expected)
     for one, other in zip(others, by, strict=True):
