@@ -44,11 +44,8 @@ def kl_to_standard_normal(mean: Tensor, log_std: Tensor) -> Tensor:
 
     [1]_, appendix B; the KL of the whole posterior is the sum over K.
     """
-    return _kl(mean, log_std, log_std.exp())
-
-
-def _kl(mean: Tensor, log_std: Tensor, std: Tensor) -> Tensor:
     # 1/2 (mean^2 + std^2 - 1) - log std
+    std = log_std.exp()
     less = torch.addcmul(log_std, mean, mean, value=-0.5)
     return -0.5 - torch.addcmul(less, std, std, value=-0.5)
 
@@ -93,7 +90,7 @@ class Draws:
 
     def kl(self) -> Tensor:
         """The divergence of the posteriors from N(0, I), (N, K)."""
-        return _kl(self.mean, self.log_std, self.std)
+        return kl_to_standard_normal(self.mean, self.log_std)
 
     def pulled_back(self, by_z: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients by mean and std of what has the gradient ``by_z``. -> 2 x (N, K)."""
