@@ -67,7 +67,7 @@ def main():
     for name, settings in [("article", ARTICLE), ("recipe", RECIPE)]:
         if name in parts:
             vae = timed_fit(name, settings, train)
-            print(f"  -ELBO {-vae.elbo(binary, n_draws=16).mean():.2f}", flush=True)
+            print(f"  -ELBO {-vae.elbo(binary).mean():.2f}", flush=True)
             print(f"  log p {vae.score_samples(binary, n_draws=512).mean():.2f}", flush=True)
     if "codes" in parts:
         for n_components in (10, 2):
@@ -83,9 +83,10 @@ def read():
 
 
 def images():
-    """Training and test images, their grey levels in [0, 1]."""
+    """Training and test images, their grey levels in [0, 1], each in a stretch of memory."""
     data = read()
-    return tuple(data[name].reshape(-1, 784) / np.float32(255) for name in ("X_train", "X_test"))
+    found = [data[name].reshape(-1, 784) / np.float32(255) for name in ("X_train", "X_test")]
+    return [np.ascontiguousarray(images) for images in found]
 
 
 def drawn(images):

@@ -99,7 +99,7 @@ def skvae(precision):
     start = time.perf_counter()
     vae = VAETransformer(**OURS, precision=precision).fit(train)
     seconds = time.perf_counter() - start
-    return seconds, -float(vae.elbo(test, n_draws=16).mean())
+    return seconds, -float(vae.elbo(test, n_draws=64).mean())
 
 
 def plain_loop():

@@ -55,11 +55,12 @@ def choose(
     enough = n_rows >= MIN_ROWS and numeric.sum() <= MAX_COLUMNS
     found: list[Likelihood | None] = []
     for place, x in enumerate(X.T):
-        there = ~np.isnan(x)
-        value, w = x[there], weight[there]
         if not wanted[place]:
             found.append(None)
-        elif not numeric[place]:
+            continue
+        there = ~np.isnan(x)
+        value, w = x[there], weight[there]
+        if not numeric[place]:
             found.append(Categorical())
         elif not len(value):
             found.append(Gaussian())

@@ -75,7 +75,7 @@ class Columns:
             places = np.flatnonzero([other == one for other in chosen])
             fitted = []
             for block in chunks(len(places), COLUMN_CELLS // max(1, len(index))):
-                x = np.asarray(X[:, places[block]][index], dtype=np.float64)
+                x = _gather(X[:, _neighbours(places[block])], index)
                 missing[places[block]] = np.isnan(x).any(axis=0)
                 fitted += columns._fit_block(one, x, weight, places[block])
             columns.groups += _by_size(one, fitted)
@@ -119,6 +119,8 @@ class Columns:
         automatic = [value == "auto" for value in wanted]
         is_binary = np.ones(len(self.names), dtype=bool)
         for _, x in self._row_blocks(X, index):
+            if not (is_binary & automatic).any():
+                break
             is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
         own = choose(
             sample,
@@ -175,7 +177,8 @@ class Columns:
         together = np.zeros(x.shape[1], dtype=bool) if one.ragged else ~np.isnan(x).any(axis=0)
         fitted = []
         if together.any():
-            fitted.append(Group(one, places[together], one.fit(x[:, together], weight)))
+            cells = x if together.all() else x[:, together]
+            fitted.append(Group(one, places[together], one.fit(cells, weight)))
         for column in np.flatnonzero(~together):
             there = ~np.isnan(x[:, column])
             if not there.any():
@@ -240,8 +243,9 @@ class Columns:
     def log_jacobian(self, X: Array, index: NDArray[np.intp] | None) -> NDArray[np.float64]:
         """The log of d working / d caller, summed over the cells of a row. -> (n,)."""
         out = np.zeros(len(X) if index is None else len(index))
-        for rows, x in self._row_blocks(X, index):
-            for group in self.groups:
+        groups = [group for group in self.groups if group.likelihood.changes_units]
+        for rows, x in self._row_blocks(X, index) if groups else ():
+            for group in groups:
                 cells = x[:, group.places]
                 part = group.likelihood.log_jacobian(cells, group.constants)
                 missing = np.isnan(cells)
@@ -281,9 +285,10 @@ class Columns:
                 "sum of all in a row. Fill it, or leave library_size=False."
             )
         with np.errstate(invalid="ignore"):
-            inside = likelihood.inside(x, constants) | np.isnan(x)
-        if not inside.all():
-            row, column = np.argwhere(~inside)[0]
+            inside = likelihood.inside(x, constants)
+        outside = np.empty(0) if inside.all() else np.argwhere(~inside & ~np.isnan(x))
+        if len(outside):
+            row, column = outside[0]
             raise ValueError(
                 f"Column {self.names[places[column]]!r} is modelled by "
                 f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
@@ -312,6 +317,21 @@ class Columns:
             stop = start + len(group.places)
             yield group, slice(start, stop)
             start = stop
+
+
+def _neighbours(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+    """Places as a slice if they are consecutive, which takes columns without a copy."""
+    if (np.diff(places) == 1).all():
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
+
+
+def _gather(X: Array, index: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The rows ``index`` of ``X``, converted a few at a time."""
+    out = np.empty((len(index), X.shape[1]))
+    for rows in chunks(len(index), BLOCK_CELLS // max(1, X.shape[1])):
+        out[rows] = X[index[rows]]
+    return out
 
 
 def _by_size(one: Likelihood, fitted: Sequence[Group]) -> list[Group]:

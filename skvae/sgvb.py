@@ -27,18 +27,6 @@ from torch import Tensor
 LOG_2PI = math.log(2 * math.pi)
 
 
-def log_normal(z: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """log N(z; mean, diag(exp(2 log_std))), summed over K. (..., K) -> (...)."""
-    # -1/2 sum(((z - mean) / std)^2 + 2 log std + log 2 pi)
-    standard = (z - mean) * (-log_std).exp()
-    return -0.5 * (standard.square() + 2 * log_std + LOG_2PI).sum(-1)
-
-
-def log_standard_normal(z: Tensor) -> Tensor:
-    """log N(z; 0, I), summed over K. (..., K) -> (...)."""
-    return -0.5 * (z.square() + LOG_2PI).sum(-1)
-
-
 def kl_to_standard_normal(mean: Tensor, log_std: Tensor) -> Tensor:
     """KL[N(mean, std^2) || N(0, 1)] of each latent dimension. (N, K) -> (N, K).
 

@@ -15,8 +15,6 @@ from skvae.sgvb import (
     elbo,
     importance_weighted_bound,
     kl_to_standard_normal,
-    log_normal,
-    log_standard_normal,
 )
 
 
@@ -27,6 +25,14 @@ def normal(*shape, seed=0):
 
 
 MEAN, LOG_STD = normal(5, 3, seed=1), 0.5 * normal(5, 3, seed=2)
+
+
+def log_normal(z, mean, log_std):
+    return Normal(mean, log_std.exp()).log_prob(z).sum(-1)
+
+
+def log_standard_normal(z):
+    return Normal(0.0, 1.0).log_prob(z).sum(-1)
 
 
 class LinearGaussian:
@@ -78,14 +84,6 @@ def test_gradients_pass_through_the_draw():
     torch.testing.assert_close(log_std.grad, 2 * (2 * LOG_STD).exp())
 
 
-def test_log_normal_against_torch_distributions():
-    z = normal(7, 5, 3)
-    expected = Normal(MEAN, LOG_STD.exp()).log_prob(z).sum(-1)
-    torch.testing.assert_close(log_normal(z, MEAN, LOG_STD), expected)
-    expected = Normal(0.0, 1.0).log_prob(z).sum(-1)
-    torch.testing.assert_close(log_standard_normal(z), expected)
-
-
 def test_kl_against_torch_distributions_and_monte_carlo():
     kl = kl_to_standard_normal(MEAN, LOG_STD)
     expected = kl_divergence(Normal(MEAN, LOG_STD.exp()), Normal(0.0, 1.0))
@@ -102,9 +100,9 @@ def test_kl_is_zero_at_the_prior_and_positive_elsewhere():
     assert (kl_to_standard_normal(MEAN, LOG_STD) > 0).all()
 
 
-@pytest.mark.parametrize("formula", [kl_to_standard_normal, lambda m, s: log_normal(MEAN, m, s)])
-def test_gradients_of_the_formulas(formula):
-    assert gradcheck(formula, (MEAN.clone().requires_grad_(), LOG_STD.clone().requires_grad_()))
+def test_gradients_of_kl():
+    inputs = MEAN.clone().requires_grad_(), LOG_STD.clone().requires_grad_()
+    assert gradcheck(kl_to_standard_normal, inputs)
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from skvae._chunks import chunks
 from skvae._value import Value
 from skvae._vjp import Backward, by_autograd
 
@@ -18,6 +19,7 @@ Constants = dict[str, Array]
 Parameters = Mapping[str, Tensor]
 
 MOST_COPIES = 1e12  # of a row
+PIECE_CELLS = 2**18  # of a table that is summed in pieces
 STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
 
 
@@ -50,6 +52,11 @@ class Likelihood(Value):
     def needs_all(self) -> bool:
         """Whether the likelihood of a cell is told by the row's other cells, none missing."""
         return False
+
+    @property
+    def changes_units(self) -> bool:
+        """Whether ``log_jacobian`` is anything but 0."""
+        return type(self).log_jacobian is not Likelihood.log_jacobian
 
     # -- the table's side ---------------------------------------------------------
 
@@ -151,13 +158,20 @@ def float32(array: Array) -> Tensor:
 
 def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
     """Weighted mean and standard deviation of each column. (n, d), (n,) -> (d,), (d,)."""
+    low, high = x.min(axis=0), x.max(axis=0)
     # dividing by the largest magnitude first keeps the squares of 1e200 finite
-    largest = np.abs(x).max(axis=0)
+    largest = np.maximum(-low, high)
     largest[largest == 0] = 1.0
     share = weight / weight.sum()
+
+    def average(of: Callable[[Array], Array]) -> Array:
+        # by pieces, which need no other copy of x
+        pieces = chunks(len(x), PIECE_CELLS // x.shape[1])
+        return sum((share[rows] @ of(x[rows]) for rows in pieces), np.zeros(x.shape[1]))
+
     # what rounding does to the mean of a constant would else pass for a spread
-    location = (largest * (share @ (x / largest))).clip(x.min(axis=0), x.max(axis=0))
-    spread = largest * np.sqrt(share @ np.square((x - location) / largest))
+    location = (largest * average(lambda piece: piece / largest)).clip(low, high)
+    spread = largest * np.sqrt(average(lambda piece: np.square((piece - location) / largest)))
     return location, spread
 
 
