@@ -12,13 +12,7 @@ from skvae._prior import NormalMixture
 from skvae._vjp import Backward
 from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network, NetworkModule
-from skvae.proposals import (
-    FEWEST_TO_ADAPT,
-    Normals,
-    at_modes,
-    is_good,
-    log_mixture_weight,
-)
+from skvae.proposals import FEWEST_TO_ADAPT, LogJoint, Normals, Pool, at_modes, is_good
 from skvae.sgvb import ELBO, Draws, Objective, importance_weighted_bound
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward
@@ -267,21 +261,18 @@ class VAE(nn.Module):
         and for rows with gaps, a quarter finds modes of p(x, z), and draws from normals at these
         by the last quarter join.
         """
-        posterior = Normals.diagonal(*self.encode(cells))
         own, spare = noise.chunk(2)
-        z = posterior.sample(own)
-        log_joint = self._log_joint(cells, z)
-        log_weight = log_joint - posterior.log_prob(z)
+        near = self._near_posterior(cells, own)
+        log_weight = near.log_weight()
         bound = importance_weighted_bound(log_weight)
         bad = ~is_good(log_weight) & bound.isfinite()
         if cells.observed is not None:
             # a posterior that is too narrow, as where training had no gaps, hides what it misses
             bad |= ~cells.observed.all(dim=-1)
         if len(spare) >= FEWEST_TO_ADAPT and bool(bad.any()):
-            _, pooled = self._joined(
-                cells[bad], posterior[bad], z[:, bad], log_joint[:, bad], spare
+            bound[bad] = importance_weighted_bound(
+                self._with_modes(cells[bad], near[bad], spare).log_weight()
             )
-            bound[bad] = importance_weighted_bound(pooled)
         return bound
 
     def posterior_draws(self, cells: Cells, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -289,26 +280,28 @@ class VAE(nn.Module):
 
         From the encoder's posterior and from normals at modes, as in ``log_likelihood``.
         """
-        posterior = Normals.diagonal(*self.encode(cells))
         own, spare = noise.chunk(2)
-        z = posterior.sample(own)
-        return self._joined(cells, posterior, z, self._log_joint(cells, z), spare)
+        pool = self._with_modes(cells, self._near_posterior(cells, own), spare)
+        return pool.z, pool.log_weight()
 
-    def _joined(
-        self, cells: Cells, posterior: Normals, z: Tensor, log_joint: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Draws z of the posterior, joined by those of normals at modes; their log weights."""
+    def _near_posterior(self, cells: Cells, noise: Tensor) -> Pool:
+        posterior = Normals.diagonal(*self.encode(cells))
+        return Pool.around(posterior, noise, self._log_joint(cells))
+
+    def _with_modes(self, cells: Cells, near: Pool, noise: Tensor) -> Pool:
+        """Draws near the posterior, joined by those of normals at modes."""
+        log_joint = self._log_joint(cells)
         search, draw = noise.chunk(2)
-        normals = at_modes(lambda z, rows: self._log_joint(cells[rows], z), posterior, search)
-        shares = draw.tensor_split(len(normals))
-        found = [normal.sample(share) for normal, share in zip(normals, shares, strict=True)]
-        joint = [log_joint, self._log_joint(cells, torch.cat(found))]
-        draws = [z, *found]
-        return torch.cat(draws), log_mixture_weight(joint, draws, [posterior, *normals])
+        normals = at_modes(log_joint, near.normals[0], search)
+        return near + Pool.of(normals, draw.tensor_split(len(normals)), log_joint)
 
-    def _log_joint(self, cells: Cells, z: Tensor) -> Tensor:
-        """log p(x, z). N rows, (S, N, K) -> (S, N)."""
-        return self.log_prob(cells, self.decoder(z)) + self.prior.log_prob(z)
+    def _log_joint(self, cells: Cells) -> LogJoint:
+        """log p(x, z) of codes (S, n, K) for the rows with the numbers (n,)."""
+
+        def log_joint(z: Tensor, rows: Tensor) -> Tensor:
+            return self.log_prob(cells.take(rows), self.decoder(z)) + self.prior.log_prob(z)
+
+        return log_joint
 
 
 def observed_sum(x: Tensor, cells: Cells) -> Tensor:

@@ -35,6 +35,7 @@ GOOD_SHARE = 0.25  # a proposal is good where its draws are worth this share of 
 FEWEST_TO_ADAPT = 16  # draws
 # Modes are looked for from more places where few dimensions let draws come near several.
 FEW_DIMENSIONS, STARTS_IN_FEW, STARTS_IN_MANY = 8, 4, 2
+WIDE = 4.0  # standard deviations of the posterior, to come upon modes beside it
 WIDTHS = (1.0, 1.7)  # of the normal at a mode; a wider one beside it covers what is skew
 MAX_STEPS, STEP_LENGTHS = 20, (1.0, 0.4, 0.1, 0.02)
 TOLERANCE = 0.02  # nats that a step must gain for another
@@ -78,21 +79,66 @@ def is_good(log_weight: Tensor) -> Tensor:
     return worth >= GOOD_SHARE * len(log_weight)
 
 
-def log_mixture_weight(
-    log_joint: Sequence[Tensor], draws: Sequence[Tensor], normals: Sequence[Normals]
-) -> Tensor:
-    """Log importance weights of draws from several normals, taken as one mixture.
+@dataclass
+class Pool:
+    """Draws from several normals (S_i, N, K), and log p(x, z) at each (S_i, N)."""
 
-    Each normal has a share in the mixture like that of its draws (the balance heuristic [2]_), so
-    that one that misses p(x, z) costs its draws and no more.
-    [(S_i, N)], [(S_i, N, K)] -> (sum S_i, N).
-    """
-    z = torch.cat(list(draws))
-    log_parts = [
-        math.log(len(own) / len(z)) + normal.log_prob(z)
-        for own, normal in zip(draws, normals, strict=True)
-    ]
-    return torch.cat(list(log_joint)) - torch.logsumexp(torch.stack(log_parts), dim=0)
+    normals: list[Normals]
+    draws: list[Tensor]
+    log_joint: list[Tensor]
+
+    @classmethod
+    def of(cls, normals: Sequence[Normals], noises: Sequence[Tensor], at: LogJoint) -> Self:
+        """Draws by standard normal noise (S_i, 1, K) for each of the normals."""
+        draws = [normal.sample(noise) for normal, noise in zip(normals, noises, strict=True)]
+        rows = torch.arange(draws[0].shape[1], device=draws[0].device)
+        log_joint = at(torch.cat(draws), rows).split([len(part) for part in draws])
+        return cls(list(normals), draws, list(log_joint))
+
+    @classmethod
+    def around(cls, posterior: Normals, noise: Tensor, at: LogJoint) -> Self:
+        """Draws of the posterior by noise (S, 1, K).
+
+        In few dimensions some are of a wider normal: they come upon modes beside the posterior,
+        whose draws alone would have even weights and miss them unnoticed.
+        """
+        n_wide = len(noise) // 4 if noise.shape[-1] <= FEW_DIMENSIONS else 0
+        if n_wide == 0:
+            return cls.of([posterior], [noise], at)
+        noises = noise.tensor_split([len(noise) - n_wide])
+        return cls.of([posterior, posterior.widened(WIDE)], noises, at)
+
+    @property
+    def z(self) -> Tensor:
+        """All draws. (S, N, K)."""
+        return torch.cat(self.draws)
+
+    def __getitem__(self, rows: Tensor) -> Pool:
+        return Pool(
+            [normal[rows] for normal in self.normals],
+            [z[:, rows] for z in self.draws],
+            [log_joint[:, rows] for log_joint in self.log_joint],
+        )
+
+    def __add__(self, other: Pool) -> Pool:
+        return Pool(
+            self.normals + other.normals,
+            self.draws + other.draws,
+            self.log_joint + other.log_joint,
+        )
+
+    def log_weight(self) -> Tensor:
+        """Log importance weights of the draws, taken as those of one mixture. (S, N).
+
+        Each normal has a share in the mixture like that of its draws (the balance heuristic [2]_),
+        so that one that misses p(x, z) costs its draws and no more.
+        """
+        z = self.z
+        log_parts = [
+            math.log(len(own) / len(z)) + normal.log_prob(z)
+            for own, normal in zip(self.draws, self.normals, strict=True)
+        ]
+        return torch.cat(self.log_joint) - torch.logsumexp(torch.stack(log_parts), dim=0)
 
 
 def at_modes(log_joint: LogJoint, posterior: Normals, noise: Tensor) -> list[Normals]:
@@ -106,7 +152,7 @@ def at_modes(log_joint: LogJoint, posterior: Normals, noise: Tensor) -> list[Nor
     n_starts = STARTS_IN_FEW if k <= FEW_DIMENSIONS else STARTS_IN_MANY
     rows = torch.arange(n, device=noise.device)
     wide, prior = noise.chunk(2)
-    tried = torch.cat([posterior.widened(4.0).sample(wide), prior.expand(-1, n, -1)])
+    tried = torch.cat([posterior.widened(WIDE).sample(wide), prior.expand(-1, n, -1)])
     height = log_joint(tried, rows)
     nearest_first = (tried - posterior.mean).square().sum(-1).argsort(0)
     starts = [posterior.mean]

@@ -1,10 +1,12 @@
 """Proposals against densities whose integrals and modes are known."""
 
+import math
+
 import pytest
 import torch
 
 from skvae._random import quasi_normal
-from skvae.proposals import Normals, at_modes, is_good, laplace, log_mixture_weight
+from skvae.proposals import Normals, Pool, at_modes, is_good, laplace
 from skvae.sgvb import importance_weighted_bound
 
 
@@ -34,11 +36,11 @@ def bound(log_joint, posterior, noise):
     """log p(x) of each row by draws of the posterior and of normals at modes."""
     own, spare = noise.chunk(2)
     search, last = spare.chunk(2)
-    normals = [posterior, *at_modes(log_joint, posterior, search)]
-    noises = [own, *last.tensor_split(len(normals) - 1)]
-    draws = [normal.sample(part) for normal, part in zip(normals, noises, strict=True)]
-    log_weight = log_mixture_weight([log_joint(z, None) for z in draws], draws, normals)
-    return importance_weighted_bound(log_weight)
+    normals = at_modes(log_joint, posterior, search)
+    at_them = Pool.of(normals, last.tensor_split(len(normals)), log_joint)
+    return importance_weighted_bound(
+        (Pool.of([posterior], [own], log_joint) + at_them).log_weight()
+    )
 
 
 def test_a_diagonal_normal_is_a_product_of_normals():
@@ -66,18 +68,49 @@ def test_weights_of_a_mixture_average_to_the_integral():
     # three draws in four from the first
     noise = draw(20_000, 1, 2, seed=0)
     parts = noise.split([15_000, 5_000])
-    draws = [normal.sample(part) for normal, part in zip(normals, parts, strict=True)]
-    log_weight = log_mixture_weight([truth.log_prob(z) - 3.0 for z in draws], draws, normals)
+    log_weight = Pool.of(normals, parts, lambda z, rows: truth.log_prob(z) - 3.0).log_weight()
     assert log_weight.shape == (20_000, 1)
     assert importance_weighted_bound(log_weight).item() == pytest.approx(-3.0, abs=0.05)
 
 
 def test_a_useless_proposal_costs_its_share_of_the_draws_and_no_more():
     truth, useless = narrow([[0.0, 0.0]], 0.0), narrow([[50.0, 50.0]])
-    draws = [normal.sample(quasi(256, 2)) for normal in (truth, useless)]
-    log_joint = [truth.log_prob(z) - 3.0 for z in draws]
-    log_weight = log_mixture_weight(log_joint, draws, [truth, useless])
-    assert importance_weighted_bound(log_weight).item() == pytest.approx(-3.0, abs=1e-5)
+    noises = [quasi(256, 2), quasi(256, 2)]
+    pool = Pool.of([truth, useless], noises, lambda z, rows: truth.log_prob(z) - 3.0)
+    assert importance_weighted_bound(pool.log_weight()).item() == pytest.approx(-3.0, abs=1e-5)
+
+
+def two_modes(z, rows):
+    """0.2 of the mass where the posterior looks, 0.8 six of its widths aside."""
+    near, far = narrow([[0.0, 0.0]], -2.0), narrow([[0.8, 0.0]], -2.0)
+    n = len(rows)
+    parts = [math.log(0.2) + near.log_prob(z), math.log(0.8) + far.log_prob(z)]
+    return torch.logsumexp(torch.stack(parts), 0).expand(-1, n) - 7.0
+
+
+def test_even_weights_of_the_posterior_alone_hide_a_mode_beside_it():
+    noise = quasi(256, 2)
+    alone = Pool.of([narrow([[0.0, 0.0]], -2.0)], [noise], two_modes).log_weight()
+    assert is_good(alone).all()
+    assert importance_weighted_bound(alone).item() == pytest.approx(-7 + math.log(0.2), abs=0.05)
+    around = Pool.around(narrow([[0.0, 0.0]], -2.0), noise, two_modes)
+    assert importance_weighted_bound(around.log_weight()).item() == pytest.approx(-7.0, abs=0.2)
+
+
+@pytest.mark.parametrize(("n_draws", "n_components"), [(3, 2), (64, 9)])
+def test_of_few_draws_or_in_many_dimensions_all_are_of_the_posterior(n_draws, n_components):
+    posterior = narrow(torch.zeros(2, n_components))
+    pool = Pool.around(posterior, quasi(n_draws, n_components), lambda z, rows: z.sum(-1))
+    assert pool.normals == [posterior]
+    torch.testing.assert_close(pool.z, posterior.sample(quasi(n_draws, n_components)))
+
+
+def test_a_pool_of_some_rows_has_their_weights():
+    posterior = narrow(draw(4, 2, seed=3), -1.0)
+    pool = Pool.around(posterior, quasi(64, 2), lambda z, rows: -z.square().sum(-1))
+    rows = torch.tensor([2, 0])
+    torch.testing.assert_close(pool[rows].log_weight(), pool.log_weight()[:, rows])
+    torch.testing.assert_close(pool[rows].z, pool.z[:, rows])
 
 
 def test_even_weights_are_good_and_a_single_one_is_not():
@@ -103,7 +136,7 @@ def test_laplace_finds_a_normal_exactly(n_components):
 
 
 @pytest.mark.parametrize("n_components", [1, 2, 10])
-def test_normals_at_modes_find_what_the_posterior_misses(n_components):
+def test_normals_joiningfind_what_the_posterior_misses(n_components):
     truth = correlated(3, n_components)
     posterior = narrow(torch.zeros(3, n_components))
 
