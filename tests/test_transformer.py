@@ -979,3 +979,25 @@ def test_held_out_rows_are_no_more_than_a_score_needs(monkeypatch, wine):
     monkeypatch.setattr(_transformer, "MOST_HELD_OUT", 20)
     vae = VAETransformer(2, max_iter=1, validation_fraction=0.5).fit(wine)
     assert vae._held_out(np.arange(178, dtype=np.uint64)).sum() == 20
+
+
+# -- a GPU --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_fit_on_cuda_is_as_good_as_on_the_cpu(wine, precision):
+    train, test = wine[::2], wine[1::2]
+    settings = {"random_state": 0, "precision": precision, "prior": "mixture"}
+    here, there, again = (
+        VAETransformer(2, device=device, **settings).fit(train)
+        for device in ("cpu", "cuda", "cuda")
+    )
+    assert there.score(test) == pytest.approx(here.score(test), abs=0.3)
+    np.testing.assert_array_equal(again.transform(test), there.transform(test))
+    loaded = pickle.loads(pickle.dumps(there))
+    np.testing.assert_array_equal(loaded.transform(test), there.transform(test))
+    gaps = np.where(np.arange(13) % 4 == 0, np.nan, test)
+    assert np.isfinite(there.impute(gaps)).all()
+    assert np.isfinite(there.sample(5, given=gaps[:2])).all()
+    assert np.isfinite(there.partial_fit(train).elbo(test)).all()
