@@ -30,10 +30,10 @@ from skvae.sgvb import LOG_2PI
 # log p(x, z) of codes for the rows with the numbers (n,). (S, n, K), (n,) -> (S, n).
 LogJoint = Callable[[Tensor, Tensor], Tensor]
 
-
 GOOD_SHARE = 0.25  # a proposal is good where its draws are worth this share of their number
 FEWEST_TO_ADAPT = 16  # draws
-# Modes are looked for from more places where few dimensions let draws come near several.
+# In few dimensions draws come near several modes: some are wider than the posterior, and more of
+# them start Newton's method.
 FEW_DIMENSIONS, STARTS_IN_FEW, STARTS_IN_MANY = 8, 4, 2
 WIDE = 4.0  # standard deviations of the posterior, to come upon modes beside it
 WIDTHS = (1.0, 1.7)  # of the normal at a mode; a wider one beside it covers what is skew
