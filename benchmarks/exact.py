@@ -4,7 +4,7 @@
 
 Prints, in nats per row of held-out data:
 
-1. linear-Gaussian data, no hidden layer, trained to convergence: against FactorAnalysis, and
+1. linear-Gaussian data, no hidden layer, 400 epochs: against FactorAnalysis, and
    `score` against the exact marginal of the fitted decoder, N(b, W W' + diag(sigma^2));
 2. independent Bernoulli columns: against the product of maximum-likelihood columns, and the KL;
 3. a mixture of four Bernoulli products: against the truth;

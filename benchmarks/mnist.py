@@ -83,10 +83,11 @@ def read():
 
 
 def images():
-    """Training and test images, their grey levels in [0, 1], each in a stretch of memory."""
+    """Training and test images, their grey levels in [0, 1]."""
     data = read()
-    found = [data[name].reshape(-1, 784) / np.float32(255) for name in ("X_train", "X_test")]
-    return [np.ascontiguousarray(images) for images in found]
+    levels = [data[name].reshape(-1, 784) / np.float32(255) for name in ("X_train", "X_test")]
+    # a file may hold them pixel by pixel, which would slow down loops over images
+    return [np.ascontiguousarray(x) for x in levels]
 
 
 def drawn(images):

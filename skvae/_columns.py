@@ -71,11 +71,15 @@ class Columns:
         columns = cls(names, [], [])
         chosen = columns._choose(X, index, weight, likelihood, is_category, is_bool)
         missing = np.zeros(len(names), dtype=bool)
+        order = np.argsort(index)
         for one in _distinct(chosen):
             places = np.flatnonzero([other == one for other in chosen])
             fitted = []
-            for block in chunks(len(places), COLUMN_CELLS // max(1, len(index))):
-                x = _gather(X[:, _neighbours(places[block])], index)
+            for block in chunks(len(places), COLUMN_CELLS // max(1, len(X))):
+                cells = X[:, _neighbours(places[block])]
+                x = np.empty((len(index), cells.shape[1]))
+                for rows, part in _row_blocks(cells, index, order):
+                    x[rows] = part
                 missing[places[block]] = np.isnan(x).any(axis=0)
                 fitted += columns._fit_block(one, x, weight, places[block])
             columns.groups += _by_size(one, fitted)
@@ -85,7 +89,7 @@ class Columns:
     def go_on(self, X: Array, index: NDArray[np.intp]) -> Columns:
         """The columns for training that goes on with the rows ``index`` of ``X``."""
         groups = self.groups
-        for _, x in self._row_blocks(X, index):
+        for _, x in _row_blocks(X, index):
             groups = [
                 replace(
                     group, constants=group.likelihood.go_on(x[:, group.places], group.constants)
@@ -118,10 +122,10 @@ class Columns:
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
         automatic = [value == "auto" for value in wanted]
         is_binary = np.ones(len(self.names), dtype=bool)
-        for _, x in self._row_blocks(X, index):
+        for _, x in _row_blocks(X, index) if any(automatic) else ():
+            is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
             if not (is_binary & automatic).any():
                 break
-            is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
         own = choose(
             sample,
             weight[:n_sample],
@@ -218,7 +222,7 @@ class Columns:
     def to_working(self, X: Array, index: NDArray[np.intp] | None, dtype: Any) -> Array:
         """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d)."""
         out = np.empty((len(X) if index is None else len(index), len(self.names)), dtype=dtype)
-        for rows, x in self._row_blocks(X, index):
+        for rows, x in _row_blocks(X, index):
             for group, place in self._slices():
                 cells = x[:, group.places]
                 self._check_support(group.likelihood, cells, group.places, group.constants)
@@ -235,7 +239,7 @@ class Columns:
 
     def _back(self, U: Array, change: Callable[..., Array]) -> NDArray[np.float64]:
         out = np.empty(U.shape, dtype=np.float64)
-        for rows, u in self._row_blocks(U, None):
+        for rows, u in _row_blocks(U, None):
             for group, place in self._slices():
                 out[rows, group.places] = change(group.likelihood, u[:, place], group.constants)
         return out
@@ -243,8 +247,10 @@ class Columns:
     def log_jacobian(self, X: Array, index: NDArray[np.intp] | None) -> NDArray[np.float64]:
         """The log of d working / d caller, summed over the cells of a row. -> (n,)."""
         out = np.zeros(len(X) if index is None else len(index))
-        groups = [group for group in self.groups if group.likelihood.changes_units]
-        for rows, x in self._row_blocks(X, index) if groups else ():
+        groups = [group for group in self.groups if group.likelihood.has_jacobian]
+        if not groups:
+            return out
+        for rows, x in _row_blocks(X, index):
             for group in groups:
                 cells = x[:, group.places]
                 part = group.likelihood.log_jacobian(cells, group.constants)
@@ -256,7 +262,7 @@ class Columns:
     def log_unit(self, X: Array) -> NDArray[np.float64]:
         """The log of the unit of each cell's density, 0 for a mass or a missing cell. -> (n, d)."""
         out = np.empty(X.shape)
-        for rows, x in self._row_blocks(X, None):
+        for rows, x in _row_blocks(X, None):
             for group in self.groups:
                 cells = x[:, group.places]
                 unit = group.likelihood.log_unit(cells, group.constants)
@@ -266,7 +272,7 @@ class Columns:
     def sum_of_log_units(self, X: Array) -> NDArray[np.float64]:
         """``log_unit`` summed over the cells of a row. -> (n,)."""
         out = np.empty(len(X))
-        for rows, x in self._row_blocks(X, None):
+        for rows, x in _row_blocks(X, None):
             out[rows] = self.log_unit(x).sum(axis=1)
         return out
 
@@ -286,9 +292,10 @@ class Columns:
             )
         with np.errstate(invalid="ignore"):
             inside = likelihood.inside(x, constants)
-        outside = np.empty(0) if inside.all() else np.argwhere(~inside & ~np.isnan(x))
-        if len(outside):
-            row, column = outside[0]
+        if not inside.all():
+            inside = inside | np.isnan(x)
+        if not inside.all():
+            row, column = np.argwhere(~inside)[0]
             raise ValueError(
                 f"Column {self.names[places[column]]!r} is modelled by "
                 f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
@@ -296,20 +303,6 @@ class Columns:
                 f"likelihood={{{self.names[places[column]]!r}: 'gaussian'}} for any number ('auto' "
                 "goes by the rows of fit), or change its values."
             )
-
-    def _row_blocks(
-        self, X: Array, index: NDArray[np.intp] | None
-    ) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.float64]]]:
-        """Blocks of the rows ``index`` (all for None), and their places in it.
-
-        In the order in which they are stored, so that a table on disk is read from end to end.
-        """
-        n = len(X) if index is None else len(index)
-        order = None if index is None else np.argsort(index)
-        for block in chunks(n, BLOCK_CELLS // max(1, len(self.names))):
-            places = block if order is None else order[block]
-            rows = places if index is None else index[places]
-            yield places, np.asarray(X[rows], dtype=np.float64)
 
     def _slices(self) -> Iterator[tuple[Group, slice]]:
         start = 0
@@ -319,19 +312,28 @@ class Columns:
             start = stop
 
 
+def _row_blocks(
+    X: Array, index: NDArray[np.intp] | None, order: NDArray[np.intp] | None = None
+) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.float64]]]:
+    """Blocks of the rows ``index`` (all for None), and their places in it.
+
+    In the order in which they are stored, so that a table on disk is read from end to end:
+    ``order``, which sorts ``index``, where it is known.
+    """
+    n = len(X) if index is None else len(index)
+    if index is not None and order is None:
+        order = np.argsort(index)
+    for block in chunks(n, BLOCK_CELLS // max(1, X.shape[1])):
+        places = block if order is None else order[block]
+        rows = places if index is None else index[places]
+        yield places, np.asarray(X[rows], dtype=np.float64)
+
+
 def _neighbours(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
     """Places as a slice if they are consecutive, which takes columns without a copy."""
     if (np.diff(places) == 1).all():
         return slice(int(places[0]), int(places[-1]) + 1)
     return places
-
-
-def _gather(X: Array, index: NDArray[np.intp]) -> NDArray[np.float64]:
-    """The rows ``index`` of ``X``, converted a few at a time."""
-    out = np.empty((len(index), X.shape[1]))
-    for rows in chunks(len(index), BLOCK_CELLS // max(1, X.shape[1])):
-        out[rows] = X[index[rows]]
-    return out
 
 
 def _by_size(one: Likelihood, fitted: Sequence[Group]) -> list[Group]:

@@ -12,7 +12,7 @@ from skvae._prior import NormalMixture
 from skvae._vjp import Backward
 from skvae.likelihoods import Constants, Likelihood
 from skvae.networks import Network, NetworkModule
-from skvae.proposals import FEWEST_TO_ADAPT, LogJoint, Normals, Pool, at_modes, is_good
+from skvae.proposals import FEWEST_TO_ADAPT, LogJoint, Normals, Pool, is_good
 from skvae.sgvb import ELBO, Draws, Objective, importance_weighted_bound
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward
@@ -257,43 +257,35 @@ class VAE(nn.Module):
     def log_likelihood(self, cells: Cells, noise: Tensor) -> Tensor:
         """The importance-weighted bound on log p(x). N rows, (2 S, 1, K) -> (N,).
 
-        Half of the noise is for the encoder's posterior as proposal. For rows where that is bad,
-        and for rows with gaps, a quarter finds modes of p(x, z), and draws from normals at these
-        by the last quarter join.
+        Half of the noise is for draws around the encoder's posterior. For rows where these are
+        bad, and for rows with gaps, a quarter finds modes of p(x, z), and draws from normals at
+        these by the last quarter join.
         """
         own, spare = noise.chunk(2)
-        near = self._near_posterior(cells, own)
-        log_weight = near.log_weight()
+        pool = self._pool(cells, own)
+        log_weight = pool.log_weight()
         bound = importance_weighted_bound(log_weight)
         bad = ~is_good(log_weight) & bound.isfinite()
         if cells.observed is not None:
             # a posterior that is too narrow, as where training had no gaps, hides what it misses
             bad |= ~cells.observed.all(dim=-1)
         if len(spare) >= FEWEST_TO_ADAPT and bool(bad.any()):
-            bound[bad] = importance_weighted_bound(
-                self._with_modes(cells[bad], near[bad], spare).log_weight()
-            )
+            joined = pool[bad].with_modes(spare, self._log_joint(cells[bad]))
+            bound[bad] = importance_weighted_bound(joined.log_weight())
         return bound
 
     def posterior_draws(self, cells: Cells, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draws of z and their log importance weights for p(z|x). -> (S', N, K), (S', N).
 
-        From the encoder's posterior and from normals at modes, as in ``log_likelihood``.
+        Around the encoder's posterior and from normals at modes, as in ``log_likelihood``.
         """
         own, spare = noise.chunk(2)
-        pool = self._with_modes(cells, self._near_posterior(cells, own), spare)
+        pool = self._pool(cells, own).with_modes(spare, self._log_joint(cells))
         return pool.z, pool.log_weight()
 
-    def _near_posterior(self, cells: Cells, noise: Tensor) -> Pool:
+    def _pool(self, cells: Cells, noise: Tensor) -> Pool:
         posterior = Normals.diagonal(*self.encode(cells))
         return Pool.around(posterior, noise, self._log_joint(cells))
-
-    def _with_modes(self, cells: Cells, near: Pool, noise: Tensor) -> Pool:
-        """Draws near the posterior, joined by those of normals at modes."""
-        log_joint = self._log_joint(cells)
-        search, draw = noise.chunk(2)
-        normals = at_modes(log_joint, near.normals[0], search)
-        return near + Pool.of(normals, draw.tensor_split(len(normals)), log_joint)
 
     def _log_joint(self, cells: Cells) -> LogJoint:
         """log p(x, z) of codes (S, n, K) for the rows with the numbers (n,)."""

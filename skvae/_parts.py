@@ -80,8 +80,10 @@ class Parts:
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Rows by a slice or their numbers, or columns as ``[:, places]``."""
         if isinstance(key, tuple):
-            found = [np.asarray(self._part(place)[key]) for place in range(len(self.parts))]
-            return np.concatenate(found)
+            out = np.empty((len(self), len(np.arange(self.shape[1])[key[1]])), dtype=self.dtype)
+            for place, (low, high) in enumerate(pairwise(self.starts)):
+                out[low:high] = self._part(place)[key]
+            return out
         rows = np.arange(*key.indices(len(self))) if isinstance(key, slice) else np.asarray(key)
         in_order = bool((rows[1:] >= rows[:-1]).all())
         order = None if in_order else np.argsort(rows, kind="stable")

@@ -32,10 +32,11 @@ LogJoint = Callable[[Tensor, Tensor], Tensor]
 
 GOOD_SHARE = 0.25  # a proposal is good where its draws are worth this share of their number
 FEWEST_TO_ADAPT = 16  # draws
-# In few dimensions draws come near several modes: some are wider than the posterior, and more of
-# them start Newton's method.
+# Modes are looked for from more places where few dimensions let draws come near several.
 FEW_DIMENSIONS, STARTS_IN_FEW, STARTS_IN_MANY = 8, 4, 2
-WIDE = 4.0  # standard deviations of the posterior, to come upon modes beside it
+# Draws come upon a mode beside the posterior only in very few dimensions.
+WIDE_DIMENSIONS, WIDE_SHARE = 4, 0.25
+WIDE = 4.0  # times the standard deviations of the posterior
 WIDTHS = (1.0, 1.7)  # of the normal at a mode; a wider one beside it covers what is skew
 MAX_STEPS, STEP_LENGTHS = 20, (1.0, 0.4, 0.1, 0.02)
 TOLERANCE = 0.02  # nats that a step must gain for another
@@ -81,51 +82,53 @@ def is_good(log_weight: Tensor) -> Tensor:
 
 @dataclass
 class Pool:
-    """Draws from several normals (S_i, N, K), and log p(x, z) at each (S_i, N)."""
+    """Draws from several normals (S_i, N, K), the posterior first; their log p(x, z) (S_i, N)."""
 
     normals: list[Normals]
     draws: list[Tensor]
-    log_joint: list[Tensor]
+    height: list[Tensor]
 
     @classmethod
-    def of(cls, normals: Sequence[Normals], noises: Sequence[Tensor], at: LogJoint) -> Self:
+    def of(cls, normals: Sequence[Normals], noises: Sequence[Tensor], log_joint: LogJoint) -> Self:
         """Draws by standard normal noise (S_i, 1, K) for each of the normals."""
         draws = [normal.sample(noise) for normal, noise in zip(normals, noises, strict=True)]
         rows = torch.arange(draws[0].shape[1], device=draws[0].device)
-        log_joint = at(torch.cat(draws), rows).split([len(part) for part in draws])
-        return cls(list(normals), draws, list(log_joint))
+        height = log_joint(torch.cat(draws), rows).split([len(part) for part in draws])
+        return cls(list(normals), draws, list(height))
 
     @classmethod
-    def around(cls, posterior: Normals, noise: Tensor, at: LogJoint) -> Self:
+    def around(cls, posterior: Normals, noise: Tensor, log_joint: LogJoint) -> Self:
         """Draws of the posterior by noise (S, 1, K).
 
-        In few dimensions some are of a wider normal: they come upon modes beside the posterior,
-        whose draws alone would have even weights and miss them unnoticed.
+        In very few dimensions some are of a wider normal: they come upon modes beside the
+        posterior, whose own draws would have even weights and miss them unnoticed.
         """
-        n_wide = len(noise) // 4 if noise.shape[-1] <= FEW_DIMENSIONS else 0
+        n_wide = int(WIDE_SHARE * len(noise)) if noise.shape[-1] <= WIDE_DIMENSIONS else 0
         if n_wide == 0:
-            return cls.of([posterior], [noise], at)
+            return cls.of([posterior], [noise], log_joint)
         noises = noise.tensor_split([len(noise) - n_wide])
-        return cls.of([posterior, posterior.widened(WIDE)], noises, at)
+        return cls.of([posterior, posterior.widened(WIDE)], noises, log_joint)
 
-    @property
-    def z(self) -> Tensor:
-        """All draws. (S, N, K)."""
-        return torch.cat(self.draws)
+    def with_modes(self, noise: Tensor, log_joint: LogJoint) -> Pool:
+        """The same and draws at modes of p(x, z), half of the noise (S, 1, K) to find these."""
+        search, draw = noise.chunk(2)
+        normals = at_modes(log_joint, self.normals[0], search)
+        found = Pool.of(normals, draw.tensor_split(len(normals)), log_joint)
+        return Pool(
+            self.normals + found.normals, self.draws + found.draws, self.height + found.height
+        )
 
     def __getitem__(self, rows: Tensor) -> Pool:
         return Pool(
             [normal[rows] for normal in self.normals],
             [z[:, rows] for z in self.draws],
-            [log_joint[:, rows] for log_joint in self.log_joint],
+            [height[:, rows] for height in self.height],
         )
 
-    def __add__(self, other: Pool) -> Pool:
-        return Pool(
-            self.normals + other.normals,
-            self.draws + other.draws,
-            self.log_joint + other.log_joint,
-        )
+    @property
+    def z(self) -> Tensor:
+        """All draws. (S, N, K)."""
+        return torch.cat(self.draws)
 
     def log_weight(self) -> Tensor:
         """Log importance weights of the draws, taken as those of one mixture. (S, N).
@@ -138,7 +141,7 @@ class Pool:
             math.log(len(own) / len(z)) + normal.log_prob(z)
             for own, normal in zip(self.draws, self.normals, strict=True)
         ]
-        return torch.cat(self.log_joint) - torch.logsumexp(torch.stack(log_parts), dim=0)
+        return torch.cat(self.height) - torch.logsumexp(torch.stack(log_parts), dim=0)
 
 
 def at_modes(log_joint: LogJoint, posterior: Normals, noise: Tensor) -> list[Normals]:

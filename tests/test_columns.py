@@ -462,11 +462,35 @@ def test_blocks_do_not_show(monkeypatch, n_cells, index, table):
 
     expected = all_of_it()
     monkeypatch.setattr(_columns, "BLOCK_CELLS", n_cells)
+    monkeypatch.setattr(_columns, "COLUMN_CELLS", n_cells)
     for result, value in zip(all_of_it(), expected, strict=True):
         np.testing.assert_array_equal(result, value)
     again = fit(table)
     same_groups(again, columns)
     assert again.gaps == columns.gaps
+
+
+class Watched(np.ndarray):
+    """An array on which the rows that are asked for are noted."""
+
+    def __array_finalize__(self, source):
+        self.rows = getattr(source, "rows", [])
+
+    def __getitem__(self, key):
+        if isinstance(key, np.ndarray):
+            self.rows.append(key)
+        return super().__getitem__(key)
+
+
+def test_columns_are_fitted_in_passes_in_stored_order(monkeypatch):
+    monkeypatch.setattr(_columns, "BLOCK_CELLS", 5 * len(NAMES))
+    monkeypatch.setattr(_columns, "FEWEST_SAMPLE_ROWS", 0)
+    monkeypatch.setattr(_columns, "SAMPLE_CELLS", 0)
+    table = X.view(Watched)
+    shuffled = RNG.permutation(N)
+    fit(table, index=shuffled)
+    assert len(table.rows) > 10
+    assert all((np.diff(rows) > 0).all() for rows in table.rows)
 
 
 @pytest.mark.parametrize("n_cells", [1, N])

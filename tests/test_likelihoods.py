@@ -30,6 +30,7 @@ from skvae.likelihoods import (
     Ordinal,
     Poisson,
     StudentT,
+    _base,
 )
 
 RNG = np.random.default_rng(0)
@@ -1144,3 +1145,18 @@ def test_the_most_levels_survive_single_precision():
     outputs[..., -1] = outputs[..., n_levels - 501] = 1e4
     draws = likelihood.sample(outputs, parameters, torch.Generator().manual_seed(0))[0]
     assert set(draws.floor().unique().tolist()) == {n_levels - 1.0, n_levels - 501.0}
+
+
+@pytest.mark.parametrize("cells", [1, 7, 200 * 2])
+def test_mean_and_spread_do_not_show_their_pieces(monkeypatch, cells):
+    monkeypatch.setattr(_base, "PIECE_CELLS", cells)
+    weight = RNG.random(len(REALS))
+    for factor in (1.0, 1e200):
+        mean, spread = _base.standardisation(factor * REALS, weight)
+        expected = np.average(REALS, axis=0, weights=weight)
+        np.testing.assert_allclose(mean / factor, expected, rtol=1e-12)
+        square = np.average(np.square(REALS - expected), axis=0, weights=weight)
+        np.testing.assert_allclose(spread / factor, np.sqrt(square), rtol=1e-12)
+    mean, spread = _base.standardisation(np.full((200, 2), 0.1), weight)
+    assert (mean == 0.1).all()
+    assert (spread == 0).all()

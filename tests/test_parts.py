@@ -1,5 +1,7 @@
 """A table in parts reads as the array that they make, and fits like it."""
 
+import weakref
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,11 +42,32 @@ class Loaded:
         np.array([37, 0, 8, 7, 7]),
         np.array([], dtype=int),
         (slice(None), [3, 1]),
+        (slice(None), slice(1, 3)),
     ],
     ids=str,
 )
 def test_brackets_are_those_of_the_array(parts, key):
     np.testing.assert_array_equal(Parts(parts)[key], WHOLE[key])
+
+
+@pytest.mark.parametrize("places", [[3, 1], [2], slice(1, 3)], ids=str)
+def test_columns_are_read_with_two_parts_in_memory_at_most(places):
+    class Counted(Loaded):
+        alive, most = 0, 0
+
+        def __getitem__(self, place):
+            piece = super().__getitem__(place)
+            weakref.finalize(piece, self.close)
+            self.alive += 1
+            self.most = max(self.most, self.alive)
+            return piece
+
+        def close(self):
+            self.alive -= 1
+
+    table = Parts(Counted(PIECES * 5))
+    np.testing.assert_array_equal(table[:, places], np.concatenate([WHOLE] * 5)[:, places])
+    assert table.parts.most <= 2
 
 
 def test_shape_and_dtype():

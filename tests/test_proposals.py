@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skvae._random import quasi_normal
-from skvae.proposals import Normals, Pool, at_modes, is_good, laplace
+from skvae.proposals import Normals, Pool, is_good, laplace
 from skvae.sgvb import importance_weighted_bound
 
 
@@ -33,14 +33,10 @@ def correlated(n, k, seed=0):
 
 
 def bound(log_joint, posterior, noise):
-    """log p(x) of each row by draws of the posterior and of normals at modes."""
+    """log p(x) of each row by draws around the posterior and of normals at modes."""
     own, spare = noise.chunk(2)
-    search, last = spare.chunk(2)
-    normals = at_modes(log_joint, posterior, search)
-    at_them = Pool.of(normals, last.tensor_split(len(normals)), log_joint)
-    return importance_weighted_bound(
-        (Pool.of([posterior], [own], log_joint) + at_them).log_weight()
-    )
+    pool = Pool.around(posterior, own, log_joint).with_modes(spare, log_joint)
+    return importance_weighted_bound(pool.log_weight())
 
 
 def test_a_diagonal_normal_is_a_product_of_normals():
@@ -81,28 +77,33 @@ def test_a_useless_proposal_costs_its_share_of_the_draws_and_no_more():
 
 
 def two_modes(z, rows):
-    """0.2 of the mass where the posterior looks, 0.8 six of its widths aside."""
+    """0.2 of the mass where the posterior looks, 0.8 six of its widths aside. One row."""
     near, far = narrow([[0.0, 0.0]], -2.0), narrow([[0.8, 0.0]], -2.0)
-    n = len(rows)
     parts = [math.log(0.2) + near.log_prob(z), math.log(0.8) + far.log_prob(z)]
-    return torch.logsumexp(torch.stack(parts), 0).expand(-1, n) - 7.0
+    return torch.logsumexp(torch.stack(parts), 0) - 7.0
 
 
 def test_even_weights_of_the_posterior_alone_hide_a_mode_beside_it():
-    noise = quasi(256, 2)
-    alone = Pool.of([narrow([[0.0, 0.0]], -2.0)], [noise], two_modes).log_weight()
+    posterior, noise = narrow([[0.0, 0.0]], -2.0), quasi(256, 2)
+    alone = Pool.of([posterior], [noise], two_modes).log_weight()
     assert is_good(alone).all()
     assert importance_weighted_bound(alone).item() == pytest.approx(-7 + math.log(0.2), abs=0.05)
-    around = Pool.around(narrow([[0.0, 0.0]], -2.0), noise, two_modes)
-    assert importance_weighted_bound(around.log_weight()).item() == pytest.approx(-7.0, abs=0.2)
+    around = Pool.around(posterior, noise, two_modes).log_weight()
+    assert not is_good(around).any()
+    found = bound(two_modes, posterior, quasi(512, 2))
+    assert found.item() == pytest.approx(-7.0, abs=0.02)
 
 
-@pytest.mark.parametrize(("n_draws", "n_components"), [(3, 2), (64, 9)])
-def test_of_few_draws_or_in_many_dimensions_all_are_of_the_posterior(n_draws, n_components):
-    posterior = narrow(torch.zeros(2, n_components))
-    pool = Pool.around(posterior, quasi(n_draws, n_components), lambda z, rows: z.sum(-1))
-    assert pool.normals == [posterior]
-    torch.testing.assert_close(pool.z, posterior.sample(quasi(n_draws, n_components)))
+@pytest.mark.parametrize(
+    ("n_draws", "n_components", "n_wide"), [(3, 2, 0), (4, 2, 1), (64, 4, 16), (64, 5, 0)]
+)
+def test_in_very_few_dimensions_a_quarter_of_the_draws_is_wide(n_draws, n_components, n_wide):
+    posterior, noise = narrow(torch.zeros(2, n_components)), quasi(n_draws, n_components)
+    pool = Pool.around(posterior, noise, lambda z, rows: z.sum(-1))
+    own, wide = noise.split([n_draws - n_wide, n_wide])
+    expected = torch.cat([posterior.sample(own), posterior.widened(4.0).sample(wide)])
+    torch.testing.assert_close(pool.z, expected)
+    assert [len(part) for part in pool.draws] == [n for n in (n_draws - n_wide, n_wide) if n]
 
 
 def test_a_pool_of_some_rows_has_their_weights():
@@ -124,8 +125,7 @@ def test_laplace_finds_a_normal_exactly(n_components):
     truth = correlated(4, n_components)
 
     def log_joint(z, rows):
-        some = slice(None) if rows is None else rows
-        return truth[some].log_prob(z) - 7.0
+        return truth[rows].log_prob(z) - 7.0
 
     found = laplace(log_joint, torch.zeros(4, n_components, dtype=torch.float64))
     torch.testing.assert_close(found.mean, truth.mean)
@@ -136,17 +136,16 @@ def test_laplace_finds_a_normal_exactly(n_components):
 
 
 @pytest.mark.parametrize("n_components", [1, 2, 10])
-def test_normals_joiningfind_what_the_posterior_misses(n_components):
+def test_normals_at_modes_find_what_the_posterior_misses(n_components):
     truth = correlated(3, n_components)
     posterior = narrow(torch.zeros(3, n_components))
 
     def log_joint(z, rows):
-        some = slice(None) if rows is None else rows
-        return truth[some].log_prob(z) - 7.0
+        return truth[rows].log_prob(z) - 7.0
 
     noise = quasi(512, n_components)
     z = posterior.sample(noise)
-    log_weight = log_joint(z, None) - posterior.log_prob(z)
+    log_weight = log_joint(z, torch.arange(3)) - posterior.log_prob(z)
     assert not is_good(log_weight).any()
     assert importance_weighted_bound(log_weight).mean() < -8
     torch.testing.assert_close(
@@ -158,8 +157,7 @@ def test_both_of_two_modes_are_found():
     modes = [narrow([[2.0, 0.0]], -2.0), narrow([[-2.0, 0.5]], -2.0)]
 
     def log_joint(z, rows):
-        n = z.shape[1] if rows is None else len(rows)
-        parts = [mode.log_prob(z.expand(-1, n, -1)) for mode in modes]
+        parts = [mode.log_prob(z) for mode in modes]
         return torch.logsumexp(torch.stack(parts), 0) - 7.0
 
     found = bound(log_joint, narrow([[2.0, 0.0]]), quasi(1024, 2))

@@ -54,7 +54,7 @@ class Likelihood(Value):
         return False
 
     @property
-    def changes_units(self) -> bool:
+    def has_jacobian(self) -> bool:
         """Whether ``log_jacobian`` is anything but 0."""
         return type(self).log_jacobian is not Likelihood.log_jacobian
 
@@ -166,7 +166,7 @@ def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
 
     def average(of: Callable[[Array], Array]) -> Array:
         # by pieces, which need no other copy of x
-        pieces = chunks(len(x), PIECE_CELLS // x.shape[1])
+        pieces = chunks(len(x), PIECE_CELLS // max(1, x.shape[1]))
         return sum((share[rows] @ of(x[rows]) for rows in pieces), np.zeros(x.shape[1]))
 
     # what rounding does to the mean of a constant would else pass for a spread
