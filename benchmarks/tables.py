@@ -6,6 +6,10 @@
 Five 70/30 splits of each table that scikit-learn bundles, in nats per row of the table's own
 units. PCA is scored as it comes, and PCA and FactorAnalysis on standardised columns (brought back
 to the same units). A win is a split in which the VAE is above both PCAs.
+
+The digits are whole numbers, to most columns of which the default gives a probability each. It
+stands beside the density of the linear models as a density that is flat over the unit around each
+number (Theis et al., 2016, "A note on the evaluation of generative models").
 """
 
 import argparse
