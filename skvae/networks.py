@@ -179,7 +179,7 @@ class _MLPModule(NetworkModule):
                 argument, h = h, activation.forward(h)
                 needed = argument if activation.needs == "argument" else h
                 if keep < 1:
-                    kept = torch.empty_like(h).bernoulli_(keep, generator=generator) / keep
+                    kept = torch.empty_like(h).bernoulli_(keep, generator=generator).div_(keep)
                     h = h * kept
             tape.append((weight, h, needed, kept))
             h = F.linear(h, weight, bias)
