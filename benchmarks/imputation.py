@@ -3,7 +3,8 @@
     python benchmarks/imputation.py [vae simple knn bayes trees]
 
 Mean squared error of the hidden cells, columns standardised, mean of five seeds. Each imputer is
-fitted to the table with its gaps and fills it. `vae` is VAEImputer with its default model.
+fitted to the table with its gaps and fills it. `vae` is VAEImputer with its default model, which
+was chosen on these tables, by other seeds; the others stand at usual settings.
 Published for MIWAE on the breast cancer table: 0.28 (Mattei and Frellsen, 2019).
 """
 
@@ -12,7 +13,7 @@ import time
 import warnings
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
@@ -20,7 +21,12 @@ from sklearn.preprocessing import scale
 
 from skvae import VAEImputer
 
-TABLES = {"breast cancer": load_breast_cancer, "wine": load_wine}
+TABLES = {
+    "breast cancer": load_breast_cancer,
+    "wine": load_wine,
+    "diabetes": load_diabetes,
+    "iris": load_iris,
+}
 IMPUTERS = {
     "vae": lambda seed: VAEImputer(random_state=seed),
     "simple": lambda seed: SimpleImputer(),
@@ -30,7 +36,7 @@ IMPUTERS = {
         ExtraTreesRegressor(100, random_state=seed), random_state=seed, max_iter=5
     ),
 }
-SEEDS = range(5)
+SEEDS = range(20, 25)
 
 
 def main():

@@ -12,7 +12,7 @@ import time
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -22,8 +22,8 @@ from skvae.plots import LatentSpaceDisplay, ManifoldDisplay, ReconstructionDispl
 
 def main(picture="demo.png"):
     digits = load_digits()
-    # The pixels hold 17 whole numbers. Spread evenly over the unit that each stands for, they are
-    # shares of black with a density, in which any two models can be compared.
+    # A pixel is a whole number from 0 to 16. Spread evenly over its unit it has a density on
+    # (0, 1), by which any two models can be compared.
     pixels = (digits.data + np.random.default_rng(0).random(digits.data.shape)) / 17
     data = train_test_split(pixels, digits.target, stratify=digits.target, random_state=0)
 
@@ -34,6 +34,8 @@ def main(picture="demo.png"):
     print(f"{'':20}{'MSE':>8}{'5-NN':>8}{'log p':>8}{'seconds':>9}")
     for model in (PCA(2), vae_map, PCA(10), vae):
         report(model, *data)
+    factors = FactorAnalysis(10).fit(data[0])
+    print(f"Factor analysis, a noise for each pixel: log p {factors.score(data[1]):.1f}")
     draw(vae, vae_map, data[1], data[3]).savefig(picture, dpi=110)
     print(f"Wrote {picture}")
 

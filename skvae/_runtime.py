@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
@@ -17,8 +18,8 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 # wait for it), and casts to bfloat16 cost as much as products in it save.
 LARGE_WORK = 25_000_000
 
-# Steps that take and free megabytes would get them from the system anew each time, a third of their
-# time: glibc keeps of freed memory twice the largest block that was freed, and counts up to this.
+# glibc gives memory back to the system where more is free than twice the largest block that it ever
+# unmapped; blocks of over 32 MiB do not count, nor does the page that it may add to a smaller one.
 LARGEST_BLOCK = 2**25 - 2**16
 
 
@@ -34,7 +35,7 @@ def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[None]:
     """
     threads = None if work >= LARGE_WORK else 1
     torch.get_num_threads()  # initialises torch's count in a new Python thread, before the limit
-    torch.empty(LARGEST_BLOCK, dtype=torch.uint8, device="cpu")  # freed at once, never touched
+    keep_freed_memory()
     with (
         torch.inference_mode(False),
         torch.no_grad(),
@@ -42,6 +43,15 @@ def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[None]:
         _controller().limit(limits=threads),
     ):
         yield
+
+
+@lru_cache(maxsize=1)
+def keep_freed_memory() -> None:
+    """Let glibc keep up to 64 MB of what is freed, for the rest of the process.
+
+    A step that takes and frees megabytes would else wait for new pages each time.
+    """
+    np.empty(LARGEST_BLOCK, np.uint8)  # freed at once, never touched
 
 
 def networks_in(precision: str, device: torch.device) -> AbstractContextManager[Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import subprocess
 import sys
 
@@ -180,6 +181,26 @@ def test_a_device_of_another_kind(name):
 def test_a_device_that_is_not_there(name):
     with pytest.raises(ValueError, match=r"device=.* is not there: .*Choose 'auto', 'cpu' or"):
         resolve_device(name)
+
+
+BLOCKS = """
+import resource
+import numpy as np
+from skvae._runtime import keep_freed_memory
+keep_freed_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    blocks = [np.ones(2**17) for _ in range(8)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory comes from elsewhere")
+def test_freed_memory_serves_again():
+    done = subprocess.run([sys.executable, "-c", BLOCKS], check=True, capture_output=True)
+    pages = 8 * 2**20 // os.sysconf("SC_PAGESIZE")  # of each of the 100 rounds
+    assert int(done.stdout) < 10 * pages
 
 
 FORK = """
