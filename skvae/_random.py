@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import qmc
+from torch import Tensor
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
@@ -27,6 +28,19 @@ def derive(seed: int, purpose: str, stage: int = 0) -> int:
 def generator_from(seed: int, device: torch.device) -> torch.Generator:
     """A generator on the device."""
     return torch.Generator(device=device).manual_seed(seed)
+
+
+def draw_bernoulli(p: Tensor | float, like: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws of 0 or 1 for training, of the shape and type of ``like``.
+
+    The probability of a 1 is ``p`` rounded to a multiple of 2^-16, 0 and 1 exactly. torch makes 64
+    random bits in the time of one number; here they serve for four draws.
+    """
+    bits = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
+    levels = bits.random_(-(2**63), None, generator=generator).view(torch.int16)[: like.numel()]
+    # the middles of 2^16 intervals of (0, 1), which float32 holds
+    u = levels.view(like.shape).to(torch.float32).add_(2**15 + 0.5).mul_(2.0**-16)
+    return torch.lt(u, p, out=u).to(like.dtype)
 
 
 def quasi_normal(n_draws: int, n_components: int, seed: int) -> NDArray[np.float64]:

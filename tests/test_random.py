@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from skvae._random import derive, generator_from, quasi_normal, seed_from
+from skvae._random import derive, draw_bernoulli, generator_from, quasi_normal, seed_from
 
 CPU = torch.device("cpu")
 
@@ -55,6 +55,28 @@ def test_generator_repeats_its_draws():
     one, same, other = (torch.randn(5, generator=generator_from(s, CPU)) for s in (3, 3, 4))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_bernoulli_draws_have_their_probabilities(dtype):
+    p = torch.tensor([0.0, 1e-3, 0.1, 0.5, 0.9, 1.0], dtype=torch.float64).expand(200_001, 6)
+    draws = draw_bernoulli(p, p.to(dtype), generator_from(0, CPU))
+    assert draws.dtype == dtype
+    assert set(draws.unique().tolist()) == {0.0, 1.0}
+    share = draws.double().mean(0)
+    assert share[0] == 0
+    assert share[-1] == 1
+    error = (p[0] * (1 - p[0]) / len(p)).sqrt()
+    assert ((share - p[0]).abs() <= 4 * error).all()
+
+
+def test_bernoulli_draws_do_not_hang_together():
+    # four of them come of the same bits
+    draws = draw_bernoulli(0.3, torch.empty(100_000, 8), generator_from(0, CPU))
+    off_diagonal = torch.corrcoef(draws.T) - torch.eye(8)
+    assert off_diagonal.abs().max() < 4.5 / np.sqrt(len(draws))
+    again = draw_bernoulli(0.3, torch.empty(100_000, 8), generator_from(0, CPU))
+    assert torch.equal(draws, again)
 
 
 @pytest.mark.parametrize("n_draws", [1, 2, 3, 100, 128])
