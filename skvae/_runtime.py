@@ -62,14 +62,6 @@ def networks_in(precision: str, device: torch.device) -> AbstractContextManager[
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
-def network_type(x: torch.Tensor) -> torch.dtype:
-    """The type that a network given ``x`` computes in here."""
-    device = x.device.type
-    if x.dtype == torch.float64 or not torch.is_autocast_enabled(device):
-        return x.dtype
-    return torch.get_autocast_dtype(device)
-
-
 def resolve_precision(name: str, device: torch.device, work: int) -> str:
     """The precision of a name; "auto" is bfloat16 where that is faster."""
     if name != "auto":

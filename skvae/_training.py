@@ -13,7 +13,8 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,6 +57,15 @@ def auto_batch_size(n_rows: int) -> int:
     return min(1 << (share.bit_length() - 1), 512)
 
 
+def averaged_steps(learning_rate: str, n_steps: int) -> float:
+    """Over how many steps Adam averages squared gradients, 1000 as its authors have it.
+
+    "cosine", whose end is known, takes a share of all: those of the start would else be felt to
+    the end of a short run.
+    """
+    return min(max(n_steps / 25, 20), 1000) if learning_rate == "cosine" else 1000
+
+
 @dataclass(frozen=True)
 class Plan:
     """How to train, by the names of the parameters of ``VAETransformer``."""
@@ -94,23 +104,32 @@ class Optimizer:
     """Adam over all parameters of a module, laid out as one vector.
 
     The parameters become views of ``values`` and their gradients views of ``gradient``, so
-    that a clip, a step or a copy is one call. Weight matrices come first: L2 spares the rest.
+    that a clip, a step or a copy is one call. Within ``steps`` those of networks in closed form
+    are copies in the plan's precision, made and read back by one call too.
     """
 
     def __init__(
         self, module: nn.Module, plan: Plan, state: dict[str, NDArray[Any]] | None
     ) -> None:
-        parameters = sorted(module.parameters(), key=lambda p: p.dim() < 2)
+        networks = [m for m in module.children() if getattr(m, "closed_form", False)]
+        closed = {p for network in networks for p in network.parameters()}
+        # weight matrices first, since L2 spares the rest; networks in closed form in the middle
+        parameters = sorted(
+            module.parameters(), key=lambda p: (p.dim() < 2, (p in closed) == (p.dim() >= 2))
+        )
         self.n_decayed = sum(p.numel() for p in parameters if p.dim() >= 2)
         self.values = torch.cat([p.detach().reshape(-1) for p in parameters])
         self.gradient = torch.zeros_like(self.values)
-        start = 0
-        for parameter in parameters:
-            place = slice(start, start + parameter.numel())
-            parameter.data = self.values[place].view_as(parameter)
-            parameter.grad = self.gradient[place].view_as(parameter)
-            start = place.stop
+        _lay(parameters, self.values, self.gradient)
+        self.closed = [p for p in parameters if p in closed]
+        start = sum(p.numel() for p in parameters if p.dim() >= 2 and p not in closed)
+        place = slice(start, start + sum(p.numel() for p in closed))
+        self.owned = self.values[place], self.gradient[place]
+        # in float32 the same tensors, so that copies between them are none
+        self.working = tuple(t.to(getattr(torch, plan.precision)) for t in self.owned)
+        self.added_to = [g for g in (self.gradient[:start], self.gradient[place.stop :]) if len(g)]
         self.plan = plan
+        self.averaged_steps = 1000.0
         self.moments = {
             "first": torch.zeros_like(self.values),
             "second": torch.zeros_like(self.values),
@@ -119,8 +138,19 @@ class Optimizer:
         for name, array in (state or {}).items():
             self.moments[name].copy_(torch.from_numpy(array))
 
+    @contextmanager
+    def steps(self) -> Iterator[None]:
+        """Where gradients are found and ``step`` is called."""
+        self.working[0].copy_(self.owned[0])
+        _lay(self.closed, *self.working)
+        try:
+            yield
+        finally:
+            _lay(self.closed, *self.owned)
+
     def step(self, rate: float) -> None:
-        """Go one step down the gradient, at ``rate`` times the first step size, and zero it."""
+        """Go one step down the gradient, at ``rate`` times the first step size."""
+        self.owned[1].copy_(self.working[1])
         if self.plan.alpha > 0:
             # alpha / (2 batch_size) |W|^2, as in MLPClassifier
             self.gradient[: self.n_decayed].add_(
@@ -139,17 +169,30 @@ class Optimizer:
             [self.moments["steps"]],
             lr=rate * self.plan.learning_rate_init,
             beta1=0.9,
-            beta2=0.999,
+            beta2=1 - 1 / self.averaged_steps,
             weight_decay=0.0,
             eps=1e-8,
             amsgrad=False,
             maximize=False,
         )
-        self.gradient.zero_()
+        self.working[0].copy_(self.owned[0])
+        for gradient in self.added_to:
+            gradient.zero_()
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The running moments, as arrays."""
         return {name: tensor.cpu().numpy().copy() for name, tensor in self.moments.items()}
+
+
+def _lay(parameters: Iterable[nn.Parameter], values: Tensor, gradient: Tensor) -> None:
+    """Make the parameters and their gradients views of two vectors, one after the other."""
+    start = 0
+    for parameter in parameters:
+        place = slice(start, start + parameter.numel())
+        parameter.grad = None  # whose type must be the parameter's at all times
+        parameter.data = values[place].view_as(parameter)
+        parameter.grad = gradient[place].view_as(parameter)
+        start = place.stop
 
 
 def train(
@@ -181,6 +224,7 @@ def train(
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
     score = None if validation is None else _Validation(model, validation, plan, generator)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
+    optimizer.averaged_steps = averaged_steps(plan.learning_rate, per_epoch * epochs.stop)
     try:
         if score is not None and epochs.start > 0:
             history.best_validation_score = score()
@@ -234,7 +278,7 @@ def _epoch(
     steps = iter(progress)
     for lot in rows.lots(len(progress), plan.batch_size, generator):
         # what is made here stays here, so torch need not keep the books that autograd would want
-        with torch.inference_mode(), networks_in(plan.precision, noise.device):
+        with optimizer.steps(), torch.inference_mode(), networks_in(plan.precision, noise.device):
             for batch in lot.batches:
                 done = next(steps)
                 cells = model.draw_target(lot.cells.take(batch), generator)

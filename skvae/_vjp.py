@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Takes the gradient by a result to the one by the argument, and puts those by parameters into their
-# ``grad``, which are zeros before. It may be called once.
+# Takes the gradient by a result to the one by the argument, and adds those by parameters to their
+# ``grad`` (see also ``NetworkModule.closed_form``). It may be called once.
 Backward = Callable[..., Any]
 
 

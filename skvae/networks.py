@@ -16,13 +16,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from skvae._runtime import network_type
+from skvae._random import draw_bernoulli
 from skvae._value import Value
 from skvae._vjp import Backward, by_autograd
 
@@ -64,6 +64,10 @@ class NetworkModule(nn.Module):
     a generator, from which every random number comes. A module with a ``vjp`` of its own is given
     none.
     """
+
+    # whether ``vjp`` computes in the type of the parameters, which may be bfloat16 in training, and
+    # overwrites their gradients, which others add to
+    closed_form: ClassVar[bool] = False
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """The result for ``x`` (rows, n_inputs) in training, and the way back.
@@ -148,6 +152,8 @@ def layer_sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
 class _MLPModule(NetworkModule):
     """x -> activation(x W' + b) layer by layer, the last one without activation."""
 
+    closed_form = True
+
     def __init__(
         self, weights: list[Tensor], biases: list[Tensor], activation: str, dropout: float
     ) -> None:
@@ -162,38 +168,33 @@ class _MLPModule(NetworkModule):
     def forward(self, x: Tensor) -> Tensor:
         *hidden, (last_weight, last_bias) = self.layers
         for weight, bias in hidden:
-            x = self.activation.forward(F.linear(x, weight, bias))
-        return F.linear(x, last_weight, last_bias)
+            # a bias that goes with the product is written before it, in a pass of its own
+            x = self.activation.forward(F.linear(x, weight).add_(bias))
+        return F.linear(x, last_weight).add_(last_bias)
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """In closed form: a step of a small network would else be mostly autograd's own work."""
         activation, keep = self.activation, 1 - self.dropout
-        dtype, layers = network_type(x), self.layers
-        if dtype != layers[0][0].dtype:
-            layers = [(weight.to(dtype), bias.to(dtype)) for weight, bias in layers]
-        h = x.to(dtype)
-        tape: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]] = []
-        for weight, bias in layers:
+        h = x.to(self.layers[0][0].dtype)
+        tape: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
+        for weight, bias in self.layers:
             needed = kept = None
             if tape:
                 argument, h = h, activation.forward(h)
                 needed = argument if activation.needs == "argument" else h
                 if keep < 1:
-                    kept = torch.empty_like(h).bernoulli_(keep, generator=generator).div_(keep)
+                    kept = draw_bernoulli(keep, h, generator).div_(keep)
                     h = h * kept
-            tape.append((weight, h, needed, kept))
+            tape.append((h, needed, kept))
             h = F.linear(h, weight, bias)
 
         def backward(gradient: Tensor) -> Tensor | None:
-            g = gradient.to(dtype)
-            for (weight, h, needed, kept), (owner, bias) in zip(
+            g = gradient.to(h.dtype)
+            for (h_in, needed, kept), (weight, bias) in zip(
                 reversed(tape), reversed(self.layers), strict=True
             ):
-                if dtype == owner.dtype:
-                    torch.mm(g.t(), h, out=owner.grad)
-                else:
-                    owner.grad.copy_(g.t() @ h)
-                torch.sum(g, 0, dtype=bias.dtype, out=bias.grad)
+                torch.mm(g.t(), h_in, out=weight.grad)
+                torch.sum(g, 0, out=bias.grad)
                 if needed is None and not to_x:
                     return None
                 g = g.mm(weight)

@@ -18,9 +18,11 @@ from skvae._training import (
     Optimizer,
     Plan,
     auto_batch_size,
+    averaged_steps,
     train,
 )
 from skvae._vjp import by_autograd
+from skvae.networks import MLP
 from skvae.sgvb import ELBO
 
 PLAN = Plan(
@@ -156,6 +158,22 @@ def test_each_element_of_the_gradient_is_clipped(clip):
         torch.testing.assert_close(gradient[name], expected)
 
 
+@pytest.mark.parametrize(
+    ("learning_rate", "n_steps", "averaged"),
+    [("cosine", 2, 20), ("cosine", 2000, 80), ("cosine", 10**6, 1000), ("constant", 2000, 1000)],
+)
+def test_a_run_of_known_length_averages_squares_over_a_share_of_it(
+    learning_rate, n_steps, averaged
+):
+    assert averaged_steps(learning_rate, n_steps) == averaged
+
+
+def test_training_averages_over_the_steps_that_its_schedule_tells():
+    optimizer = Optimizer(Walk(), PLAN, None)
+    walk(learning_rate="cosine", validation=False, epochs=range(5), optimizer=optimizer)
+    assert optimizer.averaged_steps == averaged_steps("cosine", 5)
+
+
 def test_state_round_trip():
     straight, first = Layers(), Layers()
     optimizer = Optimizer(straight, PLAN, None)
@@ -175,6 +193,69 @@ def test_state_round_trip():
         step_down(resumed, second.loss(step))
     assert torch.equal(half.values, optimizer.values)
     assert torch.equal(resumed.values, optimizer.values)
+
+
+class Nets(nn.Module):
+    """A network in closed form between parameters of its own, as likelihoods have them."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.net = MLP((5,)).build(4, 3, output_gain=1.0, generator=generator(1))
+        self.kernel = nn.Parameter(torch.ones(2, 2))
+
+    def find_gradient(self, x):
+        """Of the mean square of what the net makes of x, and of what lies beside it."""
+        found, backward = self.net.vjp(x, generator(), to_x=False)
+        backward(2 * found / len(x))
+        for parameter in (self.scale, self.kernel):
+            parameter.grad += parameter
+        return found.square().sum(1).mean()
+
+
+def fit_nets(precision, n_steps=30, rate=1e-3):
+    module = Nets()
+    plan = replace(PLAN, precision=precision, learning_rate_init=rate)
+    optimizer, x = Optimizer(module, plan, None), torch.randn(8, 4, generator=generator(2))
+    with torch.no_grad(), optimizer.steps():
+        types = {name: p.dtype for name, p in module.named_parameters()}
+        for _ in range(n_steps):
+            loss = module.find_gradient(x)
+            optimizer.step(1.0)
+    return module, types, float(loss)
+
+
+def test_networks_in_closed_form_work_on_copies():
+    module, types, loss = fit_nets("bfloat16")
+    twin, plain, expected = fit_nets("float32")
+    for name, dtype in types.items():
+        assert dtype == (torch.bfloat16 if name.startswith("net.") else torch.float32)
+    assert set(plain.values()) == {torch.float32}
+    assert loss == pytest.approx(expected, rel=0.02)
+    start = values(Nets())
+    for name, value in values(module).items():
+        assert value.dtype == torch.float32
+        other = values(twin)[name]
+        assert (value - other).norm() < 0.1 * (other - start[name]).norm()
+
+
+def test_steps_too_small_for_the_copies_add_up():
+    start = values(Nets())["net.weights.0"]
+    module, _, _ = fit_nets("bfloat16", n_steps=20, rate=1e-5)
+    # each is far below the 2^-9 to which bfloat16 rounds, as most weights are large
+    moved = (values(module)["net.weights.0"] - start).abs()
+    assert (moved > 1e-4).double().mean() > 0.9
+
+
+def test_what_raises_amid_steps_leaves_the_parameters_in_float32():
+    module = Nets()
+    optimizer = Optimizer(module, replace(PLAN, precision="bfloat16"), None)
+    with pytest.raises(KeyboardInterrupt), optimizer.steps():
+        raise KeyboardInterrupt
+    optimizer.values.fill_(7.0)
+    for parameter in module.parameters():
+        assert parameter.dtype == parameter.grad.dtype == torch.float32
+        assert (parameter == 7.0).all()
 
 
 # -- training ---------------------------------------------------------------------
@@ -225,6 +306,7 @@ def walk(
     epochs=range(20),
     min_steps=1,
     training_rows=None,
+    optimizer=None,
     **changes,
 ):
     """Train by ``PLAN`` with changes, one step an epoch; theta and the history."""
@@ -238,7 +320,7 @@ def walk(
             epochs=epochs,
             min_steps=min_steps,
             validation=rows(0.0, 1.0) if validation is True else validation or None,
-            optimizer=Optimizer(model, plan, None),
+            optimizer=optimizer or Optimizer(model, plan, None),
             generator=generator(),
             on_epoch=on_epoch,
         )
