@@ -21,7 +21,7 @@ LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
 # A column of categories is a key where more than these, and than this share of the rows, differ.
 FEW_LEVELS, MANY_LEVELS = 50, 0.5
-BLOCK_CELLS = 2**21  # rows are converted in blocks of about this size
+BLOCK_CELLS = 2**17  # rows are converted in blocks of about this size, which caches hold
 COLUMN_CELLS = 2**24  # columns are fitted in blocks of about this size, each a pass over the table
 FEWEST_SAMPLE_ROWS = 1000
 SAMPLE_CELLS = 2**26  # of the rows that a likelihood is chosen by, in very wide tables
@@ -34,6 +34,11 @@ class Group:
     likelihood: Likelihood
     places: NDArray[np.intp]
     constants: Constants
+
+    @property
+    def columns(self) -> NDArray[np.intp] | slice:
+        """The places as an index, which takes neighbours without a copy."""
+        return _neighbours(self.places)
 
 
 class Columns:
@@ -92,7 +97,7 @@ class Columns:
         for _, x in _row_blocks(X, index):
             groups = [
                 replace(
-                    group, constants=group.likelihood.go_on(x[:, group.places], group.constants)
+                    group, constants=group.likelihood.go_on(x[:, group.columns], group.constants)
                 )
                 for group in groups
             ]
@@ -224,7 +229,7 @@ class Columns:
         out = np.empty((len(X) if index is None else len(index), len(self.names)), dtype=dtype)
         for rows, x in _row_blocks(X, index):
             for group, place in self._slices():
-                cells = x[:, group.places]
+                cells = x[:, group.columns]
                 self._check_support(group.likelihood, cells, group.places, group.constants)
                 out[rows, place] = group.likelihood.to_working(cells, group.constants)
         return out
@@ -252,7 +257,7 @@ class Columns:
             return out
         for rows, x in _row_blocks(X, index):
             for group in groups:
-                cells = x[:, group.places]
+                cells = x[:, group.columns]
                 part = group.likelihood.log_jacobian(cells, group.constants)
                 missing = np.isnan(cells)
                 part = np.where(missing, 0.0, part) if missing.any() else part
@@ -264,7 +269,7 @@ class Columns:
         out = np.empty(X.shape)
         for rows, x in _row_blocks(X, None):
             for group in self.groups:
-                cells = x[:, group.places]
+                cells = x[:, group.columns]
                 unit = group.likelihood.log_unit(cells, group.constants)
                 out[rows, group.places] = np.where(np.isnan(cells), 0.0, unit)
         return out

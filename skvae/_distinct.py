@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from skvae._chunks import chunks
 
-CHUNK_CELLS = 2**19
+CHUNK_CELLS = 2**16  # as many as a processor's cache holds
 
 
 def distinct_rows(
@@ -18,7 +18,7 @@ def distinct_rows(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.uint64]]:
     """One index for each distinct row of positive weight, the sum of its weights, and its hash.
 
-    Rows are told apart and ordered by a 64-bit BLAKE2b hash of their values in float64, so the
+    Rows are told apart and ordered by a 64-bit BLAKE2b hash of their values, so the
     result is the same for any order of the rows, for weights and repetitions, and for any
     container or dtype that holds the same numbers. Among n distinct rows some two share a
     hash with probability below n^2 / 2^65, one in 36,000 for 30 million.
@@ -57,11 +57,20 @@ def smallest(hashes: NDArray[np.uint64], n: int, seed: int) -> NDArray[np.bool_]
 
 
 def row_hashes(X: NDArray[Any]) -> NDArray[np.uint64]:
-    """A 64-bit hash of each row's values in float64, (n, d) -> (n,)."""
+    """A 64-bit hash of each row's values, (n, d) -> (n,).
+
+    Of their bytes in float32 where that holds all of the row exactly, which takes half the time,
+    else in float64.
+    """
     digests = []
     for rows in chunks(len(X), CHUNK_CELLS // max(1, X.shape[1])):
-        chunk = np.array(X[rows], dtype=np.float64, order="C")
-        chunk[np.isnan(chunk)] = np.nan  # which has many patterns of bits
-        chunk += 0.0  # turns -0.0 into 0.0
-        digests.append(b"".join([blake2b(row, digest_size=8).digest() for row in chunk]))
+        wide = np.array(X[rows], dtype=np.float64, order="C")
+        missing = np.isnan(wide)
+        wide[missing] = np.nan  # which has many patterns of bits
+        wide += 0.0  # turns -0.0 into 0.0
+        with np.errstate(over="ignore"):
+            narrow = wide.astype(np.float32)
+        is_exact = ((narrow == wide) | missing).all(axis=1)
+        pairs = zip(is_exact, narrow, wide, strict=True)
+        digests += [blake2b(n if exact else w, digest_size=8).digest() for exact, n, w in pairs]
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
