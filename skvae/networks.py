@@ -31,23 +31,27 @@ from skvae._vjp import Backward, by_autograd
 class Activation:
     """A function of each element, and its gradient.
 
+    ``overwrite`` is the function where its argument may be lost, which spares large ones memory.
     ``backward`` takes the gradient by the result, and the argument or the result, whichever
     ``needs`` tells.
     """
 
     forward: Callable[[Tensor], Tensor]
+    overwrite: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor, Tensor], Tensor]
     needs: Literal["argument", "result"]
 
 
 _aten = torch.ops.aten
 ACTIVATIONS = {
-    "elu": Activation(F.elu, lambda g, y: _aten.elu_backward(g, 1.0, 1.0, 1.0, True, y), "result"),
-    "relu": Activation(F.relu, lambda g, y: _aten.threshold_backward(g, y, 0.0), "result"),
-    "silu": Activation(F.silu, _aten.silu_backward, "argument"),
-    "gelu": Activation(F.gelu, _aten.gelu_backward, "argument"),
-    "tanh": Activation(torch.tanh, _aten.tanh_backward, "result"),
-    "identity": Activation(lambda x: x, lambda g, x: g, "result"),
+    "elu": Activation(
+        F.elu, F.elu_, lambda g, y: _aten.elu_backward(g, 1.0, 1.0, 1.0, True, y), "result"
+    ),
+    "relu": Activation(F.relu, F.relu_, lambda g, y: _aten.threshold_backward(g, y, 0.0), "result"),
+    "silu": Activation(F.silu, _aten.silu_, _aten.silu_backward, "argument"),
+    "gelu": Activation(F.gelu, _aten.gelu_, _aten.gelu_backward, "argument"),
+    "tanh": Activation(torch.tanh, torch.tanh_, _aten.tanh_backward, "result"),
+    "identity": Activation(lambda x: x, lambda x: x, lambda g, x: g, "result"),
 }
 
 INITIALIZATIONS: dict[str, Callable[..., Any]] = {
@@ -167,9 +171,11 @@ class _MLPModule(NetworkModule):
 
     def forward(self, x: Tensor) -> Tensor:
         *hidden, (last_weight, last_bias) = self.layers
+        recorded = torch.is_grad_enabled()
+        activate = self.activation.forward if recorded else self.activation.overwrite
         for weight, bias in hidden:
             # a bias that goes with the product is written before it, in a pass of its own
-            x = self.activation.forward(F.linear(x, weight).add_(bias))
+            x = activate(F.linear(x, weight).add_(bias))
         return F.linear(x, last_weight).add_(last_bias)
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
@@ -180,8 +186,10 @@ class _MLPModule(NetworkModule):
         for weight, bias in self.layers:
             needed = kept = None
             if tape:
-                argument, h = h, activation.forward(h)
-                needed = argument if activation.needs == "argument" else h
+                if activation.needs == "argument":
+                    needed, h = h, activation.forward(h)
+                else:
+                    needed = h = activation.overwrite(h)
                 if keep < 1:
                     kept = draw_bernoulli(keep, h, generator).div_(keep)
                     h = h * kept
