@@ -21,7 +21,7 @@ LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
 # A column of categories is a key where more than these, and than this share of the rows, differ.
 FEW_LEVELS, MANY_LEVELS = 50, 0.5
-BLOCK_CELLS = 2**17  # rows are converted in blocks of about this size, which caches hold
+BLOCK_CELLS = 2**18  # rows are converted in blocks of about this size, which caches hold
 COLUMN_CELLS = 2**24  # columns are fitted in blocks of about this size, each a pass over the table
 FEWEST_SAMPLE_ROWS = 1000
 SAMPLE_CELLS = 2**26  # of the rows that a likelihood is chosen by, in very wide tables
@@ -331,7 +331,9 @@ def _row_blocks(
     for block in chunks(n, BLOCK_CELLS // max(1, X.shape[1])):
         places = block if order is None else order[block]
         rows = places if index is None else index[places]
-        yield places, np.asarray(X[rows], dtype=np.float64)
+        cells = np.asarray(X[rows], dtype=np.float64)
+        cells.flags.writeable = False  # they may be the caller's
+        yield places, cells
 
 
 def _neighbours(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:

@@ -15,7 +15,7 @@ from skvae._chunks import chunks
 from skvae._model import VAE
 from skvae._runtime import torch_runtime
 
-CHUNK_ELEMENTS = 2**20  # of the largest tensor of a chunk
+CHUNK_ELEMENTS = 2**20  # of the largest tensor of a chunk: by measurement, the fastest
 
 
 def infer(

@@ -140,10 +140,9 @@ class VAE(nn.Module):
 
     def cells(self, x: Tensor) -> Cells:
         """Rows with NaN where a cell is missing. (N, D) -> N rows."""
-        # a missing cell makes the sum NaN, which is faster to see than the cell
-        missing = x.isnan() if bool(x.sum().isnan()) else None
-        if missing is None or not bool(missing.any()):
+        if not bool(x.sum().isnan()):  # faster than to look at each cell
             return Cells(x, None)
+        missing = x.isnan()
         fillers = [group.likelihood.filler for group in self.groups for _ in range(group.n_columns)]
         return Cells(torch.where(missing, x.new_tensor(fillers), x), ~missing)
 

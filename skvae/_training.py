@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
@@ -63,7 +64,7 @@ def averaged_steps(learning_rate: str, n_steps: int) -> float:
     "cosine", whose end is known, takes a share of all: those of the start would else be felt to
     the end of a short run.
     """
-    return min(max(n_steps / 25, 20), 1000) if learning_rate == "cosine" else 1000
+    return min(max(n_steps / 25, 20.0), 1000.0) if learning_rate == "cosine" else 1000.0
 
 
 @dataclass(frozen=True)
@@ -129,24 +130,35 @@ class Optimizer:
         self.working = tuple(t.to(getattr(torch, plan.precision)) for t in self.owned)
         self.added_to = [g for g in (self.gradient[:start], self.gradient[place.stop :]) if len(g)]
         self.plan = plan
-        self.averaged_steps = 1000.0
         self.moments = {
             "first": torch.zeros_like(self.values),
             "second": torch.zeros_like(self.values),
             "steps": self.values.new_zeros(()),
         }
-        for name, array in (state or {}).items():
-            self.moments[name].copy_(torch.from_numpy(array))
+        self.averaged_steps = averaged_steps("constant", 0)
+        if state is not None:
+            for name, moment in self.moments.items():
+                moment.copy_(torch.from_numpy(state[name]))
+            self.averaged_steps = float(state["averaged_steps"])
 
     @contextmanager
     def steps(self) -> Iterator[None]:
         """Where gradients are found and ``step`` is called."""
-        self.working[0].copy_(self.owned[0])
-        _lay(self.closed, *self.working)
         try:
+            self.working[0].copy_(self.owned[0])
+            _lay(self.closed, *self.working)
             yield
         finally:
             _lay(self.closed, *self.owned)
+
+    def average_over(self, n_steps: float) -> None:
+        """Average squared gradients over so many steps from now on."""
+        taken = float(self.moments["steps"])
+        if taken > 0:
+            # Adam divides the average by the weight of what it has seen, which changes too
+            seen = [1 - (1 - 1 / n) ** taken for n in (n_steps, self.averaged_steps)]
+            self.moments["second"] *= seen[0] / seen[1]
+        self.averaged_steps = n_steps
 
     def step(self, rate: float) -> None:
         """Go one step down the gradient, at ``rate`` times the first step size."""
@@ -180,8 +192,9 @@ class Optimizer:
             gradient.zero_()
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """The running moments, as arrays."""
-        return {name: tensor.cpu().numpy().copy() for name, tensor in self.moments.items()}
+        """The running moments and what they are averages over, as arrays."""
+        arrays = {name: tensor.cpu().numpy().copy() for name, tensor in self.moments.items()}
+        return arrays | {"averaged_steps": np.array(self.averaged_steps)}
 
 
 def _lay(parameters: Iterable[nn.Parameter], values: Tensor, gradient: Tensor) -> None:
@@ -189,7 +202,6 @@ def _lay(parameters: Iterable[nn.Parameter], values: Tensor, gradient: Tensor) -
     start = 0
     for parameter in parameters:
         place = slice(start, start + parameter.numel())
-        parameter.grad = None  # whose type must be the parameter's at all times
         parameter.data = values[place].view_as(parameter)
         parameter.grad = gradient[place].view_as(parameter)
         start = place.stop
@@ -224,7 +236,7 @@ def train(
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
     score = None if validation is None else _Validation(model, validation, plan, generator)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
-    optimizer.averaged_steps = averaged_steps(plan.learning_rate, per_epoch * epochs.stop)
+    optimizer.average_over(averaged_steps(plan.learning_rate, per_epoch * epochs.stop))
     try:
         if score is not None and epochs.start > 0:
             history.best_validation_score = score()

@@ -67,10 +67,15 @@ class NetworkModule(nn.Module):
     evaluation mode: what it does in training only, such as dropout, it does where ``forward`` gets
     a generator, from which every random number comes. A module with a ``vjp`` of its own is given
     none.
+
+    Attributes
+    ----------
+    closed_form : bool
+        Whether ``vjp`` computes in the type of the parameters, which may be bfloat16 in training,
+        and overwrites their gradients. Else parameters are in float32 under autocast, and
+        gradients are added to. A ``vjp`` that calls another module's has that one's.
     """
 
-    # whether ``vjp`` computes in the type of the parameters, which may be bfloat16 in training, and
-    # overwrites their gradients, which others add to
     closed_form: ClassVar[bool] = False
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
@@ -171,11 +176,9 @@ class _MLPModule(NetworkModule):
 
     def forward(self, x: Tensor) -> Tensor:
         *hidden, (last_weight, last_bias) = self.layers
-        recorded = torch.is_grad_enabled()
-        activate = self.activation.forward if recorded else self.activation.overwrite
         for weight, bias in hidden:
-            # a bias that goes with the product is written before it, in a pass of its own
-            x = activate(F.linear(x, weight).add_(bias))
+            # given with the product, the bias is written over the whole result first
+            x = self.activation.overwrite(F.linear(x, weight).add_(bias))
         return F.linear(x, last_weight).add_(last_bias)
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:

@@ -183,8 +183,10 @@ def test_a_device_that_is_not_there(name):
 BLOCKS = """
 import resource
 import numpy as np
-from skvae._runtime import keep_freed_memory
-keep_freed_memory()
+import torch
+from skvae._runtime import torch_runtime
+with torch_runtime(torch.device("cpu")):
+    pass
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(100):
     blocks = [np.ones(2**17) for _ in range(8)]

@@ -1,5 +1,6 @@
 """The optimiser and the training loop, on models whose course is known."""
 
+import contextlib
 import math
 import warnings
 from dataclasses import replace
@@ -107,12 +108,13 @@ def test_parameters_are_views_of_one_vector():
         assert (parameter.grad == 3.0).all()
 
 
-@pytest.mark.parametrize("rate", [1.0, 0.3])
-def test_steps_are_those_of_adam(rate):
+@pytest.mark.parametrize(("rate", "averaged"), [(1.0, 1000), (0.3, 1000), (1.0, 20)])
+def test_steps_are_those_of_adam(rate, averaged):
     module, twin = Layers(), Layers()
     ours = Optimizer(module, replace(PLAN, gradient_clip=None), None)
+    ours.average_over(averaged)
     with warnings.catch_warnings():  # what it imports sets filters of its own
-        theirs = torch.optim.Adam(twin.parameters(), lr=0.1 * rate)
+        theirs = torch.optim.Adam(twin.parameters(), lr=0.1 * rate, betas=(0.9, 1 - 1 / averaged))
     for step in range(20):
         step_down(ours, module.loss(step), rate)
         theirs.zero_grad()
@@ -170,8 +172,28 @@ def test_a_run_of_known_length_averages_squares_over_a_share_of_it(
 
 def test_training_averages_over_the_steps_that_its_schedule_tells():
     optimizer = Optimizer(Walk(), PLAN, None)
-    walk(learning_rate="cosine", validation=False, epochs=range(5), optimizer=optimizer)
-    assert optimizer.averaged_steps == averaged_steps("cosine", 5)
+    walk(
+        learning_rate="cosine", validation=False, epochs=range(3), min_steps=400,
+        optimizer=optimizer,
+    )  # fmt: skip
+    assert optimizer.averaged_steps == 1200 / 25
+
+
+def test_another_memory_leaves_the_size_of_steps():
+    def moved(optimizer):
+        before = optimizer.values.clone()
+        optimizer.gradient.copy_(torch.randn(optimizer.gradient.shape, generator=draw))
+        optimizer.step(1.0)
+        return float((optimizer.values - before).abs().mean())
+
+    draw = generator()
+    one = Optimizer(Nets(), PLAN, None)
+    one.average_over(20)
+    usual = np.mean([moved(one) for _ in range(60)][-20:])
+    two = Optimizer(Nets(), PLAN, one.state())
+    assert two.averaged_steps == 20
+    two.average_over(1000)
+    assert np.mean([moved(two) for _ in range(20)]) == pytest.approx(usual, rel=0.2)
 
 
 def test_state_round_trip():
@@ -237,6 +259,31 @@ def test_networks_in_closed_form_work_on_copies():
         assert value.dtype == torch.float32
         other = values(twin)[name]
         assert (value - other).norm() < 0.1 * (other - start[name]).norm()
+
+
+def test_copies_are_made_anew_each_time():
+    module = Nets()
+    optimizer = Optimizer(module, replace(PLAN, precision="bfloat16"), None)
+    for value in (0.0, 7.0):
+        optimizer.values.fill_(value)
+        with torch.no_grad(), optimizer.steps():
+            for parameter in module.parameters():
+                assert (parameter == value).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_each_parameter_has_a_place_of_its_own(precision):
+    module = Nets()
+    before = values(module)
+    optimizer = Optimizer(module, replace(PLAN, precision=precision), None)
+    for inside in (contextlib.nullcontext(), optimizer.steps()):
+        with inside:
+            for name, value in values(module).items():
+                torch.testing.assert_close(value.float(), before[name], rtol=2**-8, atol=0)
+            for place, parameter in enumerate(module.parameters()):
+                parameter.grad.fill_(place)
+            for place, parameter in enumerate(module.parameters()):
+                assert (parameter.grad == place).all()
 
 
 def test_steps_too_small_for_the_copies_add_up():

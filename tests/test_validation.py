@@ -113,6 +113,8 @@ def test_what_is_no_table_is_refused_in_the_words_of_scikit_learn(X):
 INF = float("inf")
 REFUSED = {
     "infinity": ([[1.0, -INF]], "infinity: -inf in column 1, row 0"),
+    "infinity beside a gap": ([[np.nan, INF]], "infinity: inf in column 1, row 0"),
+    "infinities of both signs": ([[INF, -INF]], "infinity: inf in column 0, row 0"),
     "infinity in a frame": (pd.DataFrame({"a": [1.0, INF]}), "inf in column 'a', row 1.*NaN"),
     "infinity under a number": (pd.DataFrame({10: [1.0], 20: [INF]}), "in column 20, row 0"),
     "infinity far down": (np.r_[np.zeros(90_000), INF][:, None], "in column 0, row 90000"),
