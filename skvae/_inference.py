@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,9 @@ from torch import Tensor
 
 from skvae._chunks import chunks
 from skvae._model import VAE
-from skvae._runtime import torch_runtime
+from skvae._runtime import LARGE_WORK, torch_runtime
 
-CHUNK_ELEMENTS = 2**20  # of the largest tensor of a chunk: by measurement, the fastest
+CHUNK_ELEMENTS = 2**19  # of the largest tensor of a chunk: by measurement, the fastest
 
 
 def infer(
@@ -27,25 +29,47 @@ def infer(
     dtype: DTypeLike,
     n_draws: int = 1,
     finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
+    in_order: bool = False,
 ) -> NDArray[Any]:
     """``finish(call(model, rows))`` of the rows that ``load`` yields by chunks. -> (n_rows, ...).
 
     Computes in ``dtype``, that of the caller's rows: float32 arithmetic on float64 rows would
     make a row's result depend on the rows beside it.
+
+    As many chunks at a time as torch has threads, each on one: several threads for one
+    operation would wait for each other, long ones where another process holds a core. One after
+    the other if ``in_order``, as what draws random numbers must be.
     """
     parameters = list(model.parameters())
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
         model = copy.deepcopy(model).to(precision)
+    work = n_rows * n_draws * sum(parameter.numel() for parameter in parameters)
+    together = work >= LARGE_WORK and device.type == "cpu" and not in_order
+    n_threads = torch.get_num_threads() if together else 1
     shapes = [max(parameter.shape, default=1) for parameter in parameters]
     widest = max(sum(model.n_outputs), model.prior.mean.numel(), *shapes)
-    size = max(1, CHUNK_ELEMENTS // (n_draws * widest))
-    work = min(size, n_rows) * n_draws * sum(parameter.numel() for parameter in parameters)
-    with torch_runtime(device, work=work):
-        for rows in chunks(n_rows, size) if n_rows else [slice(0, 0)]:
+    size = min(CHUNK_ELEMENTS // (n_draws * widest), -(-n_rows // n_threads))
+
+    def result(rows: slice) -> NDArray[Any]:
+        with torch_runtime(device):
             x = torch.as_tensor(load(rows), dtype=precision, device=device)
-            part = finish(call(model, x).cpu().numpy())
+            return finish(call(model, x).cpu().numpy())
+
+    pieces = list(chunks(n_rows, size)) if n_rows else [slice(0, 0)]
+    with _mapping(n_threads) as each:
+        for rows, part in zip(pieces, each(result, pieces), strict=True):
             if rows.start == 0:
                 out = np.empty((n_rows, *part.shape[1:]), dtype=dtype)
             out[rows] = part
     return out
+
+
+@contextmanager
+def _mapping(n_threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """``map``, on several threads if told; then what fails cancels the rest."""
+    if n_threads == 1:
+        yield map
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            yield pool.map

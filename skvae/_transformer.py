@@ -763,7 +763,10 @@ class VAETransformer(
         codes = self._draw_codes(n_samples, seed)
         return self._container.wrap(
             self._from_codes(
-                lambda model, z: model.sample(z[None], noise)[0], codes, self._columns.from_working
+                lambda model, z: model.sample(z[None], noise)[0],
+                codes,
+                self._columns.from_working,
+                in_order=True,
             )
         )
 
@@ -811,7 +814,7 @@ class VAETransformer(
             flat = draws.reshape(-1, draws.shape[-1])
             return self._columns.from_working(flat).reshape(draws.shape)
 
-        return self._from_table(call, table, dtype, n_draws=2 * pool, finish=finish)
+        return self._from_table(call, table, dtype, n_draws=2 * pool, finish=finish, in_order=True)
 
     def _weighted_codes(self, model, cells, noise):
         """Codes (S, N, K) and their weights (S, N), of sum 1, for p(z | x_there)."""
@@ -991,7 +994,7 @@ class VAETransformer(
             **how,
         )
 
-    def _from_codes(self, call, codes, finish):
+    def _from_codes(self, call, codes, finish, **how):
         """Apply ``call(model, z)`` to codes, and bring the result to the caller's units."""
         return infer(
             self.module_,
@@ -1000,6 +1003,7 @@ class VAETransformer(
             len(codes),
             dtype=codes.dtype,
             finish=finish,
+            **how,
         )
 
     # -- scikit-learn ---------------------------------------------------------------

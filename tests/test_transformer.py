@@ -497,6 +497,42 @@ def test_chunks_do_not_show(wine, fitted, monkeypatch):
     np.testing.assert_allclose(fitted.transform(wine), whole[1], rtol=1e-12)
 
 
+@pytest.fixture
+def chunks_side_by_side(monkeypatch):
+    monkeypatch.setattr("skvae._inference.LARGE_WORK", 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_chunks_side_by_side_do_not_show(wine, fitted, monkeypatch, request):
+    monkeypatch.setattr("skvae._inference.CHUNK_ELEMENTS", 5000)
+    holes = np.where(np.random.default_rng(0).random(wine.shape) < 0.3, np.nan, wine)
+
+    def results():
+        return [
+            *(call(holes) for call in (fitted.transform, fitted.score_samples, fitted.impute)),
+            # what draws goes in order, so that the same numbers serve the same rows
+            fitted.impute(holes, n_draws=2, random_state=0),
+            fitted.sample(500, random_state=0),
+        ]
+
+    expected = results()
+    request.getfixturevalue("chunks_side_by_side")
+    for one, other in zip(results(), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_what_fails_in_one_of_many_chunks_is_raised(fitted, wine, chunks_side_by_side):
+    X = np.tile(wine, (20, 1))
+    X[3000, 2] = 1e200  # no code explains it
+    X[:, 0] = np.nan
+    with pytest.raises(ValueError, match="likelihood of a row is 0"):
+        fitted.impute(X)
+    assert np.isfinite(fitted.transform(wine)).all()
+
+
 def test_rows_far_from_the_training_data_score_low(fitted, wine):
     far = fitted.score_samples(wine * 1e6)
     assert (np.isfinite(far) & (far < fitted.score_samples(wine).min())).all()
