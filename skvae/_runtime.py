@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
@@ -14,9 +15,9 @@ import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 # The work of a step is its rows, times draws, times weights of the networks. Where that is less,
-# operations are too short to share between threads (while another process holds a core, each would
-# wait for it), and casts to bfloat16 cost as much as products in it save.
-LARGE_WORK = 25_000_000
+# several threads gain less than half (and while another process holds a core, they wait for it in
+# each operation), and casts to bfloat16 cost as much as products in it save.
+LARGE_WORK = 100_000_000
 
 # glibc gives memory back to the system where more is free than twice the largest block that it ever
 # unmapped; blocks of over 32 MiB do not count, nor does the page that it may add to a smaller one.
@@ -41,6 +42,7 @@ def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[None]:
         torch.no_grad(),
         torch.autocast(device.type, enabled=False),
         _controller().limit(limits=threads),
+        _mkl_limit(threads),
     ):
         yield
 
@@ -83,6 +85,29 @@ def _accelerates_bfloat16(device: torch.device) -> bool:
 def _controller() -> ThreadpoolController:
     # OpenMP alone, which torch obeys: its count is each thread's own, that of a BLAS is not
     return ThreadpoolController().select(user_api="openmp")
+
+
+@contextmanager
+def _mkl_limit(threads: int | None) -> Iterator[None]:
+    """A limit on the MKL of torch, in the calling Python thread.
+
+    It obeys OpenMP's count until ``torch.set_num_threads`` sets its own.
+    """
+    set_local = _mkl_set_num_threads_local()
+    if threads is None or set_local is None:
+        yield
+        return
+    before = set_local(threads)
+    try:
+        yield
+    finally:
+        set_local(before)
+
+
+@lru_cache(maxsize=1)
+def _mkl_set_num_threads_local() -> Callable[[int], int] | None:
+    """MKL's function, which returns the former count; None where torch has no MKL."""
+    return getattr(ctypes.CDLL(torch._C.__file__), "MKL_Set_Num_Threads_Local", None)
 
 
 # A limit on a BLAS is the process's: of two Python threads one could lift what the other had set.

@@ -171,7 +171,7 @@ class VAETransformer(
         from the outputs of the decoder on, and the optimiser are in float32, validation and all
         inference in float32 or float64. "auto" is bfloat16 where the processor has instructions
         for it (x86 with AVX512-bf16 or AMX and a torch that reports them, CUDA from capability
-        8.0) and the work of a step, rows times draws times weights, is at least 25 million; else
+        8.0) and the work of a step, rows times draws times weights, is at least 100 million; else
         float32. Columns that the codes tell to within about 1 % lose some hundredths of a nat
         each.
 

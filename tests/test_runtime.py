@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -50,6 +51,11 @@ CALLERS = {
 }
 
 
+def mkl_threads():
+    """What the MKL of torch would take here, if there is one."""
+    return re.findall(r"mkl_get_max_threads\(\) : (\d+)", torch.__config__.parallel_info())
+
+
 def state():
     """What a caller sets; generators and filters are watched in every test."""
     return {
@@ -59,6 +65,7 @@ def state():
         "dtype": torch.get_default_dtype(),
         "device": torch.empty(0).device,
         "threads": torch.get_num_threads(),
+        "mkl": mkl_threads(),
         "pools": [pool["num_threads"] for pool in threadpool_info()],
     }
 
@@ -119,9 +126,11 @@ def test_modes_inside_and_after(caller):
 def test_small_work_takes_one_thread_and_large_work_the_callers():
     with restored(torch.set_num_threads, 2, torch.get_num_threads()):
         for work, threads in ((SMALL, 1), (LARGE, 2)):
+            before = state()
             with torch_runtime(CPU, work=work):
                 assert torch.get_num_threads() == threads
-            assert torch.get_num_threads() == 2
+                assert set(mkl_threads()) <= {str(threads)}
+            assert state() == before
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -632,8 +632,8 @@ def test_grid_search_is_the_same_in_parallel(wine):
         for n in (1, 2)
     )
     for split in ("split0_test_score", "split1_test_score"):
-        # the large one shares its sums between the threads it gets
-        np.testing.assert_allclose(one.cv_results_[split], two.cv_results_[split], rtol=1e-6)
+        # scores are computed in pieces, by the number of threads
+        np.testing.assert_allclose(one.cv_results_[split], two.cv_results_[split], rtol=1e-9)
     assert 2 * two.cv_results_["mean_test_threads"].max() <= max(2, os.cpu_count())
 
 
