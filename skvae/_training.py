@@ -47,6 +47,9 @@ REDUCTION = 0.2
 # Validation draws this many posterior samples in all, so that few rows are scored with many.
 VALIDATION_DRAWS = 256
 CHUNK_ROWS = 4096
+# A fit is judged by so many rows, a few at a time: decoders of wide tables have large outputs.
+DIAGNOSED_ROWS = 1000
+DIAGNOSED_AT_ONCE = 64
 # An epoch of fit takes at least so many steps: it passes several times over a small table, whose
 # validation would else cost more than its training and whose patience would end in a few steps.
 MIN_STEPS = 16
@@ -332,3 +335,24 @@ def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator
         noise = torch.empty_like(mean).normal_(generator=generator)
         found.append(Draws.of(mean, log_std, noise).z)
     return torch.cat(found)
+
+
+def diagnose(
+    model: VAE, rows: WeightedRows, objective: Objective, n_draws: int, generator: Generator
+) -> tuple[float, Tensor]:
+    """Of a sample of rows by their weights, the mean bound, and the mean KL of each component (K,).
+
+    In nats, in working units.
+    """
+    n = min(len(rows), DIAGNOSED_ROWS)
+    slots = rows.slots(n, generator)
+    bound, kl = 0.0, torch.zeros(model.n_components, device=slots.device)
+    for place in chunks(n, DIAGNOSED_AT_ONCE):
+        cells = rows.take(slots[place])
+        mean, log_std = model.encode(cells)
+        noise = mean.new_empty(n_draws, *mean.shape).normal_(generator=generator)
+        draws = Draws.of(mean, log_std, noise)
+        log_px = model.log_prob(cells, model.decoder(draws.z))
+        bound += float(objective.bound(log_px, draws).sum())
+        kl += draws.kl().sum(0)
+    return bound / n, kl / n

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from numbers import Integral, Real
@@ -17,6 +18,7 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar, metadata_routing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
@@ -37,6 +39,7 @@ from skvae._training import (
     Optimizer,
     Plan,
     auto_batch_size,
+    diagnose,
     posterior_draws,
     train,
 )
@@ -48,6 +51,10 @@ from skvae.sgvb import OBJECTIVES
 
 # Weighted codes that the cells of a completed row are averaged over or drawn from.
 FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
+# Nats of mean KL divergence below which a component tells nothing of the rows.
+DEAD = 0.01
+# Nats that rows have lost where training ruined the model; noise of a start on few rows is less.
+LOST = 1.0
 # Rows whose working units take more bytes are converted a part at a time, in each epoch.
 LARGEST_COPY = 2**30
 # More held-out rows would make their score surer than any use of it needs.
@@ -108,10 +115,11 @@ class VAETransformer(
         Weight of the KL divergence from the prior in training [4]_. Likelihoods are reported at
         1, whatever its value.
 
-    kl_warmup : float, default=0.0
+    kl_warmup : float, default=0.01
         Share of the ``max_iter`` epochs over which the weight of the KL divergence rises from 0 to
-        ``beta``, in [0, 1]. For runs with ``early_stopping=False``: the best epoch may else lie
-        within the warm-up.
+        ``beta``, in [0, 1], so that no component dies before the decoder knows it. A long one is
+        for runs with ``early_stopping=False``: epochs within it score low, and training may else
+        stop there. ``partial_fit`` has none.
 
     free_bits : float, default=0.0
         Nats of KL divergence that each latent dimension of a row has for free [5]_. Only for
@@ -210,6 +218,10 @@ class VAETransformer(
     best_validation_score_ : float or None
         The largest in the last fit, that of the weights that early stopping took.
 
+    kl_divergence_ : ndarray of shape (n_components,)
+        Mean KL divergence of q(z|x) from the prior N(0, I) over up to 1,000 training rows, of each
+        component, in nats: about what it tells of a row. A component near 0 is unused.
+
     n_iter_ : int
         Number of epochs so far.
 
@@ -301,7 +313,7 @@ class VAETransformer(
         prior="normal",
         objective="elbo",
         beta=1.0,
-        kl_warmup=0.0,
+        kl_warmup=0.01,
         free_bits=0.0,
         n_draws=1,
         dropout=0.0,
@@ -409,6 +421,7 @@ class VAETransformer(
                     index, weight = index[~held], weight[~held]
             rows = self._rows(table, index, weight)
             del table  # the copy that validation may have made
+            before, _ = self._diagnose(rows)
             interrupted = self._train(
                 rows,
                 self._plan(),
@@ -417,6 +430,10 @@ class VAETransformer(
                 validation=held_out,
                 on_epoch=on_epoch,
             )
+            after, self.kl_divergence_ = self._diagnose(rows)
+            failure = self._failure(before, after) if fresh and not interrupted else None
+            if failure:
+                warnings.warn(failure, ConvergenceWarning, stacklevel=2)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         if interrupted:
             raise KeyboardInterrupt
@@ -446,14 +463,16 @@ class VAETransformer(
         with _unchanged_on_error(self):
             fresh = not hasattr(self, "module_")
             table, index, weight, _ = self._start(X, sample_weight, fresh=fresh, min_rows=1 + fresh)
+            rows = self._rows(table, index, weight)
             interrupted = self._train(
-                self._rows(table, index, weight),
+                rows,
                 self._plan(learning_rate="constant", kl_warmup=0.0),
                 epochs=range(self.n_iter_, self.n_iter_ + 1),
                 min_steps=1,
                 validation=None,
                 on_epoch=self._report,
             )
+            _, self.kl_divergence_ = self._diagnose(rows)
         if interrupted:
             raise KeyboardInterrupt
         return self
@@ -602,6 +621,32 @@ class VAETransformer(
 
         fitted = prior.fit(draw, len(rows), self.n_components_, seed)
         self.module_.prior = fitted.to(device)
+
+    def _diagnose(self, rows):
+        """The mean bound of the rows, and the mean KL divergence of each component, in nats."""
+        device = rows.weight.device
+        generator = generator_from(derive(self._seed, "diagnosis"), device)
+        with torch_runtime(device):
+            objective = self._plan().objective
+            bound, kl = diagnose(self.module_, rows, objective, self.n_draws, generator)
+        return bound, kl.double().cpu().numpy()
+
+    def _failure(self, before, after):
+        """What went wrong in training, if anything, by the bounds before and after."""
+        if after < before - LOST:
+            return (
+                f"Training made the model worse than its start weights, by {before - after:.3g} "
+                "nats a row: its steps are too large. Lower "
+                f"learning_rate_init={self.learning_rate_init}."
+            )
+        if self.kl_divergence_.max() < DEAD:
+            return (
+                "The codes tell nothing of the rows: the KL divergence of no component exceeds "
+                f"{DEAD} nats. If the columns depend on each other, lower learning_rate_init="
+                f"{self.learning_rate_init} or beta={self.beta}, or raise n_draws={self.n_draws}, "
+                f"max_iter={self.max_iter} or kl_warmup={self.kl_warmup}."
+            )
+        return None
 
     def _report(self, history):
         if self.verbose:

@@ -11,6 +11,8 @@ from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 1}
 CONFIGURATIONS = {
     "defaults": {},

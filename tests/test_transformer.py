@@ -18,6 +18,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -194,7 +195,34 @@ def test_beta_presses_the_codes_to_the_prior(wine):
         mean, std = vae.latent_distribution(wine)
         return 0.5 * (mean**2 + std**2 - 1 - 2 * np.log(std)).sum(axis=1).mean()
 
-    assert divergence(beta=20.0) < divergence() < divergence(beta=0.1)
+    assert divergence(beta=4.0) < divergence() < divergence(beta=0.1)
+
+
+def test_kl_divergence_is_that_of_each_component(wine):
+    for weight in (None, np.arange(len(wine)) % 3):
+        vae = VAETransformer(3, early_stopping=False, **QUICK).fit(wine, sample_weight=weight)
+        mean, std = vae.latent_distribution(wine.astype(np.float32))
+        kl = 0.5 * (mean**2 + std**2 - 1) - np.log(std)
+        # rows with weights are a sample of them
+        tolerance = 1e-5 if weight is None else 0.1
+        np.testing.assert_allclose(
+            vae.kl_divergence_, np.average(kl, axis=0, weights=weight), rtol=tolerance
+        )
+    before = vae.kl_divergence_
+    assert np.all(vae.partial_fit(wine).kl_divergence_ != before)
+
+
+def test_codes_that_tell_nothing_are_reported(wine):
+    with pytest.warns(ConvergenceWarning, match=r"tell nothing .* lower .*beta=20\.0"):
+        vae = VAETransformer(2, beta=20.0, max_iter=20, random_state=0).fit(wine)
+    assert np.all(vae.kl_divergence_ < 0.01)
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_a_ruined_model_is_reported(wine, early_stopping):
+    settings = {"early_stopping": early_stopping, "learning_rate": "cosine", "max_iter": 20}
+    with pytest.warns(ConvergenceWarning, match=r"worse .* Lower learning_rate_init=10"):
+        VAETransformer(2, learning_rate_init=10, random_state=0, **settings).fit(wine)
 
 
 # -- the defaults -----------------------------------------------------------------
