@@ -253,8 +253,7 @@ def train(
                 raise ValueError(
                     f"Training diverged in epoch {epoch + 1}: the loss, a weight or the validation "
                     f"score is not finite at learning_rate_init={plan.learning_rate_init}. Lower "
-                    "learning_rate_init or gradient_clip, scale the data, or look for outliers in "
-                    "the validation rows."
+                    "learning_rate_init or gradient_clip, or look for outliers in the rows."
                 )
             history.loss_curve.append(loss - rows.log_jacobian)
             if score is not None:

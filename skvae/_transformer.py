@@ -443,10 +443,13 @@ class VAETransformer(
     def partial_fit(self, X, y=None, sample_weight=None):
         """Go on training with one pass over the rows of ``X``.
 
-        The first call builds the model and takes the units of the columns from its rows, so give
-        it some hundreds of typical ones. The state of the optimiser is kept from call to call;
-        the learning rate is constant, and nothing is held out for validation. A ``prior`` other
-        than "normal" is fitted to the rows of the last call only.
+        The first call builds the model, and fixes by its rows the units of the columns, the
+        likelihoods that "auto" chooses (histograms from 1,000 rows on), the levels of categories
+        and which columns the encoder is told to have gaps: so give it some thousands of typical
+        rows, with at least one value in each column. A level that comes later counts as missing.
+        The state of the optimiser is kept from call to call; the learning rate is constant, the
+        divergence has no warm-up, and nothing is held out for validation. A ``prior`` other than
+        "normal" and ``kl_divergence_`` are of the rows of the last call only.
 
         Parameters
         ----------
@@ -636,8 +639,8 @@ class VAETransformer(
         if after < before - LOST:
             return (
                 f"Training made the model worse than its start weights, by {before - after:.3g} "
-                "nats a row: its steps are too large. Lower "
-                f"learning_rate_init={self.learning_rate_init}."
+                "nats a row: its steps are too large or too few. Lower "
+                f"learning_rate_init={self.learning_rate_init}, or raise max_iter={self.max_iter}."
             )
         if self.kl_divergence_.max() < DEAD:
             return (
