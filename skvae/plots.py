@@ -20,6 +20,7 @@ N_IMAGES = 10  # images in a strip
 N_PANELS = 16  # columns of a table that get a panel, unless named
 N_LETTERS = 24  # of a panel's title
 LEGEND_ROWS = 15  # beyond these a legend takes several columns
+MOST_LEGEND = 100  # classes that get a legend
 N_CLASSES = 20  # whole numbers with more distinct values than this are a quantity, not classes
 
 
@@ -55,7 +56,8 @@ class LossCurveDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; a new figure for None.
         **kwargs
-            Passed to matplotlib's ``plot`` for both curves.
+            Passed to matplotlib's ``plot`` for both curves. A ``label`` goes before the name of
+            each; of one colour, the validation curve is dashed.
 
         Returns
         -------
@@ -64,10 +66,14 @@ class LossCurveDisplay:
         self.ax_ = _axes(ax, figsize=(6.4, 4.0))
         self.figure_ = self.ax_.figure
         style = {"linewidth": 1.8} | kwargs
-        self.lines_ = self._curve(self.loss_curve, {"label": "training"} | style)
+        label = f"{style.pop('label')}: " if "label" in style else ""
+        self.lines_ = self._curve(self.loss_curve, style | {"label": f"{label}training"})
         self.best_ = None
         if self.validation_curve is not None:
-            self.lines_ += self._curve(self.validation_curve, {"label": "validation"} | style)
+            if {"color", "c"} & style.keys():
+                style = {"linestyle": "--"} | style
+            style["label"] = f"{label}validation"
+            self.lines_ += self._curve(self.validation_curve, style)
             epoch = int(np.argmin(self.validation_curve))
             (self.best_,) = self.ax_.plot(
                 [epoch + 1],
@@ -123,8 +129,8 @@ class LatentSpaceDisplay:
     codes : ndarray of shape (n_samples, 2)
         Posterior means along the two components shown.
     y : array-like of shape (n_samples,), default=None
-        Strings, booleans and few whole numbers are classes and get a legend, other numbers a
-        colour bar. The name of a pandas Series heads either.
+        Strings, booleans and few whole numbers are classes and get a legend, up to 100 of them;
+        other numbers get a colour bar. The name of a pandas Series heads either.
     components : tuple of two int, default=(0, 1)
         Which components these are.
 
@@ -172,12 +178,12 @@ class LatentSpaceDisplay:
             style |= {"c": values}
         self.scatter_ = self.ax_.scatter(*self.codes.T, **style | kwargs)
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "frameon": False}
-        if classes is not None:
+        if classes is not None and n <= MOST_LEGEND:
             handles, _ = self.scatter_.legend_elements(num=None, alpha=1.0)
             if n > LEGEND_ROWS:
                 beside |= {"ncols": -(-n // LEGEND_ROWS), "fontsize": "small"}
             self.legend_ = self.ax_.legend(handles, classes, title=title, **beside)
-        elif values is not None:
+        elif classes is None and values is not None:
             self.colorbar_ = self.figure_.colorbar(self.scatter_, ax=self.ax_, label=title)
         first, second = self.components
         self.ax_.set(xlabel=f"component {first}", ylabel=f"component {second}")

@@ -122,6 +122,13 @@ def test_loss_curve(model):
     assert display.best_.get_xdata() == [1 + np.argmax(model.validation_scores_)]
 
 
+def test_loss_curves_share_a_style_and_stay_apart(model):
+    display = LossCurveDisplay.from_estimator(model, label="first", color="gray")
+    assert [line.get_label() for line in display.lines_] == ["first: training", "first: validation"]
+    assert [line.get_linestyle() for line in display.lines_] == ["-", "--"]
+    assert {line.get_color() for line in display.lines_} == {"gray"}
+
+
 def test_loss_curve_without_validation():
     display = LossCurveDisplay.from_estimator(vae(early_stopping=False).fit(X))
     assert len(display.lines_) == 1
@@ -144,6 +151,14 @@ def test_pipelines_and_searches(wrap, pipeline):
     made = inner[0].inverse_transform(inner[-1].reconstruct(inner[0].transform(FRAME)))
     np.testing.assert_allclose(table.reconstructions, made)
     ManifoldDisplay.from_estimator(fitted, SHAPE)
+
+
+def test_latent_space_of_too_many_classes_for_a_legend():
+    codes = np.random.default_rng(0).normal(size=(101, 2))
+    for n, legend in ((100, True), (101, False)):
+        display = LatentSpaceDisplay(codes=codes[:n], y=[f"id {i}" for i in range(n)]).plot()
+        assert (display.legend_ is not None) == legend
+        assert display.colorbar_ is None
 
 
 def test_latent_space_plain(model):
