@@ -35,6 +35,7 @@ ARTICLE = SHARED | {
     "activation": "elu",
     "batch_size": 128,
     "learning_rate_init": 2e-3,
+    "kl_warmup": 0.0,
     "max_iter": 10,
 }
 RECIPE = SHARED | {

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from skvae._chunks import chunks
 from skvae._model import VAE
-from skvae._runtime import LARGE_WORK, torch_runtime
+from skvae._runtime import torch_runtime
 
+# Rows times draws times weights from which on several threads gain.
+SHARED_WORK = 25_000_000
 CHUNK_ELEMENTS = 2**19  # of the largest tensor of a chunk: by measurement, the fastest
 
 
@@ -45,7 +47,7 @@ def infer(
     if precision != parameters[0].dtype:
         model = copy.deepcopy(model).to(precision)
     work = n_rows * n_draws * sum(parameter.numel() for parameter in parameters)
-    together = work >= LARGE_WORK and device.type == "cpu" and not in_order
+    together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1
     shapes = [max(parameter.shape, default=1) for parameter in parameters]
     widest = max(sum(model.n_outputs), model.prior.mean.numel(), *shapes)

@@ -47,9 +47,22 @@ class WeightedRows:
         places = (ladder + u) * (self.cumulative[-1] / n_slots)
         return torch.searchsorted(self.cumulative, places, right=True).clamp_(max=len(self) - 1)
 
+    @property
+    def share(self) -> Tensor:
+        """The weights, as shares of their sum."""
+        return self.weight / self.weight.sum()
+
     def take(self, rows: Tensor) -> Cells:
         """The rows of these numbers."""
         raise NotImplementedError
+
+    def sample(self, most: int, generator: Generator) -> Rows:
+        """All rows, or ``most`` by their weights."""
+        if len(self) <= most:
+            place = torch.arange(len(self), device=self.weight.device)
+            return Rows(self.weight, self.log_jacobian, self.take(place))
+        distinct, times = torch.unique(self.slots(most, generator), return_counts=True)
+        return Rows(times.double(), self.log_jacobian, self.take(distinct))
 
     def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
         """The minibatches of an epoch."""

@@ -15,9 +15,9 @@ import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 # The work of a step is its rows, times draws, times weights of the networks. Where that is less,
-# several threads gain less than half (and while another process holds a core, they wait for it in
-# each operation), and casts to bfloat16 cost as much as products in it save.
-LARGE_WORK = 100_000_000
+# two threads gain less than half (and while another process holds a core, they wait for it in each
+# operation), and bfloat16 gains little.
+LARGE_WORK = 75_000_000
 
 # glibc gives memory back to the system where more is free than twice the largest block that it ever
 # unmapped; blocks of over 32 MiB do not count, nor does the page that it may add to a smaller one.
@@ -106,7 +106,10 @@ def _mkl_limit(threads: int | None) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _mkl_set_num_threads_local() -> Callable[[int], int] | None:
-    """MKL's function, which returns the former count; None where torch has no MKL."""
+    """MKL's function, which returns the former count; None where it is not found.
+
+    So it is in a torch without MKL, and on Windows, where a library's own needs are not searched.
+    """
     return getattr(ctypes.CDLL(torch._C.__file__), "MKL_Set_Num_Threads_Local", None)
 
 

@@ -27,7 +27,7 @@ from skvae._chunks import chunks
 from skvae._model import VAE
 from skvae._rows import Rows, WeightedRows
 from skvae._runtime import networks_in
-from skvae.sgvb import Draws, Objective
+from skvae.sgvb import Draws, Objective, kl_to_standard_normal
 
 # The share of the steps in which "cosine" raises the learning rate from zero to its start value:
 # Adam's first steps, when it knows little of the gradients, would else bound how large that may be.
@@ -47,9 +47,6 @@ REDUCTION = 0.2
 # Validation draws this many posterior samples in all, so that few rows are scored with many.
 VALIDATION_DRAWS = 256
 CHUNK_ROWS = 4096
-# A fit is judged by so many rows, a few at a time: decoders of wide tables have large outputs.
-DIAGNOSED_ROWS = 1000
-DIAGNOSED_AT_ONCE = 64
 # An epoch of fit takes at least so many steps: it passes several times over a small table, whose
 # validation would else cost more than its training and whose patience would end in a few steps.
 MIN_STEPS = 16
@@ -237,7 +234,7 @@ def train(
     best = optimizer.values.clone()
     rate, patience = 1.0, plan.n_iter_no_change
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
-    score = None if validation is None else _Validation(model, validation, plan, generator)
+    score = None if validation is None else MeanBound(model, validation, plan, generator)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
     optimizer.average_over(averaged_steps(plan.learning_rate, per_epoch * epochs.stop))
     try:
@@ -302,8 +299,8 @@ def _epoch(
     return float(total.mean()) / len(progress)
 
 
-class _Validation:
-    """The weighted mean bound of held-out rows, with the same noise at every call."""
+class MeanBound:
+    """The weighted mean bound of rows, with the same noise at every call."""
 
     def __init__(self, model: VAE, rows: Rows, plan: Plan, generator: Generator) -> None:
         n_draws = max(plan.n_draws, min(VALIDATION_DRAWS // len(rows), 50), 1)
@@ -312,7 +309,7 @@ class _Validation:
         self.objective = plan.objective
         self.log_jacobian = rows.log_jacobian
         self.cells = model.draw_target(rows.cells, generator)
-        self.share = rows.weight / rows.weight.sum()
+        self.share = rows.share
         self.noise = rows.cells.values.new_empty(shape).normal_(generator=generator)
 
     def __call__(self) -> float:
@@ -336,22 +333,12 @@ def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator
     return torch.cat(found)
 
 
-def diagnose(
-    model: VAE, rows: WeightedRows, objective: Objective, n_draws: int, generator: Generator
-) -> tuple[float, Tensor]:
-    """Of a sample of rows by their weights, the mean bound, and the mean KL of each component (K,).
-
-    In nats, in working units.
-    """
-    n = min(len(rows), DIAGNOSED_ROWS)
-    slots = rows.slots(n, generator)
-    bound, kl = 0.0, torch.zeros(model.n_components, device=slots.device)
-    for place in chunks(n, DIAGNOSED_AT_ONCE):
-        cells = rows.take(slots[place])
-        mean, log_std = model.encode(cells)
-        noise = mean.new_empty(n_draws, *mean.shape).normal_(generator=generator)
-        draws = Draws.of(mean, log_std, noise)
-        log_px = model.log_prob(cells, model.decoder(draws.z))
-        bound += float(objective.bound(log_px, draws).sum())
-        kl += draws.kl().sum(0)
-    return bound / n, kl / n
+def mean_kl(model: VAE, rows: Rows, generator: Generator) -> NDArray[np.float64]:
+    """The weighted mean divergence of each component from N(0, 1), in nats. -> (K,)."""
+    found = torch.cat(
+        [
+            kl_to_standard_normal(*model.encode(rows.cells[place]))
+            for place in chunks(len(rows), CHUNK_ROWS)
+        ]
+    )
+    return (rows.share @ found.double()).cpu().numpy()

@@ -36,10 +36,11 @@ from skvae._runtime import resolve_device, resolve_precision, torch_runtime
 from skvae._training import (
     MIN_STEPS,
     SCHEDULES,
+    MeanBound,
     Optimizer,
     Plan,
     auto_batch_size,
-    diagnose,
+    mean_kl,
     posterior_draws,
     train,
 )
@@ -51,12 +52,16 @@ from skvae.sgvb import OBJECTIVES
 
 # Weighted codes that the cells of a completed row are averaged over or drawn from.
 FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
+# Over which the divergence's weight rises, unless told.
+WARMUP_EPOCHS = 2
 # Nats of mean KL divergence below which a component tells nothing of the rows.
 DEAD = 0.01
 # Nats that rows have lost where training ruined the model; noise of a start on few rows is less.
 LOST = 1.0
 # Rows whose working units take more bytes are converted a part at a time, in each epoch.
 LARGEST_COPY = 2**30
+# Rows that a fit is judged by.
+SAMPLE_ROWS = 1000
 # More held-out rows would make their score surer than any use of it needs.
 MOST_HELD_OUT = 2**16
 
@@ -115,11 +120,12 @@ class VAETransformer(
         Weight of the KL divergence from the prior in training [4]_. Likelihoods are reported at
         1, whatever its value.
 
-    kl_warmup : float, default=0.01
+    kl_warmup : float or "auto", default="auto"
         Share of the ``max_iter`` epochs over which the weight of the KL divergence rises from 0 to
-        ``beta``, in [0, 1], so that no component dies before the decoder knows it. A long one is
-        for runs with ``early_stopping=False``: epochs within it score low, and training may else
-        stop there. ``partial_fit`` has none.
+        ``beta``, in [0, 1], so that fewer components die before the decoder knows them. "auto" is
+        two epochs, or a tenth of less than twenty. A long one is for runs with
+        ``early_stopping=False``: epochs within it score low, and training may else stop there.
+        ``partial_fit`` has none.
 
     free_bits : float, default=0.0
         Nats of KL divergence that each latent dimension of a row has for free [5]_. Only for
@@ -179,7 +185,7 @@ class VAETransformer(
         from the outputs of the decoder on, and the optimiser are in float32, validation and all
         inference in float32 or float64. "auto" is bfloat16 where the processor has instructions
         for it (x86 with AVX512-bf16 or AMX and a torch that reports them, CUDA from capability
-        8.0) and the work of a step, rows times draws times weights, is at least 100 million; else
+        8.0) and the work of a step, rows times draws times weights, is at least 75 million; else
         float32. Columns that the codes tell to within about 1 % lose some hundredths of a nat
         each.
 
@@ -219,8 +225,9 @@ class VAETransformer(
         The largest in the last fit, that of the weights that early stopping took.
 
     kl_divergence_ : ndarray of shape (n_components,)
-        Mean KL divergence of q(z|x) from the prior N(0, I) over up to 1,000 training rows, of each
-        component, in nats: about what it tells of a row. A component near 0 is unused.
+        Mean KL divergence of q(z|x) from the prior N(0, I), of each component, in nats: about what
+        it tells of a row. One near 0 is unused. Over the training rows of the last call, or a
+        sample of 1,000 by their weights.
 
     n_iter_ : int
         Number of epochs so far.
@@ -280,7 +287,7 @@ class VAETransformer(
         "prior": [StrOptions(set(PRIORS)), Prior],
         "objective": [StrOptions(set(OBJECTIVES))],
         "beta": [Interval(Real, 0, None, closed="left")],
-        "kl_warmup": [Interval(Real, 0, 1, closed="both")],
+        "kl_warmup": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "free_bits": [Interval(Real, 0, None, closed="left")],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -313,7 +320,7 @@ class VAETransformer(
         prior="normal",
         objective="elbo",
         beta=1.0,
-        kl_warmup=0.01,
+        kl_warmup="auto",
         free_bits=0.0,
         n_draws=1,
         dropout=0.0,
@@ -421,7 +428,7 @@ class VAETransformer(
                     index, weight = index[~held], weight[~held]
             rows = self._rows(table, index, weight)
             del table  # the copy that validation may have made
-            before, _ = self._diagnose(rows)
+            bound = self._of_sample(self._mean_bound, rows)
             interrupted = self._train(
                 rows,
                 self._plan(),
@@ -430,13 +437,13 @@ class VAETransformer(
                 validation=held_out,
                 on_epoch=on_epoch,
             )
-            after, self.kl_divergence_ = self._diagnose(rows)
-            failure = self._failure(before, after) if fresh and not interrupted else None
-            if failure:
-                warnings.warn(failure, ConvergenceWarning, stacklevel=2)
+            self.kl_divergence_ = self._of_sample(mean_kl, rows)
+            failure = self._failure(self._of_sample(self._mean_bound, rows) - bound)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         if interrupted:
             raise KeyboardInterrupt
+        if failure:
+            warnings.warn(failure, ConvergenceWarning, stacklevel=2)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -475,7 +482,7 @@ class VAETransformer(
                 validation=None,
                 on_epoch=self._report,
             )
-            _, self.kl_divergence_ = self._diagnose(rows)
+            self.kl_divergence_ = self._of_sample(mean_kl, rows)
         if interrupted:
             raise KeyboardInterrupt
         return self
@@ -584,6 +591,8 @@ class VAETransformer(
     def _plan(self, **instead):
         values = {field.name: getattr(self, field.name) for field in fields(Plan)}
         values["objective"] = OBJECTIVES[self.objective](self.beta, self.free_bits)
+        if self.kl_warmup == "auto":
+            values["kl_warmup"] = min(WARMUP_EPOCHS / self.max_iter, 0.1)
         return Plan(**values | instead)
 
     def _train(self, rows, plan, **how):
@@ -625,29 +634,30 @@ class VAETransformer(
         fitted = prior.fit(draw, len(rows), self.n_components_, seed)
         self.module_.prior = fitted.to(device)
 
-    def _diagnose(self, rows):
-        """The mean bound of the rows, and the mean KL divergence of each component, in nats."""
+    def _of_sample(self, measure, rows):
+        """What ``measure`` finds of the model and up to 1,000 of the rows, always the same."""
         device = rows.weight.device
-        generator = generator_from(derive(self._seed, "diagnosis"), device)
-        with torch_runtime(device):
-            objective = self._plan().objective
-            bound, kl = diagnose(self.module_, rows, objective, self.n_draws, generator)
-        return bound, kl.double().cpu().numpy()
+        generator = generator_from(derive(self._seed, "sample"), device)
+        n_weights = sum(parameter.numel() for parameter in self.module_.parameters())
+        with torch_runtime(device, work=len(rows) * self.n_draws * n_weights):
+            return measure(self.module_, rows.sample(SAMPLE_ROWS, generator), generator)
 
-    def _failure(self, before, after):
-        """What went wrong in training, if anything, by the bounds before and after."""
-        if after < before - LOST:
+    def _mean_bound(self, model, sample, generator):
+        return MeanBound(model, sample, self._plan(), generator)()
+
+    def _failure(self, gain):
+        """What went wrong in training, if anything, ``gain`` what it did to the bound."""
+        if not gain >= -LOST:  # a bound that is not a number is one that is lost
             return (
-                f"Training made the model worse than its start weights, by {before - after:.3g} "
-                "nats a row: its steps are too large or too few. Lower "
+                f"Training made the model worse than it was, by {-gain:.3g} nats a row. Lower "
                 f"learning_rate_init={self.learning_rate_init}, or raise max_iter={self.max_iter}."
             )
         if self.kl_divergence_.max() < DEAD:
             return (
                 "The codes tell nothing of the rows: the KL divergence of no component exceeds "
-                f"{DEAD} nats. If the columns depend on each other, lower learning_rate_init="
-                f"{self.learning_rate_init} or beta={self.beta}, or raise n_draws={self.n_draws}, "
-                f"max_iter={self.max_iter} or kl_warmup={self.kl_warmup}."
+                f"{DEAD} nats. If the columns depend on each other, lower beta={self.beta} or "
+                f"learning_rate_init={self.learning_rate_init}, or raise n_draws={self.n_draws} or "
+                f"max_iter={self.max_iter}."
             )
         return None
 

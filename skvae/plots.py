@@ -65,14 +65,14 @@ class LossCurveDisplay:
         """
         self.ax_ = _axes(ax, figsize=(6.4, 4.0))
         self.figure_ = self.ax_.figure
-        style = {"linewidth": 1.8} | kwargs
-        label = f"{style.pop('label')}: " if "label" in style else ""
+        style = {"linewidth": 1.8} | _line_style(kwargs)
+        label = style.pop("label", None)
+        label = "" if label is None else f"{label}: "
         self.lines_ = self._curve(self.loss_curve, style | {"label": f"{label}training"})
         self.best_ = None
         if self.validation_curve is not None:
-            if {"color", "c"} & style.keys():
-                style = {"linestyle": "--"} | style
-            style["label"] = f"{label}validation"
+            apart = {"linestyle": "--"} if "color" in style else {}
+            style = apart | style | {"label": f"{label}validation"}
             self.lines_ += self._curve(self.validation_curve, style)
             epoch = int(np.argmin(self.validation_curve))
             (self.best_,) = self.ax_.plot(
@@ -84,7 +84,7 @@ class LossCurveDisplay:
                 markeredgewidth=1.8,
                 color="black",
                 linestyle="none",
-                label=f"best epoch: {epoch + 1}",
+                label=f"{label}best epoch: {epoch + 1}",
             )
         self.ax_.set(xlabel="epoch", ylabel="negative ELBO (nats per row)")
         self.ax_.xaxis.get_major_locator().set_params(integer=True)
@@ -129,8 +129,8 @@ class LatentSpaceDisplay:
     codes : ndarray of shape (n_samples, 2)
         Posterior means along the two components shown.
     y : array-like of shape (n_samples,), default=None
-        Strings, booleans and few whole numbers are classes and get a legend, up to 100 of them;
-        other numbers get a colour bar. The name of a pandas Series heads either.
+        Strings, booleans and few whole numbers are classes and get a legend if they are at most
+        100; other numbers get a colour bar. The name of a pandas Series heads either.
     components : tuple of two int, default=(0, 1)
         Which components these are.
 
@@ -698,6 +698,14 @@ def _listed_colormap(colors):
     from matplotlib.colors import ListedColormap
 
     return ListedColormap(colors)
+
+
+def _line_style(kwargs):
+    """The style of a line by the long names."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    return normalize_kwargs(kwargs, Line2D)
 
 
 def _is_numeric(column):

@@ -123,10 +123,14 @@ def test_loss_curve(model):
 
 
 def test_loss_curves_share_a_style_and_stay_apart(model):
-    display = LossCurveDisplay.from_estimator(model, label="first", color="gray")
+    display = LossCurveDisplay.from_estimator(model, label="first", c="gray", lw=1)
+    assert display.best_.get_label().startswith("first: best epoch: ")
     assert [line.get_label() for line in display.lines_] == ["first: training", "first: validation"]
     assert [line.get_linestyle() for line in display.lines_] == ["-", "--"]
-    assert {line.get_color() for line in display.lines_} == {"gray"}
+    assert {(line.get_color(), line.get_linewidth()) for line in display.lines_} == {("gray", 1)}
+    dotted = LossCurveDisplay.from_estimator(model, color="gray", ls=":", label=None)
+    assert [line.get_label() for line in dotted.lines_] == ["training", "validation"]
+    assert [line.get_linestyle() for line in dotted.lines_] == [":", ":"]
 
 
 def test_loss_curve_without_validation():

@@ -129,7 +129,8 @@ def test_small_work_takes_one_thread_and_large_work_the_callers():
             before = state()
             with torch_runtime(CPU, work=work):
                 assert torch.get_num_threads() == threads
-                assert set(mkl_threads()) <= {str(threads)}
+                if torch.backends.mkl.is_available() and sys.platform == "linux":
+                    assert mkl_threads() == [str(threads)]
             assert state() == before
 
 

@@ -521,7 +521,7 @@ def test_a_score_that_is_not_a_number_is_an_error():
         def bound(self, *arguments):
             return math.nan * super().bound(*arguments)
 
-    with pytest.raises(ValueError, match=r"epoch 1: .*outliers in the validation rows"):
+    with pytest.raises(ValueError, match=r"epoch 1: .*outliers in the rows"):
         walk(Blind())
 
 
