@@ -39,16 +39,16 @@ from skvae.priors import Mixture
 
 MODELS = ["real", "skvae", "default", "tvae"]
 TUNED = {
-    "n_components": 6,
-    "hidden_layer_sizes": (256, 256),
-    "prior": Mixture(100),
-    "beta": 0.35,
+    "n_components": 8,
+    "hidden_layer_sizes": (384, 384),
+    "prior": Mixture(150),
+    "beta": 0.4,
     "batch_size": 512,
     "learning_rate_init": 4e-3,
     "learning_rate": "cosine",
     "early_stopping": False,
     "kl_warmup": 0.12,
-    "max_iter": 42,
+    "max_iter": 50,
     "random_state": 0,
 }
 

@@ -54,7 +54,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tables", nargs="*", default=list(TABLES), choices=list(TABLES))
     arguments = parser.parse_intermixed_args()
-    print("table            q       VAE       PCA  scaled PCA  scaled FA  wins  epochs      s")
+    print("table            q       VAE       PCA  scaled PCA   scaled FA  wins  epochs      s")
     for name in arguments.tables:
         load, n_components = TABLES[name]
         X = load().data
@@ -65,8 +65,8 @@ def main():
         vae, pca, scaled, factors, epochs, seconds = np.mean(results, axis=0)
         wins = sum(row[0] > max(row[1:3]) for row in results)
         print(
-            f"{name:15}{n_components:3}{vae:10.2f}{pca:10.2f}{scaled:12.2f}{factors:11.5g}{wins:6}{epochs:8.0f}"
-            f"{seconds:7.2f}",
+            f"{name:15}{n_components:3}{vae:10.2f}{pca:10.2f}{scaled:12.2f}{factors:12.4g}{wins:6}"
+            f"{epochs:8.0f}{seconds:7.2f}",
             flush=True,
         )
 

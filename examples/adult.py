@@ -23,7 +23,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", nargs="?")
     parser.add_argument("picture", nargs="?", default="adult.png")
-    parser.add_argument("--max-iter", type=int, default=42)
+    parser.add_argument("--max-iter", type=int, default=50)
     options = parser.parse_args()
     path = options.table
     table = pd.read_csv(path) if path else fetch_openml("adult", version=2).frame
@@ -33,11 +33,11 @@ def main():
     # table is younger than 17.
     numbers = table.select_dtypes("number").columns
     vae = VAETransformer(
-        n_components=6,
-        hidden_layer_sizes=(256, 256),
+        n_components=8,
+        hidden_layer_sizes=(384, 384),
         likelihood=dict.fromkeys(numbers, Histogram(n_bins=256)),
-        prior=Mixture(100),
-        beta=0.35,
+        prior=Mixture(150),
+        beta=0.4,
         kl_warmup=0.12,
         batch_size=512,
         learning_rate="cosine",
