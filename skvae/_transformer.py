@@ -226,8 +226,8 @@ class VAETransformer(
 
     kl_divergence_ : ndarray of shape (n_components,)
         Mean KL divergence of q(z|x) from the prior N(0, I), of each component, in nats: about what
-        it tells of a row. One near 0 is unused. Over the training rows of the last call, or a
-        sample of 1,000 by their weights.
+        it tells of a row in a model that trained well. One near 0 is unused. Over the training rows
+        of the last call, or a sample of 1,000 by their weights.
 
     n_iter_ : int
         Number of epochs so far.
@@ -649,8 +649,9 @@ class VAETransformer(
         """What went wrong in training, if anything, ``gain`` what it did to the bound."""
         if not gain >= -LOST:  # a bound that is not a number is one that is lost
             return (
-                f"Training made the model worse than it was, by {-gain:.3g} nats a row. Lower "
-                f"learning_rate_init={self.learning_rate_init}, or raise max_iter={self.max_iter}."
+                "Training made the model worse than it was: the bound that it raises fell by "
+                f"{-gain:.3g} nats a row. Lower learning_rate_init={self.learning_rate_init}, or "
+                f"raise max_iter={self.max_iter} if the loss was still falling."
             )
         if self.kl_divergence_.max() < DEAD:
             return (

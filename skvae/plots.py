@@ -192,7 +192,7 @@ class LatentSpaceDisplay:
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, components=(0, 1), ax=None, **kwargs):
+    def from_estimator(cls, estimator, X, y=None, *, components=None, ax=None, **kwargs):
         """Draw the codes of the rows of ``X``.
 
         Parameters
@@ -201,8 +201,9 @@ class LatentSpaceDisplay:
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
             Colours the points: classes with a legend, or a quantity with a colour bar.
-        components : tuple of two int, default=(0, 1)
-            Components on the horizontal and the vertical axis, counted from 0.
+        components : tuple of two int, default=None
+            Components on the horizontal and the vertical axis, counted from 0; None for the two of
+            largest ``kl_divergence_``, in their order.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure for None.
         **kwargs
@@ -215,11 +216,16 @@ class LatentSpaceDisplay:
         _pyplot()
         if y is not None:
             check_consistent_length(X, y)
-        n_components = _model_of(estimator).n_components_
+        model = _model_of(estimator)
+        n_components = model.n_components_
         if n_components < 2:
             raise ValueError(
                 "A latent space is drawn of two components, but the estimator has one. Plot "
                 "transform(X) as a histogram instead."
+            )
+        if components is None:
+            components = tuple(
+                sorted(np.argsort(-model.kl_divergence_, kind="stable")[:2].tolist())
             )
         if len(components) != 2 or not all(0 <= place < n_components for place in components):
             raise ValueError(

@@ -157,6 +157,14 @@ def test_pipelines_and_searches(wrap, pipeline):
     ManifoldDisplay.from_estimator(fitted, SHAPE)
 
 
+def test_latent_space_shows_the_components_that_tell_most():
+    fitted = vae(n_components=3).fit(X)
+    fitted.kl_divergence_ = np.array([1.0, 0.0, 2.0])
+    display = LatentSpaceDisplay.from_estimator(fitted, X)
+    assert display.components == (0, 2)
+    np.testing.assert_array_equal(display.codes, fitted.transform(X)[:, [0, 2]])
+
+
 def test_latent_space_of_too_many_classes_for_a_legend():
     codes = np.random.default_rng(0).normal(size=(101, 2))
     for n, legend in ((100, True), (101, False)):
