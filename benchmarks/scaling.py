@@ -27,7 +27,13 @@ from pathlib import Path
 import numpy as np
 
 COLUMNS = 20
-ONE_EPOCH = {"early_stopping": False, "max_iter": 1, "random_state": 0, "likelihood": "gaussian"}
+ONE_EPOCH = {
+    "early_stopping": False,
+    "max_iter": 1,
+    "learning_rate_init": 1e-3,
+    "random_state": 0,
+    "likelihood": "gaussian",
+}
 RUNS = 3
 
 
