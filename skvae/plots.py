@@ -203,7 +203,7 @@ class LatentSpaceDisplay:
             Colours the points: classes with a legend, or a quantity with a colour bar.
         components : tuple of two int, default=None
             Components on the horizontal and the vertical axis, counted from 0; None for the two of
-            largest ``kl_divergence_``, in their order.
+            largest ``kl_divergence_``, in their order, or the first two of a model that has none.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure for None.
         **kwargs
@@ -224,9 +224,8 @@ class LatentSpaceDisplay:
                 "transform(X) as a histogram instead."
             )
         if components is None:
-            components = tuple(
-                sorted(np.argsort(-model.kl_divergence_, kind="stable")[:2].tolist())
-            )
+            told = getattr(model, "kl_divergence_", np.zeros(n_components))
+            components = tuple(sorted(np.argsort(-told, kind="stable")[:2].tolist()))
         if len(components) != 2 or not all(0 <= place < n_components for place in components):
             raise ValueError(
                 f"'components' must be two of the {n_components} components of the estimator, "

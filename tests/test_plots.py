@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -163,6 +164,8 @@ def test_latent_space_shows_the_components_that_tell_most():
     display = LatentSpaceDisplay.from_estimator(fitted, X)
     assert display.components == (0, 2)
     np.testing.assert_array_equal(display.codes, fitted.transform(X)[:, [0, 2]])
+    pca = PCA(3).fit(X)
+    assert LatentSpaceDisplay.from_estimator(pca, X).components == (0, 1)
 
 
 def test_latent_space_of_too_many_classes_for_a_legend():
