@@ -333,7 +333,7 @@ def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator
     return torch.cat(found)
 
 
-def mean_kl(model: VAE, rows: Rows, generator: Generator) -> NDArray[np.float64]:
+def mean_kl(model: VAE, rows: Rows) -> NDArray[np.float64]:
     """The weighted mean divergence of each component from N(0, 1), in nats. -> (K,)."""
     found = torch.cat(
         [

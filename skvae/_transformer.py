@@ -428,7 +428,8 @@ class VAETransformer(
                     index, weight = index[~held], weight[~held]
             rows = self._rows(table, index, weight)
             del table  # the copy that validation may have made
-            bound = self._of_sample(self._mean_bound, rows)
+            sample = self._sample(rows)
+            bound = self._mean_bound(sample)
             interrupted = self._train(
                 rows,
                 self._plan(),
@@ -437,8 +438,8 @@ class VAETransformer(
                 validation=held_out,
                 on_epoch=on_epoch,
             )
-            self.kl_divergence_ = self._of_sample(mean_kl, rows)
-            failure = self._failure(self._of_sample(self._mean_bound, rows) - bound)
+            self.kl_divergence_ = self._mean_kl(sample)
+            failure = self._failure(self._mean_bound(sample) - bound)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         if interrupted:
             raise KeyboardInterrupt
@@ -482,7 +483,7 @@ class VAETransformer(
                 validation=None,
                 on_epoch=self._report,
             )
-            self.kl_divergence_ = self._of_sample(mean_kl, rows)
+            self.kl_divergence_ = self._mean_kl(self._sample(rows))
         if interrupted:
             raise KeyboardInterrupt
         return self
@@ -634,16 +635,22 @@ class VAETransformer(
         fitted = prior.fit(draw, len(rows), self.n_components_, seed)
         self.module_.prior = fitted.to(device)
 
-    def _of_sample(self, measure, rows):
-        """What ``measure`` finds of the model and up to 1,000 of the rows, always the same."""
+    def _sample(self, rows):
+        """Up to 1,000 of the rows, by which a fit is judged."""
         device = rows.weight.device
-        generator = generator_from(derive(self._seed, "sample"), device)
-        n_weights = sum(parameter.numel() for parameter in self.module_.parameters())
-        with torch_runtime(device, work=len(rows) * self.n_draws * n_weights):
-            return measure(self.module_, rows.sample(SAMPLE_ROWS, generator), generator)
+        with torch_runtime(device):
+            return rows.sample(SAMPLE_ROWS, generator_from(derive(self._seed, "sample"), device))
 
-    def _mean_bound(self, model, sample, generator):
-        return MeanBound(model, sample, self._plan(), generator)()
+    def _mean_bound(self, sample):
+        """What training raises, with the same noise at every call."""
+        device = sample.weight.device
+        generator = generator_from(derive(self._seed, "sample bound"), device)
+        with torch_runtime(device):
+            return MeanBound(self.module_, sample, self._plan(), generator)()
+
+    def _mean_kl(self, sample):
+        with torch_runtime(sample.weight.device):
+            return mean_kl(self.module_, sample)
 
     def _failure(self, gain):
         """What went wrong in training, if anything, ``gain`` what it did to the bound."""
