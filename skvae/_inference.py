@@ -30,6 +30,7 @@ def infer(
     *,
     dtype: DTypeLike,
     n_draws: int = 1,
+    n_codes: int = 1,
     finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
     in_order: bool = False,
 ) -> NDArray[Any]:
@@ -37,6 +38,9 @@ def infer(
 
     Computes in ``dtype``, that of the caller's rows: float32 arithmetic on float64 rows would
     make a row's result depend on the rows beside it.
+
+    A row has ``n_draws`` at a time in the networks and ``n_codes`` in all, by which chunks are so
+    large that memory is bounded.
 
     As many chunks at a time as torch has threads, each on one: several threads for one
     operation would wait for each other, long ones where another process holds a core. One after
@@ -46,12 +50,13 @@ def infer(
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
         model = copy.deepcopy(model).to(precision)
-    work = n_rows * n_draws * sum(parameter.numel() for parameter in parameters)
+    work = n_rows * max(n_draws, n_codes) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1
     shapes = [max(parameter.shape, default=1) for parameter in parameters]
     widest = max(sum(model.n_outputs), model.prior.mean.numel(), *shapes)
-    size = min(CHUNK_ELEMENTS // (n_draws * widest), -(-n_rows // n_threads))
+    of_row = max(n_draws * widest, n_codes * model.n_components)
+    size = min(CHUNK_ELEMENTS // of_row, -(-n_rows // n_threads))
 
     def result(rows: slice) -> NDArray[Any]:
         with torch_runtime(device):

@@ -21,6 +21,8 @@ hardtanh_backward = torch.ops.aten.hardtanh_backward
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.5
 # Bounds on log std of the posterior: rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
+# Of the draws of a row that go through the decoder, so that many rows look for modes together.
+DRAWS_AT_ONCE = 64
 
 Group = tuple[Likelihood, Constants, int]  # a likelihood, its constants, its number of columns
 
@@ -210,12 +212,12 @@ class VAE(nn.Module):
 
     def weighted_mean(self, z: Tensor, weight: Tensor) -> Tensor:
         """E[x] over weighted codes, the mode of categories. (S, N, K), (S, N) -> (N, D)."""
-        return self._by_group(
-            lambda group, outputs: group.likelihood.summary(
-                torch.einsum("sn,sndm->ndm", weight, group.statistics(outputs))
-            ),
-            split(self.decoder(z), self.n_outputs),
-        )
+        totals = [z.new_zeros(())] * len(self.groups)
+        for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
+            for place, outputs in enumerate(split(self.decoder(some), self.n_outputs)):
+                statistics = self.groups[place].statistics(outputs)
+                totals[place] = totals[place] + torch.einsum("sn,sndm->ndm", share, statistics)
+        return self._by_group(lambda group, total: group.likelihood.summary(total), totals)
 
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
         """Draws from p(x|z) in working units. (S, N, K) -> (S, N, D)."""
@@ -258,8 +260,8 @@ class VAE(nn.Module):
         """The importance-weighted bound on log p(x). N rows, (2 S, 1, K) -> (N,).
 
         Half of the noise is for draws around the encoder's posterior. For rows where these are
-        bad, and for rows with gaps, a quarter finds modes of p(x, z), and draws from normals at
-        these by the last quarter join.
+        bad, and for rows with gaps, draws by the other half join, from normals at modes of
+        p(x, z).
         """
         own, spare = noise.chunk(2)
         pool = self._pool(cells, own)
@@ -288,10 +290,15 @@ class VAE(nn.Module):
         return Pool.around(posterior, noise, self._log_joint(cells))
 
     def _log_joint(self, cells: Cells) -> LogJoint:
-        """log p(x, z) of codes (S, n, K) for the rows with the numbers (n,)."""
+        """log p(x, z) of codes (S, n, K) or (S, 1, K) for the rows with the numbers (n,)."""
 
         def log_joint(z: Tensor, rows: Tensor) -> Tensor:
-            return self.log_prob(cells.take(rows), self.decoder(z)) + self.prior.log_prob(z)
+            taken = cells.take(rows)
+            parts = []
+            for part in z.split(DRAWS_AT_ONCE):
+                outputs = self.decoder(part).expand(-1, len(rows), -1)
+                parts.append(self.log_prob(taken, outputs) + self.prior.log_prob(part))
+            return join(parts, dim=0)
 
         return log_joint
 
@@ -306,6 +313,6 @@ def split(x: Tensor, sizes: Sequence[int], dim: int = -1) -> Sequence[Tensor]:
     return [x] if len(sizes) == 1 else x.split(sizes, dim=dim)
 
 
-def join(parts: Sequence[Tensor]) -> Tensor:
-    """The parts side by side along the last axis."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=-1)
+def join(parts: Sequence[Tensor], dim: int = -1) -> Tensor:
+    """The parts side by side along an axis, the last one if not told."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=dim)

@@ -24,11 +24,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from skvae._callbacks import CallbackSupportMixin, with_callbacks
+from skvae._chunks import chunks
 from skvae._columns import Columns
 from skvae._container import BOOL, LEVEL, Container
 from skvae._distinct import distinct_rows, smallest
 from skvae._inference import infer
-from skvae._model import VAE
+from skvae._model import DRAWS_AT_ONCE, VAE
 from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
 from skvae._rows import Rows, StoredRows
@@ -60,6 +61,8 @@ DEAD = 0.01
 LOST = 1.0
 # Rows whose working units take more bytes are converted a part at a time, in each epoch.
 LARGEST_COPY = 2**30
+# Of a row without each of its cells in turn, for as many rows as are scored together.
+CELLS_AT_ONCE = 2**20
 # Rows that a fit is judged by.
 SAMPLE_ROWS = 1000
 # More held-out rows would make their score surer than any use of it needs.
@@ -858,7 +861,12 @@ class VAETransformer(
             return model.weighted_mean(*self._weighted_codes(model, cells, noise))
 
         return self._from_table(
-            call, table, dtype, n_draws=len(noise), finish=self._columns.from_mean
+            call,
+            table,
+            dtype,
+            n_draws=DRAWS_AT_ONCE,
+            n_codes=len(noise),
+            finish=self._columns.from_mean,
         )
 
     def _conditional_draws(self, table, dtype, n, seed):
@@ -873,14 +881,22 @@ class VAETransformer(
             picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
             codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
             # of all n at once the levels of a table would not fit in memory
-            parts = [model.sample(part, generator) for part in codes.split(FEWEST_IN_POOL)]
+            parts = [model.sample(part, generator) for part in codes.split(DRAWS_AT_ONCE)]
             return torch.cat(parts).transpose(0, 1)
 
         def finish(draws):
             flat = draws.reshape(-1, draws.shape[-1])
             return self._columns.from_working(flat).reshape(draws.shape)
 
-        return self._from_table(call, table, dtype, n_draws=2 * pool, finish=finish, in_order=True)
+        return self._from_table(
+            call,
+            table,
+            dtype,
+            n_draws=max(n, DRAWS_AT_ONCE),
+            n_codes=len(noise),
+            finish=finish,
+            in_order=True,
+        )
 
     def _weighted_codes(self, model, cells, noise):
         """Codes (S, N, K) and their weights (S, N), of sum 1, for p(z | x_there)."""
@@ -900,7 +916,7 @@ class VAETransformer(
 
         An importance-weighted bound [1]_: below log p(x) on average, and the closer the more
         draws. They are of the encoder's posterior, in up to four dimensions a quarter of a wider
-        normal. Where these are bad, and for rows with gaps, half as many draws again come from
+        normal. Where these are bad, and for rows with gaps, as many draws again come from
         normals at modes of p(x, z). A density is per unit of the data. The
         draws are the same for all rows and calls, quasi-random and fixed by ``fit``, so that
         scores of models and rows compare.
@@ -995,23 +1011,26 @@ class VAETransformer(
             NaN where a cell is missing.
         """
         table, dtype = self._checked(X)
-        table = np.array(table, dtype=dtype)
-        missing, log_unit = np.isnan(table), self._columns.log_unit(table)
-        whole = self._log_likelihood(table, dtype, n_draws)
-        out = np.empty(table.shape, dtype=whole.dtype)
-        for place, column in enumerate(table.T.copy()):
-            table[:, place] = np.nan
-            out[:, place] = whole - self._log_likelihood(table, dtype, n_draws)
-            table[:, place] = column
-        out += log_unit
-        out[missing] = np.nan
+        n, d = table.shape
+        out = np.empty((n, d), dtype=dtype)
+        for rows in chunks(n, max(CELLS_AT_ONCE // (d * (d + 1)), 1)):
+            # the row without each of its cells, and as it is
+            variants = np.repeat(np.asarray(table[rows], dtype=dtype)[:, None], d + 1, axis=1)
+            variants[:, range(d), range(d)] = np.nan
+            scores = self._log_likelihood(variants.reshape(-1, d), dtype, n_draws)
+            *without, whole = scores.reshape(-1, d + 1).T
+            out[rows] = whole[:, None] - np.stack(without, axis=1)
+        out += self._columns.log_unit(table)
+        out[np.isnan(table)] = np.nan
         return self._container.wrap(out, like=X, floats=True)
 
     def _log_likelihood(self, table, dtype, n_draws):
         # as much noise again for rows whose proposal has to adapt
-        return self._bound(table, dtype, n_draws, VAE.log_likelihood, spare=1)
+        return self._bound(
+            table, dtype, n_draws, VAE.log_likelihood, spare=1, at_once=DRAWS_AT_ONCE
+        )
 
-    def _bound(self, table, dtype, n_draws, bound, *, spare):
+    def _bound(self, table, dtype, n_draws, bound, *, spare, at_once=math.inf):
         """``bound(model, cells, noise)`` of each row, in the caller's units, one noise for all."""
         n_draws = self._n_scoring_draws() if n_draws is None else n_draws
         check_scalar(n_draws, "n_draws", Integral, min_val=1)
@@ -1020,7 +1039,8 @@ class VAETransformer(
             lambda model, cells: bound(model, cells, cells.values.new_tensor(noise)),
             table,
             dtype,
-            n_draws=n_draws,
+            n_draws=min(n_draws, at_once),
+            n_codes=len(noise),
         )
         return working + self._columns.log_jacobian(table, None)
 

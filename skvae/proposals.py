@@ -11,8 +11,7 @@ References
 .. [1] C. M. Bishop, "Pattern Recognition and Machine Learning", Springer 2006, section 4.4.
 .. [2] E. Veach and L. Guibas, "Optimally Combining Sampling Techniques for Monte Carlo
        Rendering", SIGGRAPH 1995.
-.. [3] Y. Dauphin et al., "Identifying and Attacking the Saddle Point Problem in
-       High-Dimensional Non-Convex Optimization", NeurIPS 2014.
+.. [3] J. Nocedal and S. Wright, "Numerical Optimization", 2nd ed., Springer 2006.
 """
 
 from __future__ import annotations
@@ -20,26 +19,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from skvae._random import quasi_normal
 from skvae.sgvb import LOG_2PI
 
-# log p(x, z) of codes for the rows with the numbers (n,). (S, n, K), (n,) -> (S, n).
+# log p(x, z) of codes for the rows with the numbers (n,), or of the same codes for each of them.
+# (S, n, K) or (S, 1, K), (n,) -> (S, n).
 LogJoint = Callable[[Tensor, Tensor], Tensor]
 
 GOOD_SHARE = 0.25  # a proposal is good where its draws are worth this share of their number
 FEWEST_TO_ADAPT = 16  # draws
-# Modes are looked for from more places where few dimensions let draws come near several.
-FEW_DIMENSIONS, STARTS_IN_FEW, STARTS_IN_MANY = 8, 4, 2
+# Where modes are looked for: at so many points around the posterior and of the prior, the same ones
+# however many draws are taken.
+N_AROUND, N_OF_PRIOR = 128, 384
+FEW_DIMENSIONS = 8  # in which points come near several modes
+NEAR = 0.1  # distance of codes that are on their way to the same mode
 # Draws come upon a mode beside the posterior only in very few dimensions.
 WIDE_DIMENSIONS, WIDE_SHARE = 4, 0.25
 WIDE = 4.0  # times the standard deviations of the posterior
 WIDTHS = (1.0, 1.7)  # of the normal at a mode; a wider one beside it covers what is skew
-MAX_STEPS, STEP_LENGTHS = 20, (1.0, 0.4, 0.1, 0.02)
+FIRST_STEPS, MAX_STEPS, STEP_LENGTHS = 10, 30, (2.0, 1.0, 0.3, 0.03)
+SHORTER, MAX_SHORTENED = 0.03, 3
 TOLERANCE = 0.02  # nats that a step must gain for another
+SMALLEST_COSINE = 1e-6
 
 
 @dataclass
@@ -110,10 +119,9 @@ class Pool:
         return cls.of([posterior, posterior.widened(WIDE)], noises, log_joint)
 
     def with_modes(self, noise: Tensor, log_joint: LogJoint) -> Pool:
-        """The same and draws at modes of p(x, z), half of the noise (S, 1, K) to find these."""
-        search, draw = noise.chunk(2)
-        normals = at_modes(log_joint, self.normals[0], search)
-        found = Pool.of(normals, draw.tensor_split(len(normals)), log_joint)
+        """The same and draws by noise (S, 1, K) at modes of p(x, z)."""
+        normals = at_modes(log_joint, self.normals[0])
+        found = Pool.of(normals, noise.tensor_split(len(normals)), log_joint)
         return Pool(
             self.normals + found.normals, self.draws + found.draws, self.height + found.height
         )
@@ -144,58 +152,134 @@ class Pool:
         return torch.cat(self.height) - torch.logsumexp(torch.stack(log_parts), dim=0)
 
 
-def at_modes(log_joint: LogJoint, posterior: Normals, noise: Tensor) -> list[Normals]:
-    """Normals at modes of p(x, z), of several widths.
+def at_modes(log_joint: LogJoint, posterior: Normals) -> list[Normals]:
+    """Normals at the highest modes of p(x, z) that are found, of several widths.
 
-    The modes are those that Newton's method reaches from the mean of the posterior and from the
-    best of draws, of the prior and around the posterior, near to that mean, farther and farthest.
-    ``noise`` (S, 1, K) is for these draws.
+    Ways uphill set out from the mean of the posterior and from the highest of points around it and
+    of the prior, each in a region of its own. After some steps the highest go on.
     """
     n, k = posterior.mean.shape
-    n_starts = STARTS_IN_FEW if k <= FEW_DIMENSIONS else STARTS_IN_MANY
-    rows = torch.arange(n, device=noise.device)
-    wide, prior = noise.chunk(2)
-    tried = torch.cat([posterior.widened(WIDE).sample(wide), prior.expand(-1, n, -1)])
-    height = log_joint(tried, rows)
-    nearest_first = (tried - posterior.mean).square().sum(-1).argsort(0)
-    starts = [posterior.mean]
-    for lot in nearest_first.tensor_split(n_starts - 1):
-        highest = height.gather(0, lot).argmax(0)
-        starts.append(tried[lot[highest, rows], rows])
+    n_starts, n_modes = (12, 4) if k <= FEW_DIMENSIONS else (4, 2)
 
     def of_start(z: Tensor, which: Tensor) -> Tensor:
         return log_joint(z, which % n)
 
-    found = laplace(of_start, torch.cat(starts))
-    parts = [found[i * n : (i + 1) * n] for i in range(n_starts)]
+    starts = _starts(log_joint, posterior, n_starts)
+    covariance = (posterior.root @ posterior.root.mT).repeat(n_starts, 1, 1)
+    reached, metric = climb(of_start, starts.flatten(0, 1), covariance, FIRST_STEPS)
+    reached, metric = reached.view_as(starts), metric.view(n_starts, n, k, k)
+    rows = torch.arange(n, device=starts.device)
+    highest = _highest(reached, log_joint(reached, rows), n_modes, lambda far: far < NEAR)
+    found = laplace(
+        of_start, reached[highest, rows].flatten(0, 1), metric[highest, rows].flatten(0, 1)
+    )
+    parts = [found[i * n : (i + 1) * n] for i in range(n_modes)]
     return [part.widened(width) for width in WIDTHS for part in parts]
 
 
-def laplace(log_joint: LogJoint, start: Tensor) -> Normals:
-    """The normal at the mode of p(x, z) that is uphill from each of N starts. (N, K).
+def _starts(log_joint: LogJoint, posterior: Normals, n_starts: int) -> Tensor:
+    """The mean of the posterior and the highest of points. -> (n_starts, N, K)."""
+    n, k = posterior.mean.shape
+    rows = torch.arange(n, device=posterior.mean.device)
+    around, prior = posterior.mean.new_tensor(_points(k)).split([N_AROUND, N_OF_PRIOR])
+    tried = [posterior.widened(WIDE).sample(around), prior]  # the latter decoded once for all rows
+    height = torch.cat([log_joint(part, rows) for part in tried])
+    z = torch.cat([part.expand(-1, n, -1) for part in tried])
 
-    Newton's method, its steps by the magnitudes of the curvatures, so that they lead uphill also
-    where those are of the wrong sign [3]_. At the mode the covariance is the inverse of the
-    negative Hessian ([1]_), but nowhere wider than the prior N(0, I).
+    def of_region(far: Tensor) -> Tensor:
+        return far <= far.kthvalue(len(z) // n_starts, dim=0).values
+
+    highest = _highest(z, height, n_starts - 1, of_region)
+    return torch.cat([posterior.mean[None], z[highest, rows]])
+
+
+def _highest(z: Tensor, height: Tensor, n: int, is_near: Callable[[Tensor], Tensor]) -> Tensor:
+    """The numbers of the n highest codes, none near a higher one. (S, N, K), (S, N) -> (n, N).
+
+    ``is_near`` tells by the distances (S, N) from one of them. Where all are near, it is number 0.
     """
-    mode, active = start.clone(), torch.arange(len(start), device=start.device)
-    for _ in range(MAX_STEPS):
+    rows = torch.arange(z.shape[1], device=z.device)
+    found = []
+    for _ in range(n):
+        found.append(height.argmax(0))
+        far = torch.linalg.vector_norm(z - z[found[-1], rows], dim=-1)
+        height = height.masked_fill(is_near(far), -torch.inf)
+    return torch.stack(found)
+
+
+@lru_cache(maxsize=16)
+def _points(n_components: int) -> NDArray[np.float64]:
+    return quasi_normal(N_AROUND + N_OF_PRIOR, n_components, seed=0)[:, None, :]
+
+
+def climb(
+    log_joint: LogJoint, start: Tensor, metric: Tensor, max_steps: int
+) -> tuple[Tensor, Tensor]:
+    """Uphill from each of N starts to a mode of p(x, z). (N, K), (N, K, K) -> the same.
+
+    The method of Broyden, Fletcher, Goldfarb and Shanno ([3]_, section 6.1). A step is ``metric``
+    times the gradient, and by what it meets the metric comes closer to the inverse of the negative
+    Hessian. It shrinks where no length of the step leads up.
+    """
+    mode, metric = start.clone(), metric.clone()
+    active = torch.arange(len(start), device=start.device)
+    lengths = start.new_tensor(STEP_LENGTHS)[:, None, None]
+    value, gradient = _gradient(log_joint, mode, active)
+    for n_taken in range(max_steps):
         if len(active) == 0:
             break
-        before, gradient, curvature, axes = _derivatives(log_joint, mode[active], active)
-        along = torch.einsum("nkj,nk->nj", axes, gradient) / curvature.abs().clamp(min=1.0)
-        step = torch.einsum("nkj,nj->nk", axes, along)
-        tried = mode[active] + torch.tensor(STEP_LENGTHS).to(step)[:, None, None] * step
-        value, best = log_joint(tried, active).max(0)
-        higher = value > before
-        moved = tried[best, torch.arange(len(active), device=best.device)]
-        mode[active] = torch.where(higher[:, None], moved, mode[active])
-        active = active[value - before > TOLERANCE]
-    everywhere = torch.arange(len(start), device=start.device)
-    _, _, curvature, axes = _derivatives(log_joint, mode, everywhere)
+        before, own = mode[active], metric[active]
+        tried = before + lengths * torch.einsum("nkj,nj->nk", own, gradient)
+        highest, length = log_joint(tried, active).max(0)
+        rises = highest > value
+        step = tried[length, torch.arange(len(active), device=start.device)] - before
+        step = torch.where(rises[:, None], step, 0.0)
+        mode[active] = before + step
+        value_there, gradient_there = _gradient(log_joint, mode[active], active)
+        updated = _bfgs(own, step, gradient - gradient_there)
+        metric[active] = torch.where(rises[:, None, None], updated, SHORTER * own)
+        goes_on = (value_there - value > TOLERANCE) | (~rises & (n_taken < MAX_SHORTENED))
+        active = active[goes_on]
+        value, gradient = value_there[goes_on], gradient_there[goes_on]
+    return mode, metric
+
+
+def _bfgs(metric: Tensor, step: Tensor, change: Tensor) -> Tensor:
+    """The metric after a step (N, K) that changed the downward gradient so. (N, K, K).
+
+    It stays as it is where the curvature along the step is of the wrong sign.
+    """
+    along = (step * change).sum(-1)
+    curved = along > SMALLEST_COSINE * step.norm(dim=-1) * change.norm(dim=-1)
+    share = torch.where(curved, 1 / along, 0.0)[:, None, None]
+    rest = torch.eye(step.shape[-1]).to(step) - share * step[:, :, None] * change[:, None, :]
+    return rest @ metric @ rest.mT + share * step[:, :, None] * step[:, None, :]
+
+
+def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
+    """The normal at the mode of p(x, z) that is uphill from each of N starts, as in ``climb``.
+
+    Its covariance is the inverse of the negative Hessian there ([1]_), but nowhere wider than the
+    prior N(0, I). A last step is Newton's.
+    """
+    mode, _ = climb(log_joint, start, metric, MAX_STEPS)
+    rows = torch.arange(len(start), device=start.device)
+    value, gradient, curvature, axes = _derivatives(log_joint, mode, rows)
     std = curvature.clamp(min=1.0).rsqrt()
     root = axes * std.unsqueeze(-2)
+    last = mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient)
+    mode = torch.where((log_joint(last[None], rows)[0] > value)[:, None], last, mode)
     return Normals(mode, root, axes.mT / std.unsqueeze(-1))
+
+
+def _gradient(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """log p(x, z) and its gradient, 0 where that is not finite. (N, K) -> (N,), (N, K)."""
+    with torch.enable_grad():
+        z = z.detach().clone().requires_grad_()
+        value = log_joint(z[None], rows)[0]
+        (gradient,) = torch.autograd.grad(value.sum(), z)
+    finite = gradient.isfinite().all(-1, keepdim=True)
+    return value.detach(), torch.where(finite, gradient, 0.0)
 
 
 def _derivatives(

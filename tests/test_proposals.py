@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skvae._random import quasi_normal
-from skvae.proposals import Normals, Pool, is_good, laplace
+from skvae.proposals import Normals, Pool, _bfgs, _highest, climb, is_good, laplace
 from skvae.sgvb import importance_weighted_bound
 
 
@@ -30,6 +30,11 @@ def correlated(n, k, seed=0):
     root = torch.linalg.cholesky(torch.linalg.inv(torch.eye(k) + weights @ weights.mT))
     mean = draw(n, k, seed=seed + 1)
     return Normals(mean, root, torch.linalg.inv(root))
+
+
+def origin(n, k):
+    """Where n ways uphill start, and their metric."""
+    return torch.zeros(n, k, dtype=torch.float64), torch.eye(k, dtype=torch.float64).repeat(n, 1, 1)
 
 
 def bound(log_joint, posterior, noise):
@@ -127,7 +132,7 @@ def test_laplace_finds_a_normal_exactly(n_components):
     def log_joint(z, rows):
         return truth[rows].log_prob(z) - 7.0
 
-    found = laplace(log_joint, torch.zeros(4, n_components, dtype=torch.float64))
+    found = laplace(log_joint, *origin(4, n_components))
     torch.testing.assert_close(found.mean, truth.mean)
     torch.testing.assert_close(found.root @ found.root.mT, truth.root @ truth.root.mT)
     torch.testing.assert_close(
@@ -168,7 +173,7 @@ def test_a_mode_climbs_from_where_the_curvature_is_of_the_wrong_sign():
     def log_joint(z, rows):
         return torch.cos(z).sum(-1)  # at pi it has a minimum
 
-    found = laplace(log_joint, torch.tensor([[3.0], [-3.0]]))
+    found = laplace(log_joint, torch.tensor([[3.0], [-3.0]]), torch.ones(2, 1, 1))
     torch.testing.assert_close(found.mean, torch.zeros(2, 1), atol=0.2, rtol=0)
 
 
@@ -176,17 +181,51 @@ def test_where_the_density_is_not_finite_the_prior_stands():
     def log_joint(z, rows):
         return z.square().sum(-1) * torch.nan
 
-    found = laplace(log_joint, torch.ones(1, 2))
+    found = laplace(log_joint, torch.ones(1, 2), torch.eye(2)[None])
     torch.testing.assert_close(found.mean, torch.ones(1, 2))
     torch.testing.assert_close(found.root @ found.root.mT, torch.eye(2)[None])
 
 
+@pytest.mark.parametrize("n_components", [1, 4, 10])
+def test_a_climb_ends_at_the_top_with_the_covariance_as_its_metric(n_components):
+    truth = correlated(4, n_components)
+    mode, metric = climb(lambda z, rows: truth[rows].log_prob(z), *origin(4, n_components), 200)
+    height = truth.log_prob(mode[None]) - truth.log_prob(truth.mean[None])
+    assert (height > -0.1).all()
+    torch.testing.assert_close(metric, metric.mT)
+    assert (torch.linalg.eigvalsh(metric) > 0).all()
+
+
+def test_the_metric_maps_what_a_step_changed_to_the_step():
+    step, change = draw(4, 3, seed=0), draw(4, 3, seed=1)
+    change *= (step * change).sum(-1, keepdim=True).sign()  # curved as at a maximum
+    metric = _bfgs(origin(4, 3)[1], step, change)
+    torch.testing.assert_close(torch.einsum("nkj,nj->nk", metric, change), step)
+    torch.testing.assert_close(_bfgs(metric, step, -change), metric)
+
+
+def test_the_highest_are_apart():
+    z = torch.tensor([0.0, 0.01, 5.0, 5.01, 9.0])[:, None, None].expand(-1, 2, 1)
+    height = torch.tensor([[1.0, 2.0, 3.0, 2.5, 0.0], [5.0, 4.0, 3.0, 9.0, 8.0]]).T
+    found = _highest(z, height, 3, lambda far: far < 0.1)
+    assert found.T.tolist() == [[2, 1, 4], [3, 4, 0]]
+
+
+def test_a_far_narrow_mode_is_found_however_few_the_draws():
+    """The posterior looks at the origin; the way to the mode bends."""
+
+    def log_joint(z, rows):
+        x, y = z.unbind(-1)
+        return -0.5 * (((x - 2.0) / 0.05) ** 2 + ((y - x.square() + 4.0) / 0.02) ** 2) - 7.0
+
+    truth = -7.0 + math.log(2 * math.pi * 0.05 * 0.02)
+    for n_draws in (32, 64, 256):
+        found = bound(log_joint, narrow([[0.0, 0.0]]), quasi(2 * n_draws, 2))
+        assert found.item() == pytest.approx(truth, abs=0.3)
+
+
 def test_rows_do_not_depend_on_the_rows_beside_them():
     truth = correlated(5, 3)
-    alone = laplace(
-        lambda z, rows: truth[2:3][rows].log_prob(z), torch.zeros(1, 3, dtype=torch.float64)
-    )
-    together = laplace(
-        lambda z, rows: truth[rows].log_prob(z), torch.zeros(5, 3, dtype=torch.float64)
-    )
+    alone = laplace(lambda z, rows: truth[2:3][rows].log_prob(z), *origin(1, 3))
+    together = laplace(lambda z, rows: truth[rows].log_prob(z), *origin(5, 3))
     torch.testing.assert_close(together.mean[2:3], alone.mean)

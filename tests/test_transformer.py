@@ -866,6 +866,30 @@ def test_score_of_a_cell_is_that_of_the_row_less_that_of_the_others(gappy):
     assert (vae.score_cells(odd).argmin(axis=1) == 3).all()
 
 
+def test_few_draws_find_the_codes_of_odd_rows_too():
+    """Rows along a curve, one of whose cells is another row's."""
+    rng = np.random.default_rng(0)
+
+    def rows(n):
+        t = rng.uniform(-3, 3, n)
+        noise = rng.normal(size=(3, n))
+        return pd.DataFrame(
+            {
+                "x": t + 0.1 * noise[0],
+                "y": np.sin(2 * t) + 0.1 * noise[1],
+                "z": t**2 + 0.3 * noise[2],
+                "part": np.where(t < -1, "low", np.where(t < 1, "mid", "high")),
+            }
+        )
+
+    vae = VAETransformer(3, hidden_layer_sizes=(32, 32), max_iter=40, random_state=0).fit(rows(800))
+    odd = rows(40).assign(x=rows(40)["x"])
+    few, many = vae.score_samples(odd, n_draws=32), vae.score_samples(odd, n_draws=2048)
+    np.testing.assert_allclose(few, many, atol=1.0)
+    # the log of a probability, but for the noise of two scores
+    assert (vae.score_cells(odd, n_draws=64)["part"] < 0.3).all()
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_scores_of_the_cells_of_a_frame_are_a_frame(wine, library):
     frame = pd.DataFrame(wine[:, :3], columns=["a", "b", "n"]).astype({"n": int})
