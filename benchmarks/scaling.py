@@ -3,7 +3,8 @@
     python benchmarks/scaling.py [start rows columns weights batch memory]
                                  [--plot FILE] [--rows 1e7]
 
-start    seconds that importing skvae adds to scikit-learn and torch, and of a default fit to iris
+start    seconds that importing skvae adds to scikit-learn and torch, of a default fit to iris,
+         and of scikit-learn's checks of an estimator
 rows     seconds of a fit of one epoch to n rows of 20 columns, up to --rows
 columns  the same, 10,000 rows of d columns
 weights  seconds of a step of 1024 rows, by the width of two hidden layers
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +108,18 @@ def start(arguments):
         VAETransformer(random_state=seed).fit(X)
         seconds.append(time.perf_counter() - begin)
     print(f"iris: {statistics.median(seconds):.2f} s, seven seeds {np.round(sorted(seconds), 2)}")
+
+    from sklearn.utils.estimator_checks import check_estimator
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of codes that tell nothing after an epoch
+        for name, settings in {
+            "defaults": {},
+            "small": {"hidden_layer_sizes": 8, "max_iter": 1},
+        }.items():
+            begin = time.perf_counter()
+            check_estimator(VAETransformer(**settings), on_skip=None)
+            print(f"check_estimator, {name}: {time.perf_counter() - begin:.1f} s")
 
 
 def rows(arguments):

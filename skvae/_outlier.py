@@ -91,6 +91,30 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         -------
         self : VAEOutlierDetector
         """
+        self._fit_score(X, sample_weight)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit_predict(self, X, y=None, sample_weight=None):
+        """The same as ``fit(X).predict(X)``, in which rows are scored once.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        labels : ndarray of int of shape (n_samples,)
+            -1 for outliers, 1 for others.
+        """
+        return self._labels(self._fit_score(X, sample_weight) - self.offset_)
+
+    def _fit_score(self, X, sample_weight):
+        """Fit, and the scores of the rows."""
         model = self._train(X, sample_weight)
         score = model._unit_free_score(X)
         weight = validate_weight(sample_weight, score)
@@ -101,7 +125,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         first = np.searchsorted(reached, self.contamination * (1 + 1e-12), side="right")
         self._keep(model)
         self.offset_ = float(score[order[min(first, len(order) - 1)]])
-        return self
+        return score
 
     def score_samples(self, X):
         """The log-likelihood of each row, in nats; lower is odder.
@@ -142,4 +166,8 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         -------
         labels : ndarray of int of shape (n_samples,)
         """
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        return self._labels(self.decision_function(X))
+
+    @staticmethod
+    def _labels(decision):
+        return np.where(decision < 0, -1, 1)

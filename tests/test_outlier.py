@@ -44,6 +44,21 @@ def test_weights_equal_repetitions(wine):
     assert one.offset_ == pytest.approx(other.offset_, rel=1e-9)
 
 
+def test_fit_predict_scores_once(wine, monkeypatch):
+    weight = np.arange(len(wine)) % 3
+    expected = VAEOutlierDetector(MODEL, random_state=0).fit(wine, sample_weight=weight)
+    score, scored = VAETransformer._unit_free_score, []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            VAETransformer, "_unit_free_score", lambda self, X: scored.append(X) or score(self, X)
+        )
+        detector = VAEOutlierDetector(MODEL, random_state=0)
+        labels = detector.fit_predict(wine, sample_weight=weight)
+    assert len(scored) == 1
+    np.testing.assert_array_equal(labels, expected.predict(wine))
+    assert detector.offset_ == expected.offset_
+
+
 def test_rows_that_are_unlike_any_are_outliers(detector, wine):
     strange = wine[::20].copy()
     strange[:, 0] = 30.0
