@@ -39,8 +39,8 @@ def infer(
     Computes in ``dtype``, that of the caller's rows: float32 arithmetic on float64 rows would
     make a row's result depend on the rows beside it.
 
-    A row has ``n_draws`` at a time in the networks and ``n_codes`` in all, by which chunks are so
-    large that memory is bounded.
+    Of a row ``n_draws`` codes are decoded at a time, or results kept, and ``n_codes`` codes: the
+    more, the fewer rows a chunk has.
 
     As many chunks at a time as torch has threads, each on one: several threads for one
     operation would wait for each other, long ones where another process holds a core. One after

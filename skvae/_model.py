@@ -21,7 +21,8 @@ hardtanh_backward = torch.ops.aten.hardtanh_backward
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.5
 # Bounds on log std of the posterior: rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
-# Of the draws of a row that go through the decoder, so that many rows look for modes together.
+# Draws of a row go through the decoder so many at a time, which leaves room for more rows that look
+# for their modes together.
 DRAWS_AT_ONCE = 64
 
 Group = tuple[Likelihood, Constants, int]  # a likelihood, its constants, its number of columns
@@ -298,7 +299,8 @@ class VAE(nn.Module):
             for part in z.split(DRAWS_AT_ONCE):
                 outputs = self.decoder(part).expand(-1, len(rows), -1)
                 parts.append(self.log_prob(taken, outputs) + self.prior.log_prob(part))
-            return join(parts, dim=0)
+            found = torch.cat(parts)
+            return torch.where(found.isnan(), -torch.inf, found)  # the maximum of NaN is NaN
 
         return log_joint
 
@@ -313,6 +315,6 @@ def split(x: Tensor, sizes: Sequence[int], dim: int = -1) -> Sequence[Tensor]:
     return [x] if len(sizes) == 1 else x.split(sizes, dim=dim)
 
 
-def join(parts: Sequence[Tensor], dim: int = -1) -> Tensor:
-    """The parts side by side along an axis, the last one if not told."""
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=dim)
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """The parts side by side along the last axis."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=-1)

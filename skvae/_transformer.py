@@ -49,6 +49,7 @@ from skvae._validation import validate_given, validate_table, validate_weight
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.networks import ACTIVATIONS, MLP, Network, layer_sizes
 from skvae.priors import PRIORS, Prior
+from skvae.proposals import FEWEST_TO_ADAPT, size_of_search
 from skvae.sgvb import OBJECTIVES
 
 # Weighted codes that the cells of a completed row are averaged over or drawn from.
@@ -61,8 +62,8 @@ DEAD = 0.01
 LOST = 1.0
 # Rows whose working units take more bytes are converted a part at a time, in each epoch.
 LARGEST_COPY = 2**30
-# Of a row without each of its cells in turn, for as many rows as are scored together.
-CELLS_AT_ONCE = 2**20
+# Cells of the rows that are scored together, each without one of its own.
+LEFT_OUT_AT_ONCE = 2**20
 # Rows that a fit is judged by.
 SAMPLE_ROWS = 1000
 # More held-out rows would make their score surer than any use of it needs.
@@ -860,13 +861,9 @@ class VAETransformer(
         def call(model, cells):
             return model.weighted_mean(*self._weighted_codes(model, cells, noise))
 
+        n_draws, n_codes = self._size_of_search(DRAWS_AT_ONCE, len(noise))
         return self._from_table(
-            call,
-            table,
-            dtype,
-            n_draws=DRAWS_AT_ONCE,
-            n_codes=len(noise),
-            finish=self._columns.from_mean,
+            call, table, dtype, n_draws=n_draws, n_codes=n_codes, finish=self._columns.from_mean
         )
 
     def _conditional_draws(self, table, dtype, n, seed):
@@ -888,15 +885,15 @@ class VAETransformer(
             flat = draws.reshape(-1, draws.shape[-1])
             return self._columns.from_working(flat).reshape(draws.shape)
 
+        n_draws, n_codes = self._size_of_search(max(n, DRAWS_AT_ONCE), len(noise))
         return self._from_table(
-            call,
-            table,
-            dtype,
-            n_draws=max(n, DRAWS_AT_ONCE),
-            n_codes=len(noise),
-            finish=finish,
-            in_order=True,
+            call, table, dtype, n_draws=n_draws, n_codes=n_codes, finish=finish, in_order=True
         )
+
+    def _size_of_search(self, n_draws, n_codes):
+        """How many codes of a row are decoded at a time and kept, modes being looked for too."""
+        at_once, kept = size_of_search(self.n_components_)
+        return max(n_draws, at_once), max(n_codes, kept)
 
     def _weighted_codes(self, model, cells, noise):
         """Codes (S, N, K) and their weights (S, N), of sum 1, for p(z | x_there)."""
@@ -967,7 +964,8 @@ class VAETransformer(
         elbo : ndarray of shape (n_samples,)
         """
         table, dtype = self._checked(X)
-        return self._bound(table, dtype, n_draws, VAE.elbo, spare=0)
+        n_draws = self._checked_draws(n_draws)
+        return self._bound(table, dtype, n_draws, VAE.elbo, n_draws, n_draws)
 
     def score(self, X, y=None, sample_weight=None, *, n_draws=None):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
@@ -1012,35 +1010,40 @@ class VAETransformer(
         """
         table, dtype = self._checked(X)
         n, d = table.shape
-        out = np.empty((n, d), dtype=dtype)
-        for rows in chunks(n, max(CELLS_AT_ONCE // (d * (d + 1)), 1)):
-            # the row without each of its cells, and as it is
-            variants = np.repeat(np.asarray(table[rows], dtype=dtype)[:, None], d + 1, axis=1)
-            variants[:, range(d), range(d)] = np.nan
-            scores = self._log_likelihood(variants.reshape(-1, d), dtype, n_draws)
-            *without, whole = scores.reshape(-1, d + 1).T
-            out[rows] = whole[:, None] - np.stack(without, axis=1)
+        whole = self._log_likelihood(table, dtype, n_draws)
+        out = np.empty((n, d), dtype=whole.dtype)
+        for cells in chunks(n * d, LEFT_OUT_AT_ONCE // d):
+            row, place = np.divmod(np.arange(cells.start, cells.stop), d)
+            near = np.asarray(table[row[0] : row[-1] + 1], dtype=dtype)
+            others = near[row - row[0]]
+            others[np.arange(len(row)), place] = np.nan
+            out.flat[cells] = whole[row] - self._log_likelihood(others, dtype, n_draws)
         out += self._columns.log_unit(table)
         out[np.isnan(table)] = np.nan
         return self._container.wrap(out, like=X, floats=True)
 
     def _log_likelihood(self, table, dtype, n_draws):
         # as much noise again for rows whose proposal has to adapt
-        return self._bound(
-            table, dtype, n_draws, VAE.log_likelihood, spare=1, at_once=DRAWS_AT_ONCE
-        )
+        n_draws = self._checked_draws(n_draws)
+        size = min(n_draws, DRAWS_AT_ONCE), 2 * n_draws
+        if n_draws >= FEWEST_TO_ADAPT:
+            size = self._size_of_search(*size)
+        return self._bound(table, dtype, 2 * n_draws, VAE.log_likelihood, *size)
 
-    def _bound(self, table, dtype, n_draws, bound, *, spare, at_once=math.inf):
-        """``bound(model, cells, noise)`` of each row, in the caller's units, one noise for all."""
+    def _checked_draws(self, n_draws):
         n_draws = self._n_scoring_draws() if n_draws is None else n_draws
         check_scalar(n_draws, "n_draws", Integral, min_val=1)
-        noise = self._scoring_noise((1 + spare) * n_draws)
+        return n_draws
+
+    def _bound(self, table, dtype, n_noise, bound, n_draws, n_codes):
+        """``bound(model, cells, noise)`` of each row, in the caller's units, one noise for all."""
+        noise = self._scoring_noise(n_noise)
         working = self._from_table(
             lambda model, cells: bound(model, cells, cells.values.new_tensor(noise)),
             table,
             dtype,
-            n_draws=min(n_draws, at_once),
-            n_codes=len(noise),
+            n_draws=n_draws,
+            n_codes=n_codes,
         )
         return working + self._columns.log_jacobian(table, None)
 

@@ -60,8 +60,8 @@ INITIALIZATIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-# Of the widest layer, so that a piece of it stays in the cache of a core from one operation to the
-# next. Smaller pieces cost more in calls.
+# Numbers in the widest layer of a piece of rows, which a core keeps in its cache from one operation
+# to the next. Smaller pieces cost more in calls.
 CACHED_ELEMENTS = 2**17
 
 
@@ -182,7 +182,8 @@ class _MLPModule(NetworkModule):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])
-        parts = [self._through(piece) for piece in rows.split(self.rows_at_once)]
+        at_once = self.rows_at_once if x.device.type == "cpu" else max(len(rows), 1)
+        parts = [self._through(piece) for piece in rows.split(at_once)]
         found = parts[0] if len(parts) == 1 else torch.cat(parts)
         return found.view(*x.shape[:-1], found.shape[-1])
 

@@ -114,6 +114,21 @@ def test_set_params_changes_what_is_built():
     assert len(weights(build(network))) == 2
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_rows_in_pieces_are_rows_at_once(name):
+    module, x = build(MLP((7, 5), activation=name)).double(), normal(2, 5, 6).double()
+
+    def derivatives():
+        z = x.clone().requires_grad_()
+        found = module(z)
+        (gradient,) = torch.autograd.grad(found.square().sum(), z, create_graph=True)
+        return found, gradient, *torch.autograd.grad(gradient.square().sum(), z)
+
+    expected = derivatives()
+    module.rows_at_once = 3
+    torch.testing.assert_close(derivatives(), expected)
+
+
 def test_no_hidden_layer_is_an_affine_map():
     module = build(MLP(()))
     for parameter in module.parameters():

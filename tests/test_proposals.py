@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from skvae._random import quasi_normal
-from skvae.proposals import Normals, Pool, _bfgs, _highest, climb, is_good, laplace
+from skvae.proposals import (
+    Normals,
+    Pool,
+    _bfgs,
+    _highest,
+    at_modes,
+    climb,
+    is_good,
+    laplace,
+    size_of_search,
+)
 from skvae.sgvb import importance_weighted_bound
 
 
@@ -187,11 +197,15 @@ def test_where_the_density_is_not_finite_the_prior_stands():
 
 
 @pytest.mark.parametrize("n_components", [1, 4, 10])
-def test_a_climb_ends_at_the_top_with_the_covariance_as_its_metric(n_components):
+@pytest.mark.parametrize("std", [10.0, 1.0, 0.1])
+def test_a_climb_ends_at_the_top_from_wide_and_narrow_metrics(std, n_components):
     truth = correlated(4, n_components)
-    mode, metric = climb(lambda z, rows: truth[rows].log_prob(z), *origin(4, n_components), 200)
-    height = truth.log_prob(mode[None]) - truth.log_prob(truth.mean[None])
-    assert (height > -0.1).all()
+    start, metric = origin(4, n_components)
+    mode, metric, height = climb(
+        lambda z, rows: truth[rows].log_prob(z), start, std**2 * metric, 300
+    )
+    torch.testing.assert_close(height, truth.log_prob(mode[None])[0])
+    assert (height - truth.log_prob(truth.mean[None])[0] > -0.5).all()
     torch.testing.assert_close(metric, metric.mT)
     assert (torch.linalg.eigvalsh(metric) > 0).all()
 
@@ -202,6 +216,9 @@ def test_the_metric_maps_what_a_step_changed_to_the_step():
     metric = _bfgs(origin(4, 3)[1], step, change)
     torch.testing.assert_close(torch.einsum("nkj,nj->nk", metric, change), step)
     torch.testing.assert_close(_bfgs(metric, step, -change), metric)
+    for tiny in (0.0, 1e-20):
+        least = torch.full((1, 2), tiny)
+        torch.testing.assert_close(_bfgs(torch.eye(2)[None], least, least), torch.eye(2)[None])
 
 
 def test_the_highest_are_apart():
@@ -209,19 +226,37 @@ def test_the_highest_are_apart():
     height = torch.tensor([[1.0, 2.0, 3.0, 2.5, 0.0], [5.0, 4.0, 3.0, 9.0, 8.0]]).T
     found = _highest(z, height, 3, lambda far: far < 0.1)
     assert found.T.tolist() == [[2, 1, 4], [3, 4, 0]]
+    assert _highest(z, height, 2, lambda far: far < 99.0).T.tolist() == [[2, 2], [3, 3]]
 
 
-def test_a_far_narrow_mode_is_found_however_few_the_draws():
+@pytest.mark.parametrize("n_draws", [32, 256])
+@pytest.mark.parametrize("log_std", [0.0, -3.0, -6.0, -10.0])
+def test_a_far_narrow_mode_is_found_however_few_the_draws_and_sure_the_posterior(log_std, n_draws):
     """The posterior looks at the origin; the way to the mode bends."""
 
-    def log_joint(z, rows):
+    def banana(z, rows):
         x, y = z.unbind(-1)
         return -0.5 * (((x - 2.0) / 0.05) ** 2 + ((y - x.square() + 4.0) / 0.02) ** 2) - 7.0
 
     truth = -7.0 + math.log(2 * math.pi * 0.05 * 0.02)
-    for n_draws in (32, 64, 256):
-        found = bound(log_joint, narrow([[0.0, 0.0]]), quasi(2 * n_draws, 2))
-        assert found.item() == pytest.approx(truth, abs=0.3)
+    found = bound(banana, narrow([[0.0, 0.0]], log_std), quasi(2 * n_draws, 2))
+    assert found.item() == pytest.approx(truth, abs=0.3)
+
+
+@pytest.mark.parametrize("log_std", [0.0, -3.0, -6.0, -10.0])
+def test_tails_that_are_heavy_do_not_stop_the_way(log_std):
+    """Far from its mode a t density is so flat that steps by the posterior's width gain nothing."""
+
+    def cauchy(z, rows):
+        return -torch.log1p(((z - 3.0) / 0.1).square()).sum(-1)
+
+    found = at_modes(cauchy, narrow([[0.0, 0.0]], log_std))[0].mean
+    torch.testing.assert_close(found, torch.full((1, 2), 3.0).double(), atol=0.02, rtol=0)
+
+
+def test_the_size_of_a_search_grows_with_the_dimensions():
+    assert size_of_search(2) == (8, 512)
+    assert size_of_search(200) == (400, 800)
 
 
 def test_rows_do_not_depend_on_the_rows_beside_them():

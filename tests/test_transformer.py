@@ -890,6 +890,16 @@ def test_few_draws_find_the_codes_of_odd_rows_too():
     assert (vae.score_cells(odd, n_draws=64)["part"] < 0.3).all()
 
 
+@pytest.mark.parametrize("table", [np.asarray, csr_matrix])
+def test_cells_are_scored_in_lots_of_any_size(gappy, table, monkeypatch):
+    vae, rows, _ = gappy
+    rows = table(np.nan_to_num(rows[:3]))
+    expected = vae.score_cells(rows, n_draws=16)
+    for lot in (1, 4 * rows.shape[1]):
+        monkeypatch.setattr("skvae._transformer.LEFT_OUT_AT_ONCE", lot)
+        np.testing.assert_allclose(vae.score_cells(rows, n_draws=16), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_scores_of_the_cells_of_a_frame_are_a_frame(wine, library):
     frame = pd.DataFrame(wine[:, :3], columns=["a", "b", "n"]).astype({"n": int})
