@@ -29,8 +29,7 @@ def infer(
     n_rows: int,
     *,
     dtype: DTypeLike,
-    n_draws: int = 1,
-    n_codes: int = 1,
+    size: tuple[int, int] = (1, 1),
     finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
     in_order: bool = False,
 ) -> NDArray[Any]:
@@ -39,8 +38,8 @@ def infer(
     Computes in ``dtype``, that of the caller's rows: float32 arithmetic on float64 rows would
     make a row's result depend on the rows beside it.
 
-    Of a row ``n_draws`` codes are decoded at a time, or results kept, and ``n_codes`` codes: the
-    more, the fewer rows a chunk has.
+    ``size`` is how many codes of a row are decoded at a time, or results of it made, and how many
+    codes of it are held: the more, the fewer rows a chunk has.
 
     As many chunks at a time as torch has threads, each on one: several threads for one
     operation would wait for each other, long ones where another process holds a core. One after
@@ -50,20 +49,20 @@ def infer(
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
         model = copy.deepcopy(model).to(precision)
-    work = n_rows * max(n_draws, n_codes) * sum(parameter.numel() for parameter in parameters)
+    work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1
     shapes = [max(parameter.shape, default=1) for parameter in parameters]
     widest = max(sum(model.n_outputs), model.prior.mean.numel(), *shapes)
-    of_row = max(n_draws * widest, n_codes * model.n_components)
-    size = min(CHUNK_ELEMENTS // of_row, -(-n_rows // n_threads))
+    of_row = max(size[0] * widest, size[1] * model.n_components)
+    rows_at_once = min(CHUNK_ELEMENTS // of_row, -(-n_rows // n_threads))
 
     def result(rows: slice) -> NDArray[Any]:
         with torch_runtime(device):
             x = torch.as_tensor(load(rows), dtype=precision, device=device)
             return finish(call(model, x).cpu().numpy())
 
-    pieces = list(chunks(n_rows, size)) if n_rows else [slice(0, 0)]
+    pieces = list(chunks(n_rows, rows_at_once)) if n_rows else [slice(0, 0)]
     with _mapping(n_threads) as each:
         for rows, part in zip(pieces, each(result, pieces), strict=True):
             if rows.start == 0:

@@ -11,8 +11,10 @@ from torch import Generator, Tensor, nn
 from skvae._prior import NormalMixture
 from skvae._vjp import Backward
 from skvae.likelihoods import Constants, Likelihood
+from skvae.modes import LogJoint
 from skvae.networks import Network, NetworkModule
-from skvae.proposals import FEWEST_TO_ADAPT, LogJoint, Normals, Pool, is_good
+from skvae.normals import Normals
+from skvae.proposals import FEWEST_TO_ADAPT, Pool, is_good
 from skvae.sgvb import ELBO, Draws, Objective, importance_weighted_bound
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward

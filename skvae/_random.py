@@ -38,9 +38,9 @@ def draw_bernoulli(p: Tensor | float, like: Tensor, generator: torch.Generator) 
     """
     bits = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
     levels = bits.random_(-(2**63), None, generator=generator).view(torch.int16)[: like.numel()]
-    # the middles of 2^16 intervals of (0, 1), which float32 holds
-    u = levels.view(like.shape).to(torch.float32).add_(2**15 + 0.5).mul_(2.0**-16)
-    return torch.lt(u, p, out=u).to(like.dtype)
+    # u < p for the middles u = (level + 2^15 + 1/2) / 2^16 of intervals of (0, 1)
+    below = levels.view(like.shape).to(torch.float32).sub_(p, alpha=2**16)
+    return below.lt_(-(2**15) - 0.5).to(like.dtype)
 
 
 def quasi_normal(n_draws: int, n_components: int, seed: int) -> NDArray[np.float64]:

@@ -47,9 +47,10 @@ from skvae._training import (
 )
 from skvae._validation import validate_given, validate_table, validate_weight
 from skvae.likelihoods import LIKELIHOODS, Likelihood
+from skvae.modes import size_of_search
 from skvae.networks import ACTIVATIONS, MLP, Network, layer_sizes
 from skvae.priors import PRIORS, Prior
-from skvae.proposals import FEWEST_TO_ADAPT, size_of_search
+from skvae.proposals import FEWEST_TO_ADAPT
 from skvae.sgvb import OBJECTIVES
 
 # Weighted codes that the cells of a completed row are averaged over or drawn from.
@@ -861,10 +862,8 @@ class VAETransformer(
         def call(model, cells):
             return model.weighted_mean(*self._weighted_codes(model, cells, noise))
 
-        n_draws, n_codes = self._size_of_search(DRAWS_AT_ONCE, len(noise))
-        return self._from_table(
-            call, table, dtype, n_draws=n_draws, n_codes=n_codes, finish=self._columns.from_mean
-        )
+        size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
+        return self._from_table(call, table, dtype, size=size, finish=self._columns.from_mean)
 
     def _conditional_draws(self, table, dtype, n, seed):
         """Draws from p(x | x_there) for each row of a checked table, (n_rows, n, n_features)."""
@@ -885,15 +884,12 @@ class VAETransformer(
             flat = draws.reshape(-1, draws.shape[-1])
             return self._columns.from_working(flat).reshape(draws.shape)
 
-        n_draws, n_codes = self._size_of_search(max(n, DRAWS_AT_ONCE), len(noise))
-        return self._from_table(
-            call, table, dtype, n_draws=n_draws, n_codes=n_codes, finish=finish, in_order=True
-        )
+        size = self._size_of_search(max(n, DRAWS_AT_ONCE), len(noise))
+        return self._from_table(call, table, dtype, size=size, finish=finish, in_order=True)
 
-    def _size_of_search(self, n_draws, n_codes):
-        """How many codes of a row are decoded at a time and kept, modes being looked for too."""
-        at_once, kept = size_of_search(self.n_components_)
-        return max(n_draws, at_once), max(n_codes, kept)
+    def _size_of_search(self, *size):
+        """How many codes of a row are decoded at a time and held, modes being looked for too."""
+        return tuple(map(max, size, size_of_search(self.n_components_)))
 
     def _weighted_codes(self, model, cells, noise):
         """Codes (S, N, K) and their weights (S, N), of sum 1, for p(z | x_there)."""
@@ -926,7 +922,8 @@ class VAETransformer(
         X : array-like of shape (n_samples, n_features)
         n_draws : int, default=None
             Draws for each row; a power of two spreads them evenly. None takes 256, and 512 beyond
-            8 latent dimensions.
+            8 latent dimensions. Fewer than 16 are of the posterior alone, which takes a fraction of
+            the time, and misses much of the likelihood of odd rows and of rows with gaps.
 
         Returns
         -------
@@ -965,7 +962,8 @@ class VAETransformer(
         """
         table, dtype = self._checked(X)
         n_draws = self._checked_draws(n_draws)
-        return self._bound(table, dtype, n_draws, VAE.elbo, n_draws, n_draws)
+        noise = self._scoring_noise(n_draws)
+        return self._bound(VAE.elbo, table, dtype, noise, (n_draws, n_draws))
 
     def score(self, X, y=None, sample_weight=None, *, n_draws=None):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
@@ -1023,32 +1021,28 @@ class VAETransformer(
         return self._container.wrap(out, like=X, floats=True)
 
     def _log_likelihood(self, table, dtype, n_draws):
-        # as much noise again for rows whose proposal has to adapt
         n_draws = self._checked_draws(n_draws)
-        size = min(n_draws, DRAWS_AT_ONCE), 2 * n_draws
+        noise = self._scoring_noise(2 * n_draws)  # half of it for rows whose proposal has to adapt
+        size = min(n_draws, DRAWS_AT_ONCE), len(noise)
         if n_draws >= FEWEST_TO_ADAPT:
             size = self._size_of_search(*size)
-        return self._bound(table, dtype, 2 * n_draws, VAE.log_likelihood, *size)
+        return self._bound(VAE.log_likelihood, table, dtype, noise, size)
 
     def _checked_draws(self, n_draws):
-        n_draws = self._n_scoring_draws() if n_draws is None else n_draws
+        if n_draws is None:
+            return 256 if self.n_components_ <= 8 else 512
         check_scalar(n_draws, "n_draws", Integral, min_val=1)
         return n_draws
 
-    def _bound(self, table, dtype, n_noise, bound, n_draws, n_codes):
+    def _bound(self, bound, table, dtype, noise, size):
         """``bound(model, cells, noise)`` of each row, in the caller's units, one noise for all."""
-        noise = self._scoring_noise(n_noise)
         working = self._from_table(
             lambda model, cells: bound(model, cells, cells.values.new_tensor(noise)),
             table,
             dtype,
-            n_draws=n_draws,
-            n_codes=n_codes,
+            size=size,
         )
         return working + self._columns.log_jacobian(table, None)
-
-    def _n_scoring_draws(self):
-        return 256 if self.n_components_ <= 8 else 512
 
     def _scoring_noise(self, n):
         """The same for all rows and calls, (n, 1, n_components)."""

@@ -164,7 +164,10 @@ def layer_sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
 
 
 class _MLPModule(NetworkModule):
-    """x -> activation(x W' + b) layer by layer, the last one without activation."""
+    """x -> activation(x W' + b) layer by layer, the last one without activation.
+
+    The bias is added after the product, which would else write it over the whole result first.
+    """
 
     closed_form = True
 
@@ -190,7 +193,6 @@ class _MLPModule(NetworkModule):
     def _through(self, x: Tensor) -> Tensor:
         *hidden, (last_weight, last_bias) = self.layers
         for weight, bias in hidden:
-            # given with the product, the bias is written over the whole result first
             x = self.activation.overwrite(F.linear(x, weight).add_(bias))
         return F.linear(x, last_weight).add_(last_bias)
 
@@ -210,7 +212,7 @@ class _MLPModule(NetworkModule):
                     kept = draw_bernoulli(keep, h, generator).div_(keep)
                     h = h * kept
             tape.append((h, needed, kept))
-            h = F.linear(h, weight, bias)
+            h = F.linear(h, weight).add_(bias)
 
         def backward(gradient: Tensor) -> Tensor | None:
             g = gradient.to(h.dtype)
