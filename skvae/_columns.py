@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from skvae._auto import FEW_VALUES, SAMPLE_ROWS, choose
 from skvae._chunks import chunks
 from skvae._container import warn_unknown
+from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
 from skvae.likelihoods._base import count_rows
 
@@ -156,12 +156,10 @@ class Columns:
                 )
             n_levels = len(np.unique(x[~np.isnan(x)])) if category else 0
             if n_levels > max(FEW_LEVELS, many):
-                warnings.warn(
+                warn(
                     f"Column {name!r} holds {n_levels} different categories in {len(sample)} rows, "
                     "as a name or a key would, which tell little of a row. Drop it, or join rare "
-                    "ones.",
-                    UserWarning,
-                    stacklevel=2,
+                    "ones."
                 )
             n_values = 0 if auto or not one.is_density else len(np.unique(x[~np.isnan(x)]))
             if 1 < n_values <= FEW_VALUES and len(index) >= 10 * n_values:
@@ -169,12 +167,10 @@ class Columns:
         if few:
             name, n_values, one = few[0]
             others = f", and {len(few) - 1} others few" if len(few) > 1 else ""
-            warnings.warn(
+            warn(
                 f"Column {name!r} holds only {n_values} different values{others}, which a density "
                 f"such as {type(one).__name__} makes more and more likely as its noise shrinks. "
-                "Choose 'histogram', 'categorical' or 'ordinal' for it, or a likelihood of counts.",
-                UserWarning,
-                stacklevel=2,
+                "Choose 'histogram', 'categorical' or 'ordinal' for it, or a likelihood of counts."
             )
         return chosen
 

@@ -6,7 +6,6 @@ levels, a missing cell NaN.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from skvae._parts import Parts
+from skvae._warn import warn
 
 Array = NDArray[Any]
 
@@ -202,11 +202,9 @@ def warn_unknown(name: Any, values: Sequence[Any]) -> None:
     """Warn that values of a column count as missing."""
     shown = ", ".join(repr(value) for value in values[:SHOWN])
     more = ", ..." if len(values) > SHOWN else ""
-    warnings.warn(
+    warn(
         f"Column {name!r} holds values that training has not seen, which count as missing: "
-        f"{shown}{more}. Imputation replaces them.",
-        UserWarning,
-        stacklevel=2,
+        f"{shown}{more}. Imputation replaces them."
     )
 
 
@@ -279,12 +277,10 @@ def _warn_of_numbers(fields: Sequence[Field]) -> None:
         if field.levels is None or len(field.levels) <= FEW_NUMBERS:
             continue
         if not pd.to_numeric(pd.Series(field.levels), errors="coerce").isna().any():
-            warnings.warn(
+            warn(
                 f"Column {field.name!r} holds {len(field.levels)} different numbers as text, which "
                 "are taken for categories. Where they are quantities, make them so by "
-                "astype(float).",
-                UserWarning,
-                stacklevel=2,
+                "astype(float)."
             )
 
 

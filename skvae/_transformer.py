@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from numbers import Integral, Real
@@ -46,6 +45,7 @@ from skvae._training import (
     train,
 )
 from skvae._validation import validate_given, validate_table, validate_weight
+from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.modes import size_of_search
 from skvae.networks import ACTIVATIONS, MLP, Network, layer_sizes
@@ -449,7 +449,7 @@ class VAETransformer(
         if interrupted:
             raise KeyboardInterrupt
         if failure:
-            warnings.warn(failure, ConvergenceWarning, stacklevel=2)
+            warn(failure, ConvergenceWarning)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
