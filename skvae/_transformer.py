@@ -1004,7 +1004,8 @@ class VAETransformer(
         Returns
         -------
         log_likelihood : ndarray or data frame of shape (n_samples, n_features)
-            NaN where a cell is missing.
+            NaN where a cell is missing, or the others of its row alone have a likelihood of 0 in
+            floating point.
         """
         table, dtype = self._checked(X)
         n, d = table.shape
@@ -1023,9 +1024,9 @@ class VAETransformer(
     def _log_likelihood(self, table, dtype, n_draws):
         n_draws = self._checked_draws(n_draws)
         noise = self._scoring_noise(2 * n_draws)  # half of it for rows whose proposal has to adapt
-        size = min(n_draws, DRAWS_AT_ONCE), len(noise)
+        size = n_draws, len(noise)
         if n_draws >= FEWEST_TO_ADAPT:
-            size = self._size_of_search(*size)
+            size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
         return self._bound(VAE.log_likelihood, table, dtype, noise, size)
 
     def _checked_draws(self, n_draws):

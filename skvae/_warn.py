@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import warnings
 
-OWN = ("skvae", "sklearn")  # packages that stand between a warning and the caller
+# packages that stand between a warning and the caller
+OWN = ("skvae", "sklearn", "joblib")
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
@@ -19,7 +20,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 def _package(level: int) -> str:
     """The top package of the code that is so many calls above ``warn``'s, "" beyond the last."""
     try:
-        name: str = sys._getframe(level).f_globals.get("__name__", "")
+        name: str = sys._getframe(level).f_globals.get("__name__") or ""
     except ValueError:
         return ""
     return name.partition(".")[0]

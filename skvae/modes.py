@@ -190,11 +190,12 @@ def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
     mode, _, height = climb(log_joint, start, metric, MAX_STEPS)
     rows = torch.arange(len(start), device=start.device)
     gradient, curvature, axes = _derivatives(log_joint, mode, rows)
-    std = curvature.clamp(min=1.0).rsqrt()
-    root = axes * std.unsqueeze(-2)
+    std = curvature.clamp(min=1.0).rsqrt().unsqueeze(-2)
+    # the symmetric root, which does not turn with axes of equal curvature
+    root, whiten = (axes * std) @ axes.mT, (axes / std) @ axes.mT
     last = mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient)
     mode = torch.where((log_joint(last[None], rows)[0] > height)[:, None], last, mode)
-    return Normals(mode, root, axes.mT / std.unsqueeze(-1))
+    return Normals(mode, root, whiten)
 
 
 def _gradient(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:

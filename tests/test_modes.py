@@ -5,6 +5,7 @@ import torch
 from densities import correlated, draw, narrow
 
 from skvae.modes import _bfgs, _highest, at_modes, climb, laplace, size_of_search
+from skvae.normals import Normals
 
 
 def origin(n, k):
@@ -91,6 +92,14 @@ def test_tails_that_are_heavy_do_not_stop_the_way(log_std):
 def test_the_size_of_a_search_grows_with_the_dimensions():
     assert size_of_search(2) == (8, 512)
     assert size_of_search(200) == (400, 800)
+
+
+def test_the_root_does_not_turn_with_axes_of_equal_curvature():
+    """Of which rounding chooses others each time."""
+    truth = Normals.diagonal(*torch.tensor([[[0.5, 0.0, 0.0]], [[-1.0, 0.0, 0.0]]]).double())
+    found = laplace(lambda z, rows: truth[rows].log_prob(z), *origin(1, 3))
+    torch.testing.assert_close(found.root, truth.root)
+    torch.testing.assert_close(found.whiten, truth.whiten)
 
 
 def test_rows_do_not_depend_on_the_rows_beside_them():

@@ -866,6 +866,15 @@ def test_score_of_a_cell_is_that_of_the_row_less_that_of_the_others(gappy):
     assert (vae.score_cells(odd).argmin(axis=1) == 3).all()
 
 
+def test_scores_of_rows_with_gaps_do_not_depend_on_the_rows_beside_them(wine):
+    rng = np.random.default_rng(0)
+    rows = np.where(rng.random((12, wine.shape[1])) < 0.3, np.nan, wine[:12])
+    vae = VAETransformer(12, **QUICK).fit(wine)  # most of whose components tell nothing
+    together = vae.score_samples(rows, n_draws=64)
+    alone = [vae.score_samples(row[None], n_draws=64)[0] for row in rows]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
 def test_few_draws_find_the_codes_of_odd_rows_too():
     """Rows along a curve, one of whose cells is another row's."""
     rng = np.random.default_rng(0)
