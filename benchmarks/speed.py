@@ -48,7 +48,7 @@ from skvae.likelihoods import Bernoulli, Gaussian
 
 LAYERS, CODE = ARTICLE["hidden_layer_sizes"], ARTICLE["n_components"]
 BATCH, EPOCHS = 128, 10  # of the plain loop and of pythae
-STEPS_AT_ONCE = 32  # those of an epoch of a small table
+EPOCH_ROWS = {784: 60_000, 20: 4_096}  # of the images, and of a small table, by the columns
 OURS = ARTICLE | {"batch_size": 288, "learning_rate_init": 7e-3, "max_iter": 4}
 
 
@@ -212,7 +212,7 @@ def compare_steps(arguments):
     )
     for d, layers, code, batch, precisions, threads, rounds in [
         (784, LAYERS, CODE, 1024, ("float32", "bfloat16"), None, 1),
-        (784, LAYERS, CODE, 128, ("float32", "bfloat16"), None, 4),
+        (784, LAYERS, CODE, 128, ("float32", "bfloat16"), None, 1),
         (20, (64, 64), 8, 128, ("float32",), 1, 10),
     ]:
         for precision in precisions:
@@ -220,21 +220,25 @@ def compare_steps(arguments):
 
 
 def step_ratio(d, layers, code, batch, precision, threads, n_rounds):
-    """Median times of a step of ours, of the plain loop and of the products, in turn."""
+    """Median times of a step of ours, of the plain loop and of the products, in turn.
+
+    By epochs, since not every step of ours tells its loss.
+    """
+    n_steps = steps_of_epoch(d, batch)
     all_threads = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
     contenders = {
-        "products": repeated(products(d, layers, code, batch, getattr(torch, precision))),
+        "products": repeated(products(d, layers, code, batch, getattr(torch, precision)), n_steps),
         "skvae": our_steps(d, layers, code, batch, precision),
-        "plain": repeated(plain_step(d, layers, code, batch)),
+        "plain": repeated(plain_step(d, layers, code, batch), n_steps),
     }
     times = {name: [] for name in contenders}
     for _ in range(n_rounds):
         for name, step in contenders.items():
             start = time.perf_counter()
             step()
-            times[name].append(1e3 * (time.perf_counter() - start) / STEPS_AT_ONCE)
+            times[name].append(1e3 * (time.perf_counter() - start) / n_steps)
     floor, ours, plain = (statistics.median(times[name]) for name in times)
     name = f"{'-'.join(map(str, (d, *layers, code)))}, batch {batch}, {precision}"
     print(
@@ -244,9 +248,13 @@ def step_ratio(d, layers, code, batch, precision, threads, n_rounds):
     torch.set_num_threads(all_threads)
 
 
-def repeated(step):
+def steps_of_epoch(d, batch):
+    return -(-EPOCH_ROWS[d] // batch)
+
+
+def repeated(step, n_steps):
     def steps():
-        for _ in range(STEPS_AT_ONCE):
+        for _ in range(n_steps):
             step()
 
     return steps
@@ -271,7 +279,7 @@ def products(d, layers, code, batch, dtype):
 
 
 def our_steps(d, layers, code, batch, precision):
-    """Steps of the training loop, as fit runs them."""
+    """The steps of an epoch of the training loop, as fit runs them."""
     X = np.random.default_rng(0).random((4 * batch, d)).astype(np.float32)
     likelihood = Bernoulli(binarize=True) if d == 784 else Gaussian()
     settings = {"hidden_layer_sizes": layers, "activation": "elu" if d == 784 else "silu"}
@@ -283,10 +291,11 @@ def our_steps(d, layers, code, batch, precision):
     plan = replace(vae._plan(), precision=precision)
     generator = torch.Generator().manual_seed(0)
     optimizer = Optimizer(model, plan, None)
+    progress = [1.0] * steps_of_epoch(d, batch)
 
     def steps():
         with torch.no_grad():
-            _epoch(model, rows, [1.0] * STEPS_AT_ONCE, 1.0, plan, optimizer, generator)
+            _epoch(model, rows, progress, 1.0, plan, optimizer, generator)
 
     return steps
 
@@ -321,10 +330,11 @@ def compare_busy(arguments):
     for d, layers, code, batch in [(20, (64, 64), 8, 128), (784, LAYERS, CODE, 128)]:
         for threads in (1, 2):
             steps = our_steps(d, layers, code, batch, "float32")
-            idle = with_threads(steps, threads)
+            n_steps = steps_of_epoch(d, batch)
+            idle = with_threads(steps, threads, n_steps)
             busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
             try:
-                beside = with_threads(steps, threads)
+                beside = with_threads(steps, threads, n_steps)
             finally:
                 busy.kill()
                 busy.wait()
@@ -338,15 +348,15 @@ def compare_busy(arguments):
         print(f"grid search, 12 fits and one, n_jobs={n_jobs}: {time.perf_counter() - start:.1f} s")
 
 
-def with_threads(steps, threads):
-    """Milliseconds of a step, the median of ten rounds."""
+def with_threads(steps, threads, n_steps):
+    """Milliseconds of a step, the median of three rounds."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     times = []
-    for _ in range(10):
+    for _ in range(3):
         start = time.perf_counter()
         steps()
-        times.append(1e3 * (time.perf_counter() - start) / STEPS_AT_ONCE)
+        times.append(1e3 * (time.perf_counter() - start) / n_steps)
     torch.set_num_threads(before)
     return statistics.median(times)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from skvae._prior import NormalMixture
-from skvae._vjp import Backward
+from skvae._vjp import Backward, Later
 from skvae.likelihoods import Constants, Likelihood
 from skvae.modes import LogJoint
 from skvae.networks import Network, NetworkModule
@@ -80,7 +80,7 @@ class ObservationModel(nn.Module):
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         return self.likelihood.log_prob(x, outputs, self.tensors)
 
-    def vjp(self, x: Tensor, outputs: Tensor) -> tuple[Tensor, Backward]:
+    def vjp(self, x: Tensor, outputs: Tensor) -> tuple[Later, Backward]:
         return self.likelihood.vjp(x, outputs, self.tensors)
 
     def statistics(self, outputs: Tensor) -> Tensor:
@@ -192,22 +192,24 @@ class VAE(nn.Module):
         )
         return observed_sum(found, cells)
 
-    def log_prob_vjp(self, cells: Cells, outputs: Tensor) -> tuple[Tensor, Backward]:
+    def log_prob_vjp(self, cells: Cells, outputs: Tensor) -> tuple[Later, Backward]:
         """``log_prob`` in training, and the way back to ``outputs``."""
         values, outs = split(cells.values, self.n_columns), split(outputs, self.n_outputs)
         pieces = [group.vjp(*pair) for group, *pair in zip(self.groups, values, outs, strict=True)]
-        found = join([piece for piece, _ in pieces])
+
+        def log_prob() -> Tensor:
+            return observed_sum(join([of_group() for of_group, _ in pieces]), cells)
 
         def backward(gradient: Tensor) -> Tensor:
             by_cell = gradient.unsqueeze(-1)
             if cells.observed is None:
-                by_cell = by_cell.expand_as(found)
+                by_cell = by_cell.expand(*gradient.shape, sum(self.n_columns))
             else:
                 by_cell = by_cell * cells.observed
             by_group = split(by_cell, self.n_columns)
             return join([back(part) for (_, back), part in zip(pieces, by_group, strict=True)])
 
-        return observed_sum(found, cells), backward
+        return log_prob, backward
 
     def mean(self, z: Tensor) -> Tensor:
         """E[x|z], the mode of categories, in the units of means. (N, K) -> (N, D)."""
@@ -241,7 +243,7 @@ class VAE(nn.Module):
 
     def find_gradient(
         self, objective: Objective, cells: Cells, noise: Tensor, generator: Generator
-    ) -> Tensor:
+    ) -> Later:
         """``bound`` in training; the gradient of minus its mean is put into each ``grad``."""
         codes, into_encoder = self.encoder.vjp(self._features(cells), generator, to_x=False)
         mean, free_log_std = codes.chunk(2, dim=-1)

@@ -220,7 +220,8 @@ class VAETransformer(
         What the networks computed in during the last training.
 
     loss_curve_ : list of float
-        Mean negative training objective of each epoch, in nats per row and the units of the data.
+        Mean negative training objective of each epoch, in nats per row and the units of the data,
+        by minibatches of about 8,192 rows in all where an epoch has more.
 
     validation_scores_ : list of float
         Mean bound of the held-out rows after each epoch, in nats per row, from more draws than

@@ -15,6 +15,9 @@ from torch import Tensor
 # Takes the gradient by a result to the one by the argument, and adds those by parameters to their
 # ``grad`` (see also ``NetworkModule.closed_form``). It may be called once.
 Backward = Callable[..., Any]
+# A result that is computed when it is asked for: training follows gradients, and needs values of a
+# part of its steps only. It is to be asked for before the next step.
+Later = Callable[[], Tensor]
 
 
 def by_autograd(

@@ -24,6 +24,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from skvae._vjp import Later
+
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -103,9 +105,7 @@ class Objective:
         """(S, N) -> (N,)."""
         raise NotImplementedError
 
-    def vjp(
-        self, log_px: Tensor, draws: Draws, *, scale: float
-    ) -> tuple[Tensor, Tensor, IntoCodes]:
+    def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
         """The bound, the gradient of ``scale`` times its sum by log_px, and the way back."""
         raise NotImplementedError
 
@@ -115,20 +115,16 @@ class ELBO(Objective):
     """The evidence lower bound averaged over draws, its KL in closed form."""
 
     def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
-        return self._bound(log_px, draws.kl())
-
-    def _bound(self, log_px: Tensor, kl: Tensor) -> Tensor:
         # the mean of one costs as much as that of many
         log_px = log_px[0] if len(log_px) == 1 else log_px.mean(0)
-        return elbo(log_px, kl, beta=self.beta, free_bits=self.free_bits)
+        return elbo(log_px, draws.kl(), beta=self.beta, free_bits=self.free_bits)
 
-    def vjp(
-        self, log_px: Tensor, draws: Draws, *, scale: float
-    ) -> tuple[Tensor, Tensor, IntoCodes]:
-        kl, std = draws.kl(), draws.std
-        by_kl = kl.new_full((), -self.beta * scale)
+    def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
+        std = draws.std
+        by_log_px = std.new_full(draws.z.shape[:-1], scale / len(draws.z))
+        by_kl = std.new_full((), -self.beta * scale)
         if self.free_bits > 0:
-            by_kl = by_kl * (kl >= self.free_bits)
+            by_kl = by_kl * (draws.kl() >= self.free_bits)
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
             by_mean, by_std = draws.pulled_back(by_z)
@@ -136,7 +132,7 @@ class ELBO(Objective):
             by_mean = torch.addcmul(by_mean, by_kl, draws.mean)
             return by_mean, torch.addcmul(by_std, by_kl, std) * std - by_kl
 
-        return self._bound(log_px, kl), torch.full_like(log_px, scale / len(log_px)), into_codes
+        return lambda: self.bound(log_px(), draws), by_log_px, into_codes
 
 
 @dataclass(frozen=True)
@@ -158,17 +154,15 @@ class IWAE(Objective):
         log_ratio = (0.5 * (draws.z.square() - draws.noise.square()) - draws.log_std).sum(-1)
         return log_px - self.beta * log_ratio
 
-    def vjp(
-        self, log_px: Tensor, draws: Draws, *, scale: float
-    ) -> tuple[Tensor, Tensor, IntoCodes]:
-        log_weight = self._log_weight(log_px, draws)
+    def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
+        log_weight = self._log_weight(log_px(), draws)
         weight = scale * torch.softmax(log_weight, dim=0)  # sums to scale over the draws of a row
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
             by_mean, by_std = draws.pulled_back(by_z - self.beta * weight.unsqueeze(-1) * draws.z)
             return by_mean, by_std * draws.std + self.beta * scale
 
-        return importance_weighted_bound(log_weight), weight, into_codes
+        return lambda: importance_weighted_bound(log_weight), weight, into_codes
 
 
 OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "iwae": IWAE}

@@ -374,7 +374,8 @@ class TestEveryLikelihood:
         for tensor in learned.values():
             tensor.grad = torch.zeros_like(tensor)
         with torch.inference_mode():  # as in training, where minibatches are made
-            found, backward = case.likelihood.vjp(x.clone(), outputs.clone(), parameters)
+            later, backward = case.likelihood.vjp(x.clone(), outputs.clone(), parameters)
+            found = later()
             by = [backward(gradient.clone()), *(tensor.grad for tensor in learned.values())]
         torch.testing.assert_close(found, log_prob)
         for one, other in zip(by, expected, strict=True):

@@ -50,7 +50,7 @@ def test_the_gradient_is_that_of_the_objective(groups, share_missing, objective)
         parameter.grad = torch.zeros_like(parameter)
     with torch.inference_mode():  # as in training, where minibatches are made
         everyone = torch.arange(len(x))
-        bound = model.find_gradient(objective, cells.take(everyone), noise, generator)
+        bound = model.find_gradient(objective, cells.take(everyone), noise, generator)()
     torch.testing.assert_close(bound, expected_bound)
     for parameter, gradient in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)

@@ -337,7 +337,7 @@ class Walk(nn.Module):
         self.calls.append({"noise": noise.clone(), "training": True, "objective": objective})
         bound, backward = by_autograd(self.value, cells.values, to_x=False)
         backward(torch.full_like(bound, -1 / len(bound)))
-        return bound
+        return lambda: bound
 
 
 def rows(*row, n=4, weight=None, log_jacobian=0.0):
@@ -546,6 +546,15 @@ def test_an_epoch_is_a_pass_over_the_rows_or_more(n, min_steps, steps):
     training_rows = rows(1.0, 0.0, n=n)
     walk(model, training_rows=training_rows, min_steps=min_steps, validation=False, epochs=range(1))
     assert len(model.calls) == steps
+
+
+@pytest.mark.parametrize(("loss_rows", "told"), [(8, [0, 4]), (20, range(8)), (2**13, range(8))])
+def test_the_loss_is_the_mean_of_steps_spread_over_the_epoch(monkeypatch, loss_rows, told):
+    monkeypatch.setattr(_training, "LOSS_ROWS", loss_rows)
+    # eight steps of 4 rows, each 0.1 up
+    theta, history = walk(training_rows=rows(1.0, 0.0, n=32), validation=False, epochs=range(1))
+    assert theta == pytest.approx(0.8)
+    assert history.loss_curve == pytest.approx([-0.1 * np.mean(told)])
 
 
 def test_the_schedule_scales_the_steps():

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 
 from skvae._chunks import chunks
 from skvae._value import Value
-from skvae._vjp import Backward, by_autograd
+from skvae._vjp import Backward, Later, by_autograd
 
 Array = NDArray[Any]
 Constants = dict[str, Array]
@@ -130,9 +130,10 @@ class Likelihood(Value):
         """log p(x|z) of each cell. (N, d), (S, N, P) -> (S, N, d)."""
         raise NotImplementedError
 
-    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
         """``log_prob`` in training, and the way back to ``outputs`` and learned tensors."""
-        return by_autograd(lambda out, x: self.log_prob(x, out, parameters), outputs, x)
+        found, backward = by_autograd(lambda out, x: self.log_prob(x, out, parameters), outputs, x)
+        return lambda: found, backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """E[x|z], the mode of categories. (S, N, P) -> (S, N, d)."""

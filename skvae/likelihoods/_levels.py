@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from skvae._vjp import Backward
+from skvae._vjp import Backward, Later
 from skvae.likelihoods._base import (
     Array,
     Constants,
@@ -85,7 +85,7 @@ class _Softmax(_Levels):
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return torch.log_softmax(self.logits(outputs, parameters), dim=-1)
 
-    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
         log_mass = self.log_mass(outputs, parameters)
         level = _level_of(x, log_mass)
 
@@ -94,7 +94,7 @@ class _Softmax(_Levels):
             by_logits = log_mass.exp().mul_(-by_level)
             return by_logits.scatter_add_(-1, level, by_level).flatten(-2)
 
-        return log_mass.gather(-1, level).squeeze(-1), backward
+        return lambda: log_mass.gather(-1, level).squeeze(-1), backward
 
 
 def _level_of(x: Tensor, log_mass: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from skvae._vjp import Backward
+from skvae._vjp import Backward, Later
 from skvae.likelihoods._base import (
     Array,
     Constants,
@@ -89,11 +89,14 @@ class _Standardised(Likelihood):
         sigma = self.sigma(parameters)
         return -0.5 * ((x - outputs) / sigma).square() - (sigma.log() + 0.5 * LOG_2PI)
 
-    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
         log_sigma, free_sigma = parameters["log_sigma"], self.free_sigma(parameters)
         sigma = torch.hypot(free_sigma, parameters["floor"])
         standard = (x - outputs) / sigma
-        constant = -0.5 * LOG_2PI - sigma.log()
+
+        def log_prob() -> Tensor:
+            constant = -0.5 * LOG_2PI - sigma.log()
+            return torch.addcmul(constant, standard, standard, value=-0.5)
 
         def backward(gradient: Tensor) -> Tensor:
             by_standard = gradient * standard
@@ -105,7 +108,7 @@ class _Standardised(Likelihood):
                 log_sigma.grad.sub_(less_by_log, alpha=SIGMA_SPEED)
             return by_standard / sigma
 
-        return torch.addcmul(constant, standard, standard, value=-0.5), backward
+        return log_prob, backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return outputs

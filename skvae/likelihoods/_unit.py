@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from skvae._random import draw_bernoulli
-from skvae._vjp import Backward
+from skvae._vjp import Backward, Later
 from skvae.likelihoods._base import (
     Array,
     Constants,
@@ -60,16 +61,15 @@ class Bernoulli(_UnitInterval):
         return draw_bernoulli(x, x, generator) if self.binarize else x
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
-        # x l - log(1 + e^l)
-        return x * outputs - F.softplus(outputs)
+        # x l - log(1 + e^l), in place since large tables wait for memory
+        return F.softplus(outputs).neg_().addcmul_(x, outputs)
 
-    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Backward]:
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
         def backward(gradient: Tensor) -> Tensor:
             mean = torch.sigmoid(outputs)
             return torch.sub(x, mean, out=mean).mul_(gradient)
 
-        # in place, since large steps wait for memory
-        return F.softplus(outputs).neg_().addcmul_(x, outputs), backward
+        return partial(self.log_prob, x, outputs, parameters), backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return torch.sigmoid(outputs)
