@@ -1,6 +1,6 @@
 """Speed: VAETransformer beside a plain PyTorch loop, peers, and the matrix products alone.
 
-    SKVAE_DATA=folder python benchmarks/speed.py [elbo step busy inference precision tvae]
+    SKVAE_DATA=folder python benchmarks/speed.py [elbo step compiled busy inference precision tvae]
                                                  [--runs 3] [--epochs 300]
 
 elbo       MNIST as in mnist.py, the article's 784-500-500-50 with ELU: the plain loop and pythae
@@ -8,6 +8,7 @@ elbo       MNIST as in mnist.py, the article's 784-500-500-50 with ELU: the plai
            and the held-out negative ELBO. Each contender in a process of its own, in turn.
 step       a training step of the same networks, and of a 20-64-64-8 table, beside the plain loop's
            and beside their matrix products alone: medians of steps taken in turn in one process
+compiled   the image's step beside that of a plain loop by torch.compile, which needs a C++ compiler
 busy       the table's step and the image's, on one and two threads, with the machine idle and with
            another process on one core; and a grid search with one and two jobs
 inference  milliseconds a row of what a fitted model does, on rows with and without gaps
@@ -43,6 +44,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from skvae import VAETransformer
+from skvae._random import draw_bernoulli
+from skvae._runtime import networks_in
 from skvae._training import Optimizer, _epoch
 from skvae.likelihoods import Bernoulli, Gaussian
 
@@ -233,19 +236,24 @@ def step_ratio(d, layers, code, batch, precision, threads, n_rounds):
         "skvae": our_steps(d, layers, code, batch, precision),
         "plain": repeated(plain_step(d, layers, code, batch), n_steps),
     }
-    times = {name: [] for name in contenders}
-    for _ in range(n_rounds):
-        for name, step in contenders.items():
-            start = time.perf_counter()
-            step()
-            times[name].append(1e3 * (time.perf_counter() - start) / n_steps)
-    floor, ours, plain = (statistics.median(times[name]) for name in times)
+    floor, ours, plain = in_turn(contenders, n_rounds, n_steps)
     name = f"{'-'.join(map(str, (d, *layers, code)))}, batch {batch}, {precision}"
     print(
         f"{name:34}{floor:10.2f}{ours:8.2f}{ours / floor:7.2f}{plain:8.2f}{plain / ours:8.2f}",
         flush=True,
     )
     torch.set_num_threads(all_threads)
+
+
+def in_turn(contenders, n_rounds, n_steps):
+    """Median milliseconds of a step of each."""
+    times = {name: [] for name in contenders}
+    for _ in range(n_rounds):
+        for name, steps in contenders.items():
+            start = time.perf_counter()
+            steps()
+            times[name].append(1e3 * (time.perf_counter() - start) / n_steps)
+    return [statistics.median(found) for found in times.values()]
 
 
 def steps_of_epoch(d, batch):
@@ -316,6 +324,45 @@ def plain_step(d, layers, code, batch):
         (x,) = next(stream)
         optimizer.zero_grad()
         model.loss(torch.bernoulli(x) if d == 784 else x).backward()
+        optimizer.step()
+
+    return step
+
+
+def compare_compiled(arguments):
+    print(f"{'':34}{'products':>10}{'skvae':>8}{'ratio':>7}{'compiled':>10}{'ratio':>7}")
+    for batch in (1024, 128):
+        for precision in ("float32", "bfloat16"):
+            n_steps = steps_of_epoch(784, batch)
+            floor = products(784, LAYERS, CODE, batch, getattr(torch, precision))
+            contenders = {
+                "products": repeated(floor, n_steps),
+                "skvae": our_steps(784, LAYERS, CODE, batch, precision),
+                "compiled": repeated(compiled_step(batch, precision), n_steps),
+            }
+            contenders["compiled"]()  # compiles
+            floor, ours, compiled = in_turn(contenders, arguments.runs, n_steps)
+            print(
+                f"{f'batch {batch}, {precision}':34}{floor:10.2f}{ours:8.2f}{ours / floor:7.2f}"
+                f"{compiled:10.2f}{compiled / floor:7.2f}",
+                flush=True,
+            )
+
+
+def compiled_step(batch, precision):
+    """The plain loss compiled, with a fused Adam and the draws of skvae, by index."""
+    model = PlainVAE(784, LAYERS, CODE, nn.ELU)
+    loss = torch.compile(model.loss)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    X = torch.rand(4 * batch, 784)
+    generator = torch.Generator().manual_seed(0)
+
+    def step():
+        x = X.index_select(0, torch.randint(len(X), (batch,), generator=generator))
+        optimizer.zero_grad()
+        with networks_in(precision, X.device):
+            value = loss(draw_bernoulli(x, x, generator))
+        value.backward()
         optimizer.step()
 
     return step
@@ -456,6 +503,7 @@ def mixed_table(n, seed=0):
 PARTS = {
     "elbo": compare_elbo,
     "step": compare_steps,
+    "compiled": compare_compiled,
     "busy": compare_busy,
     "inference": compare_inference,
     "precision": compare_precisions,
