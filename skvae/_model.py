@@ -193,7 +193,7 @@ class VAE(nn.Module):
         return observed_sum(found, cells)
 
     def log_prob_vjp(self, cells: Cells, outputs: Tensor) -> tuple[Later, Backward]:
-        """``log_prob`` in training, and the way back to ``outputs``."""
+        """A function that gives ``log_prob`` in training, and the way back to ``outputs``."""
         values, outs = split(cells.values, self.n_columns), split(outputs, self.n_outputs)
         pieces = [group.vjp(*pair) for group, *pair in zip(self.groups, values, outs, strict=True)]
 
@@ -244,7 +244,10 @@ class VAE(nn.Module):
     def find_gradient(
         self, objective: Objective, cells: Cells, noise: Tensor, generator: Generator
     ) -> Later:
-        """``bound`` in training; the gradient of minus its mean is put into each ``grad``."""
+        """Put the gradient of minus the mean ``bound`` into each ``grad``.
+
+        Returns a function that gives the bound, until the parameters change.
+        """
         codes, into_encoder = self.encoder.vjp(self._features(cells), generator, to_x=False)
         mean, free_log_std = codes.chunk(2, dim=-1)
         draws = Draws.of(mean, free_log_std.clamp(*LOG_STD_RANGE), noise)

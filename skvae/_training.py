@@ -50,9 +50,9 @@ CHUNK_ROWS = 4096
 # An epoch of fit takes at least so many steps: it passes several times over a small table, whose
 # validation would else cost more than its training and whose patience would end in a few steps.
 MIN_STEPS = 16
-# An epoch's loss is told by steps of so many rows, evenly spread, or by all where they have fewer:
-# the bound takes a twentieth of a step, which needs its gradient only.
-LOSS_ROWS = 2**13
+# An epoch's loss is told by evenly spread steps of so many rows at least, and by at least so many
+# steps: others spare the bound, a twentieth of their time, and follow its gradient alone.
+LOSS_ROWS, LOSS_STEPS = 2**13, 8
 
 
 def auto_batch_size(n_rows: int) -> int:
@@ -231,7 +231,7 @@ def train(
     learning rate first goes on from there in smaller steps, which show sooner that no more comes:
     until that happens in half as many epochs.
     ``on_epoch`` is called after each epoch and ends training by returning True; so does an
-    interrupt from the keyboard. Raises ValueError when the loss or a weight is not finite.
+    interrupt from the keyboard. Raises ValueError when an epoch's loss or a weight is not finite.
     """
     history = History()
     best = optimizer.values.clone()
@@ -286,12 +286,14 @@ def _epoch(
     optimizer: Optimizer,
     generator: Generator,
 ) -> float:
-    """A step for each entry of ``progress`` through training; the mean loss, by part of them."""
+    """A step for each entry of ``progress`` through training; the mean loss."""
     noise = optimizer.values.new_empty(plan.n_draws, plan.batch_size, model.n_components)
     total = optimizer.values.new_zeros(plan.batch_size, dtype=torch.float64)
-    told = range(0, len(progress), max(1, len(progress) * plan.batch_size // LOSS_ROWS))
+    n_steps = len(progress)
+    stride = max(1, min(n_steps * plan.batch_size // LOSS_ROWS, n_steps // LOSS_STEPS))
+    told = range(stride // 2, n_steps, stride)
     steps = iter(enumerate(progress))
-    for lot in rows.lots(len(progress), plan.batch_size, generator):
+    for lot in rows.lots(n_steps, plan.batch_size, generator):
         # what is made here stays here, so torch need not keep the books that autograd would want
         with optimizer.steps(), torch.inference_mode(), networks_in(plan.precision, noise.device):
             for batch in lot.batches:
@@ -301,6 +303,7 @@ def _epoch(
                 bound = model.find_gradient(plan.objective_at(done), cells, noise, generator)
                 if step in told:
                     total -= bound()
+                del bound  # and the minibatch that it holds
                 optimizer.step(rate * SCHEDULES[plan.learning_rate](done))
     return float(total.mean()) / len(told)
 

@@ -2,6 +2,8 @@
 
 A piece gives its result and a function that takes gradients back, as ``torch.func.vjp`` does. What
 a piece has in closed form costs a small model a fraction of what autograd takes to record it.
+Likelihoods and objectives give a function in place of their result, since a step follows the
+gradient and may do without the value.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ from torch import Tensor
 # Takes the gradient by a result to the one by the argument, and adds those by parameters to their
 # ``grad`` (see also ``NetworkModule.closed_form``). It may be called once.
 Backward = Callable[..., Any]
-# A result that is computed when it is asked for: training follows gradients, and needs values of a
-# part of its steps only. It is to be asked for before the next step.
+# Computes a result, before or after the way back is taken, but before parameters change.
 Later = Callable[[], Tensor]
 
 

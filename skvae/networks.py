@@ -31,7 +31,7 @@ from skvae._vjp import Backward, by_autograd
 class Activation:
     """A function of each element, and its gradient.
 
-    ``overwrite`` is the function where its argument may be lost, which spares large ones memory.
+    ``overwrite`` is the function where its argument may be lost, which spares large ones time.
     ``backward`` takes the gradient by the result, which it overwrites, and the argument or the
     result, whichever ``needs`` tells.
     """
@@ -43,9 +43,9 @@ class Activation:
 
 
 def _elu_(x: Tensor) -> Tensor:
-    if x.dtype == torch.bfloat16 or x.requires_grad:
+    if x.dtype == torch.bfloat16 or x.requires_grad or x.device.type != "cpu":
         return F.elu_(x)
-    # By exp, a quarter of torch's time for expm1: what that has below the last digit of 1 is lost,
+    # By exp, a quarter of a CPU's time for expm1: what that has below the last digit of 1 is lost,
     # which bfloat16 could not spare.
     below = x.clamp(max=0).exp_().sub_(1)
     return torch.maximum(x, below, out=x)

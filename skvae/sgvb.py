@@ -106,7 +106,10 @@ class Objective:
         raise NotImplementedError
 
     def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
-        """The bound, the gradient of ``scale`` times its sum by log_px, and the way back."""
+        """The bound, the gradient of ``scale`` times its sum by log_px, and the way back.
+
+        ``log_px`` and the bound are functions that compute them, if they are needed.
+        """
         raise NotImplementedError
 
 

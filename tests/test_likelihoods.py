@@ -375,8 +375,8 @@ class TestEveryLikelihood:
             tensor.grad = torch.zeros_like(tensor)
         with torch.inference_mode():  # as in training, where minibatches are made
             later, backward = case.likelihood.vjp(x.clone(), outputs.clone(), parameters)
-            found = later()
             by = [backward(gradient.clone()), *(tensor.grad for tensor in learned.values())]
+            found = later()
         torch.testing.assert_close(found, log_prob)
         for one, other in zip(by, expected, strict=True):
             torch.testing.assert_close(one, other)

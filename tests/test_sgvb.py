@@ -219,10 +219,22 @@ def test_the_way_back_is_the_gradient(objective, n_draws):
     (0.3 * objective.bound(log_px, draws)).sum().backward(retain_graph=True)
     with torch.no_grad():
         bound, by_log_px, into_codes = objective.vjp(lambda: log_px, draws, scale=0.3)
-    torch.testing.assert_close(bound(), objective.bound(log_px, draws))
     (by_z,) = torch.autograd.grad(log_px, draws.z, by_log_px)
     for found, expected in zip(into_codes(by_z), (mean.grad, log_std.grad), strict=True):
         torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(bound(), objective.bound(log_px, draws))
+
+
+def test_the_elbo_has_a_gradient_without_the_likelihood():
+    def log_px():
+        raise AssertionError
+
+    draws = Draws.of(*OFF, normal(8, 5, 2))
+    bound, by_log_px, into_codes = ELBO(0.5, free_bits=0.1).vjp(log_px, draws, scale=0.3)
+    into_codes(torch.ones_like(draws.z))
+    torch.testing.assert_close(by_log_px, torch.full((8, 5), 0.3 / 8).double())
+    with pytest.raises(AssertionError):
+        bound()
 
 
 def test_free_bits_are_for_the_elbo():

@@ -322,6 +322,7 @@ class Walk(nn.Module):
         self.theta = nn.Parameter(torch.zeros(1))
         self.target, self.loss = target, loss
         self.calls = []
+        self.asked = 0  # how often for a bound in training
 
     def draw_target(self, cells, generator):
         return cells
@@ -337,7 +338,12 @@ class Walk(nn.Module):
         self.calls.append({"noise": noise.clone(), "training": True, "objective": objective})
         bound, backward = by_autograd(self.value, cells.values, to_x=False)
         backward(torch.full_like(bound, -1 / len(bound)))
-        return lambda: bound
+
+        def later():
+            self.asked += 1
+            return self.value(cells.values)
+
+        return later
 
 
 def rows(*row, n=4, weight=None, log_jacobian=0.0):
@@ -548,13 +554,27 @@ def test_an_epoch_is_a_pass_over_the_rows_or_more(n, min_steps, steps):
     assert len(model.calls) == steps
 
 
-@pytest.mark.parametrize(("loss_rows", "told"), [(8, [0, 4]), (20, range(8)), (2**13, range(8))])
-def test_the_loss_is_the_mean_of_steps_spread_over_the_epoch(monkeypatch, loss_rows, told):
+@pytest.mark.parametrize(
+    ("loss_rows", "loss_steps", "told"),
+    [
+        (8, 1, [2, 6]),  # by two steps of 4 rows
+        (9, 1, [1, 4, 7]),
+        (1, 2, [2, 6]),
+        (1, 1, [4]),
+        (8, 8, range(8)),
+        (2**13, 8, range(8)),
+    ],
+)
+def test_the_loss_is_the_mean_of_steps_spread_over_the_epoch(
+    monkeypatch, loss_rows, loss_steps, told
+):
     monkeypatch.setattr(_training, "LOSS_ROWS", loss_rows)
-    # eight steps of 4 rows, each 0.1 up
-    theta, history = walk(training_rows=rows(1.0, 0.0, n=32), validation=False, epochs=range(1))
+    monkeypatch.setattr(_training, "LOSS_STEPS", loss_steps)
+    model, training_rows = Walk(), rows(1.0, 0.0, n=32)  # eight steps, each 0.1 up
+    theta, history = walk(model, training_rows=training_rows, validation=False, epochs=range(1))
     assert theta == pytest.approx(0.8)
     assert history.loss_curve == pytest.approx([-0.1 * np.mean(told)])
+    assert model.asked == len(told)
 
 
 def test_the_schedule_scales_the_steps():

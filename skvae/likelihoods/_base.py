@@ -131,7 +131,10 @@ class Likelihood(Value):
         raise NotImplementedError
 
     def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
-        """``log_prob`` in training, and the way back to ``outputs`` and learned tensors."""
+        """``log_prob`` in training, and the way back to ``outputs`` and learned tensors.
+
+        The first is a function without arguments, called in some steps only, and after the second.
+        """
         found, backward = by_autograd(lambda out, x: self.log_prob(x, out, parameters), outputs, x)
         return lambda: found, backward
 

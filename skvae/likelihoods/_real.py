@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import ClassVar
 
@@ -94,10 +95,6 @@ class _Standardised(Likelihood):
         sigma = torch.hypot(free_sigma, parameters["floor"])
         standard = (x - outputs) / sigma
 
-        def log_prob() -> Tensor:
-            constant = -0.5 * LOG_2PI - sigma.log()
-            return torch.addcmul(constant, standard, standard, value=-0.5)
-
         def backward(gradient: Tensor) -> Tensor:
             by_standard = gradient * standard
             if log_sigma.grad is not None:
@@ -108,7 +105,7 @@ class _Standardised(Likelihood):
                 log_sigma.grad.sub_(less_by_log, alpha=SIGMA_SPEED)
             return by_standard / sigma
 
-        return log_prob, backward
+        return partial(self.log_prob, x, outputs, parameters), backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return outputs

@@ -61,8 +61,8 @@ class Bernoulli(_UnitInterval):
         return draw_bernoulli(x, x, generator) if self.binarize else x
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
-        # x l - log(1 + e^l), in place since large tables wait for memory
-        return F.softplus(outputs).neg_().addcmul_(x, outputs)
+        # x l - log(1 + e^l)
+        return torch.addcmul(F.softplus(outputs).neg_(), x, outputs)
 
     def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
         def backward(gradient: Tensor) -> Tensor:
