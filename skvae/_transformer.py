@@ -221,7 +221,7 @@ class VAETransformer(
 
     loss_curve_ : list of float
         Mean negative training objective of each epoch, in nats per row and the units of the data,
-        by minibatches of about 8,192 rows in all where an epoch has more.
+        from evenly spread minibatches of at least 8,192 rows in all where an epoch has more.
 
     validation_scores_ : list of float
         Mean bound of the held-out rows after each epoch, in nats per row, from more draws than
