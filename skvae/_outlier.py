@@ -32,7 +32,8 @@ class VAEOutlierDetector(OutlierMixin, Shell):
     estimator : VAETransformer, default=None
         The model. None for ``VAETransformer(n_components=6)``.
     contamination : float, default=0.1
-        Share of the training rows, by weight, that are outliers, in (0, 0.5].
+        Share of the training rows, by weight, that are outliers, in (0, 0.5]. Of clean rows that
+        training has not seen some more fall below: the model knows its own a little better.
     random_state : int, RandomState instance or None, default=None
         Seeds the model, in place of the estimator's own unless None.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,11 +13,18 @@ from torch import Tensor
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
-    """A seed: from an int the same, from a RandomState its next draw, from None fresh entropy."""
+    """A seed: from an int the same, from a RandomState its next draw, from None fresh entropy.
+
+    Raises ValueError for anything else.
+    """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31 - 1))
+    if not isinstance(random_state, Integral):
+        raise ValueError(
+            f"'random_state' must be a whole number, a RandomState or None; got {random_state!r}."
+        )
     return int(random_state)
 
 

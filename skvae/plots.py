@@ -93,6 +93,8 @@ class LossCurveDisplay:
         return self
 
     def _curve(self, values, style):
+        if len(values) == 1:  # of which a line shows nothing
+            style = {"marker": "."} | style
         return self.ax_.plot(np.arange(1, len(values) + 1), values, **style)
 
     @classmethod

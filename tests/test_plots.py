@@ -140,6 +140,13 @@ def test_loss_curve_without_validation():
     assert display.best_ is None
 
 
+def test_a_single_epoch_is_a_point():
+    display = LossCurveDisplay(loss_curve=[2.0], validation_curve=[3.0]).plot()
+    assert [line.get_marker() for line in display.lines_] == [".", "."]
+    several = LossCurveDisplay(loss_curve=[2.0, 1.0]).plot()
+    assert several.lines_[0].get_marker() == "None"
+
+
 @pytest.mark.parametrize(
     "wrap", [lambda m: m, lambda m: GridSearchCV(m, {}, cv=2)], ids=["pipeline", "search"]
 )
