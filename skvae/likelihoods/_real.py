@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from numbers import Real
 from typing import ClassVar
 
@@ -95,6 +94,11 @@ class _Standardised(Likelihood):
         sigma = torch.hypot(free_sigma, parameters["floor"])
         standard = (x - outputs) / sigma
 
+        def log_prob() -> Tensor:
+            # faster than self.log_prob, and IWAE asks in each step
+            constant = -0.5 * LOG_2PI - sigma.log()
+            return torch.addcmul(constant, standard, standard, value=-0.5)
+
         def backward(gradient: Tensor) -> Tensor:
             by_standard = gradient * standard
             if log_sigma.grad is not None:
@@ -105,7 +109,7 @@ class _Standardised(Likelihood):
                 log_sigma.grad.sub_(less_by_log, alpha=SIGMA_SPEED)
             return by_standard / sigma
 
-        return partial(self.log_prob, x, outputs, parameters), backward
+        return log_prob, backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return outputs
