@@ -1,7 +1,7 @@
 """Speed: VAETransformer beside a plain PyTorch loop, peers, and the matrix products alone.
 
     SKVAE_DATA=folder python benchmarks/speed.py [elbo step compiled busy inference precision tvae]
-                                                 [--runs 3] [--epochs 300]
+                                                 [--runs 3] [--epochs 300] [--device cpu]
 
 elbo       MNIST as in mnist.py, the article's 784-500-500-50 with ELU: the plain loop and pythae
            for 10 epochs of batches of 128 at 1e-3, VAETransformer for 4 of batches of 288; seconds
@@ -17,7 +17,8 @@ precision  held-out log-likelihood in float32 and bfloat16, ten columns that fol
 tvae       100,000 rows of 50 mixed columns: ctgan's TVAE for --epochs, and VAETransformer, tuned as
            in adult.py, for 4 to 16; seconds, and detection as there
 
-The plain loop is what one writes in an hour: a DataLoader, nn.Sequential, torch.optim.Adam at 1e-3.
+With --device cuda, elbo and step are of a GPU. The plain loop is what one writes in an hour: a
+DataLoader, nn.Sequential, torch.optim.Adam at 1e-3.
 pythae and ctgan need the extra `peers`. Medians; run it alone on the machine.
 """
 
@@ -46,7 +47,7 @@ from torch.nn import functional as F
 from skvae import VAETransformer
 from skvae._random import draw_bernoulli
 from skvae._runtime import networks_in
-from skvae._training import Optimizer, _epoch
+from skvae._training import Optimizer, Step, _epoch
 from skvae.likelihoods import Bernoulli, Gaussian
 
 LAYERS, CODE = ARTICLE["hidden_layer_sizes"], ARTICLE["n_components"]
@@ -60,16 +61,19 @@ def main():
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="part")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=300, help="of TVAE")
+    parser.add_argument("--device", default="cpu", help="of elbo and step")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.contender:
-        seconds, elbo = CONTENDERS[arguments.contender]()
+        seconds, elbo = CONTENDERS[arguments.contender](arguments.device)
         print(json.dumps({"seconds": seconds, "elbo": elbo}))
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
     able = torch.cpu.get_capabilities()
     fast = [name for name in ("amx_bf16", "avx512_bf16") if able.get(name)]
     print(f"{able.get('cpu_name')}, bfloat16 by {', '.join(fast) or 'no instructions'}")
+    if arguments.device != "cpu":
+        print(torch.cuda.get_device_name(arguments.device))
     for part in arguments.parts or list(PARTS):
         print(f"\n{part}")
         PARTS[part](arguments)
@@ -83,7 +87,7 @@ def compare_elbo(arguments):
     found = {name: [] for name in names}
     for _ in range(arguments.runs):
         for name in names:  # in turn, so that a slow minute of the machine hits all
-            command = [sys.executable, __file__, "--contender", name]
+            command = [sys.executable, __file__, "--contender", name, "--device", arguments.device]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             found[name].append(json.loads(out.splitlines()[-1]))
     plain = statistics.median(run["seconds"] for run in found["plain loop"])
@@ -99,29 +103,36 @@ def binarised():
     return images()[0], drawn(images()[1])
 
 
-def skvae(precision):
+def skvae(precision, device):
     train, test = binarised()
     start = time.perf_counter()
-    vae = VAETransformer(**OURS, precision=precision).fit(train)
+    vae = VAETransformer(**OURS, precision=precision, device=device).fit(train)
     seconds = time.perf_counter() - start
     return seconds, -float(vae.elbo(test, n_draws=64).mean())
 
 
-def plain_loop():
+def plain_loop(device):
     train, test = binarised()
     torch.manual_seed(0)
     start = time.perf_counter()
-    model = PlainVAE(784, LAYERS, CODE, nn.ELU)
+    model = PlainVAE(784, LAYERS, CODE, nn.ELU).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     dataset = torch.utils.data.TensorDataset(torch.from_numpy(train))
     for _ in range(EPOCHS):
         for (x,) in torch.utils.data.DataLoader(dataset, batch_size=BATCH, shuffle=True):
             optimizer.zero_grad()
-            model.loss(torch.bernoulli(x)).backward()
+            model.loss(torch.bernoulli(x.to(device))).backward()
             optimizer.step()
+    synchronize(device)
     seconds = time.perf_counter() - start
+    test = torch.from_numpy(test).to(device)
     with torch.no_grad():
-        return seconds, np.mean([float(model.loss(torch.from_numpy(test))) for _ in range(16)])
+        return seconds, np.mean([float(model.loss(test)) for _ in range(16)])
+
+
+def synchronize(device):
+    if device != "cpu":
+        torch.cuda.synchronize(device)
 
 
 class PlainVAE(nn.Module):
@@ -151,7 +162,7 @@ def stack(*sizes, activation):
     return nn.Sequential(*between[:-1])
 
 
-def pythae():
+def pythae(device):
     import logging
     import tempfile
 
@@ -187,21 +198,21 @@ def pythae():
     model = VAE(VAEConfig((784,), CODE, reconstruction_loss="bce"), Encoder(), Decoder())
     with tempfile.TemporaryDirectory() as folder:
         training = BaseTrainerConfig(
-            output_dir=folder, num_epochs=EPOCHS, learning_rate=1e-3,
-            per_device_train_batch_size=BATCH, per_device_eval_batch_size=1000, no_cuda=True,
+            output_dir=folder, num_epochs=EPOCHS, learning_rate=1e-3, no_cuda=device == "cpu",
+            per_device_train_batch_size=BATCH, per_device_eval_batch_size=1000,
         )  # fmt: skip
         start = time.perf_counter()
         TrainingPipeline(training_config=training, model=model)(train_data=train)
         seconds = time.perf_counter() - start
-    model.eval()
+    model.to(device).eval()
     with torch.no_grad():
-        return seconds, float(model({"data": torch.from_numpy(test)}).loss)
+        return seconds, float(model({"data": torch.from_numpy(test).to(device)}).loss)
 
 
 CONTENDERS = {
     "plain loop": plain_loop,
-    "skvae, float32": lambda: skvae("float32"),
-    "skvae, auto": lambda: skvae("auto"),
+    "skvae, float32": lambda device: skvae("float32", device),
+    "skvae, auto": lambda device: skvae("auto", device),
     "pythae": pythae,
 }
 
@@ -219,10 +230,11 @@ def compare_steps(arguments):
         (20, (64, 64), 8, 128, ("float32",), 1, 10),
     ]:
         for precision in precisions:
-            step_ratio(d, layers, code, batch, precision, threads, rounds * arguments.runs)
+            n_rounds = rounds * arguments.runs
+            step_ratio(d, layers, code, batch, precision, threads, n_rounds, arguments.device)
 
 
-def step_ratio(d, layers, code, batch, precision, threads, n_rounds):
+def step_ratio(d, layers, code, batch, precision, threads, n_rounds, device):
     """Median times of a step of ours, of the plain loop and of the products, in turn.
 
     By epochs, since not every step of ours tells its loss.
@@ -231,10 +243,11 @@ def step_ratio(d, layers, code, batch, precision, threads, n_rounds):
     all_threads = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
+    bare = products(d, layers, code, batch, getattr(torch, precision), device)
     contenders = {
-        "products": repeated(products(d, layers, code, batch, getattr(torch, precision)), n_steps),
-        "skvae": our_steps(d, layers, code, batch, precision),
-        "plain": repeated(plain_step(d, layers, code, batch), n_steps),
+        "products": repeated(bare, n_steps, device),
+        "skvae": our_steps(d, layers, code, batch, precision, device),
+        "plain": repeated(plain_step(d, layers, code, batch, device), n_steps, device),
     }
     floor, ours, plain = in_turn(contenders, n_rounds, n_steps)
     name = f"{'-'.join(map(str, (d, *layers, code)))}, batch {batch}, {precision}"
@@ -262,19 +275,20 @@ def steps_of_epoch(d, batch):
     return -(-EPOCH_ROWS[d] // batch)
 
 
-def repeated(step, n_steps):
+def repeated(step, n_steps, device="cpu"):
     def steps():
         for _ in range(n_steps):
             step()
+        synchronize(device)
 
     return steps
 
 
-def products(d, layers, code, batch, dtype):
+def products(d, layers, code, batch, dtype, device="cpu"):
     """The matrix products of one step: forward, by the weights, and by the inputs but the first."""
     sizes = [*pairwise((d, *layers, 2 * code)), *pairwise((code, *layers[::-1], d))]
     tensors = [
-        tuple(torch.randn(shape).to(dtype) for shape in ((batch, i), (o, i), (batch, o)))
+        tuple(torch.randn(shape).to(device, dtype) for shape in ((batch, i), (o, i), (batch, o)))
         for i, o in sizes
     ]
 
@@ -288,30 +302,30 @@ def products(d, layers, code, batch, dtype):
     return step
 
 
-def our_steps(d, layers, code, batch, precision):
+def our_steps(d, layers, code, batch, precision, device="cpu"):
     """The steps of an epoch of the training loop, as fit runs them."""
     X = np.random.default_rng(0).random((4 * batch, d)).astype(np.float32)
     likelihood = Bernoulli(binarize=True) if d == 784 else Gaussian()
     settings = {"hidden_layer_sizes": layers, "activation": "elu" if d == 784 else "silu"}
     vae = VAETransformer(
-        code, likelihood=likelihood, batch_size=batch, precision=precision, max_iter=1,
-        early_stopping=False, random_state=0, learning_rate_init=1e-3, **settings,
+        code, likelihood=likelihood, batch_size=batch, precision=precision, device=device,
+        max_iter=1, early_stopping=False, random_state=0, learning_rate_init=1e-3, **settings,
     ).fit(X)  # fmt: skip
     model, rows = vae.module_, vae._rows(X)
     plan = replace(vae._plan(), precision=precision)
-    generator = torch.Generator().manual_seed(0)
-    optimizer = Optimizer(model, plan, None)
+    generator = torch.Generator(device).manual_seed(0)
+    step = Step(model, plan, Optimizer(model, plan, None), generator)
     progress = [1.0] * steps_of_epoch(d, batch)
 
     def steps():
         with torch.no_grad():
-            _epoch(model, rows, progress, 1.0, plan, optimizer, generator)
+            _epoch(rows, progress, 1.0, step)
 
     return steps
 
 
-def plain_step(d, layers, code, batch):
-    model = PlainVAE(d, layers, code, nn.ELU if d == 784 else nn.SiLU, binary=d == 784)
+def plain_step(d, layers, code, batch, device="cpu"):
+    model = PlainVAE(d, layers, code, nn.ELU if d == 784 else nn.SiLU, binary=d == 784).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     X = torch.rand(4 * batch, d)
     dataset = torch.utils.data.TensorDataset(X)
@@ -323,7 +337,7 @@ def plain_step(d, layers, code, batch):
     stream = batches()
 
     def step():
-        (x,) = next(stream)
+        x = next(stream)[0].to(device)
         optimizer.zero_grad()
         model.loss(torch.bernoulli(x) if d == 784 else x).backward()
         optimizer.step()

@@ -48,6 +48,12 @@ class Cells:
         observed = None if self.observed is None else self.observed.index_select(0, rows)
         return Cells(self.values.index_select(0, rows), observed)
 
+    def copy_(self, other: Cells) -> None:
+        """Become equal to others of the same shape, in place."""
+        self.values.copy_(other.values)
+        if self.observed is not None and other.observed is not None:
+            self.observed.copy_(other.observed)
+
     def __getitem__(self, rows: Tensor | slice) -> Cells:
         observed = None if self.observed is None else self.observed[rows]
         return Cells(self.values[rows], observed)
@@ -107,6 +113,8 @@ class VAE(nn.Module):
         Draws the start weights.
     """
 
+    gaps: Tensor
+
     def __init__(
         self,
         groups: Sequence[Group],
@@ -122,7 +130,8 @@ class VAE(nn.Module):
         self.observations = nn.ModuleList(self.groups)  # whose parameters are the module's too
         self.n_columns = [group.n_columns for group in self.groups]
         self.n_outputs = [group.n_outputs for group in self.groups]
-        self.gaps = list(gaps)
+        numbers = torch.tensor(gaps, dtype=torch.int64, device="cpu")
+        self.register_buffer("gaps", numbers, persistent=False)
         self.encoder = encoder.build(
             sum(group.n_features for group in self.groups) + len(gaps),
             2 * n_components,
@@ -140,6 +149,12 @@ class VAE(nn.Module):
                 )
         self.prior = NormalMixture.standard(n_components)  # until training is over
         self.eval()  # what differs in training comes with a generator, not with a mode
+
+    @property
+    def replayable(self) -> bool:
+        """Whether a step of training on a GPU may be recorded once and replayed."""
+        networks = self.encoder.replayable and self.decoder.replayable
+        return networks and all(group.likelihood.replayable for group in self.groups)
 
     # -- rows ---------------------------------------------------------------------
 
@@ -176,9 +191,9 @@ class VAE(nn.Module):
             observed = split(cells.observed.unsqueeze(-1), self.n_columns, dim=-2)
             parts = [part * there for part, there in zip(parts, observed, strict=True)]
         parts = [part.flatten(-2) for part in parts]
-        if self.gaps:
+        if len(self.gaps):
             everywhere = torch.ones_like(cells.values) if cells.observed is None else cells.observed
-            parts.append(everywhere[:, self.gaps].to(cells.values.dtype))
+            parts.append(everywhere.index_select(1, self.gaps).to(cells.values.dtype))
         return join(parts)
 
     # -- p(x|z) ---------------------------------------------------------------------

@@ -148,8 +148,9 @@ def resolve_device(name: str | torch.device) -> torch.device:
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")  # CUDA has hints for its developers
         raise ValueError(
-            f"device={name!r} is not there: {error}. Choose 'auto', 'cpu' or a device that "
+            f"device={name!r} is not there: {reason}. Choose 'auto', 'cpu' or a device that "
             "torch can use here."
         ) from error
     return device

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from skvae._chunks import chunks
-from skvae._model import VAE
+from skvae._model import VAE, Cells
+from skvae._replay import Replay
 from skvae._rows import Rows, WeightedRows
 from skvae._runtime import networks_in
 from skvae.sgvb import Draws, Objective, kl_to_standard_normal
@@ -163,7 +164,7 @@ class Optimizer:
             self.moments["second"] *= seen[0] / seen[1]
         self.averaged_steps = n_steps
 
-    def step(self, rate: float) -> None:
+    def step(self, rate: float | Tensor) -> None:
         """Go one step down the gradient, at ``rate`` times the first step size."""
         self.owned[1].copy_(self.working[1])
         if self.plan.alpha > 0:
@@ -198,6 +199,43 @@ class Optimizer:
         """The running moments and what they are averages over, as arrays."""
         arrays = {name: tensor.cpu().numpy().copy() for name, tensor in self.moments.items()}
         return arrays | {"averaged_steps": np.array(self.averaged_steps)}
+
+
+class Step:
+    """A step of training. The tensors that it needs beside the rows are made once."""
+
+    def __init__(self, model: VAE, plan: Plan, optimizer: Optimizer, generator: Generator) -> None:
+        values, batch = optimizer.values, plan.batch_size
+        self.model, self.plan, self.optimizer, self.generator = model, plan, optimizer, generator
+        self.noise = values.new_empty(plan.n_draws, batch, model.n_components)
+        self.loss = values.new_zeros(batch, dtype=torch.float64)
+        on_gpu = values.device.type == "cuda"
+        self.replay = Replay(generator) if on_gpu and model.replayable else None
+        self.held: dict[bool, tuple[Cells, Tensor]] = {}
+
+    def __call__(self, cells: Cells, done: float, rate: float, *, tell: bool) -> None:
+        """Go one step, after the share ``done`` of them; ``loss`` grows by its loss if told."""
+        objective = self.plan.objective_at(done)
+        rate *= SCHEDULES[self.plan.learning_rate](done)
+        if self.replay is None:
+            self._go(cells, objective, rate, tell)
+        else:
+            # where the first minibatch lies all of them will, and their rates in one tensor
+            whole = cells.observed is None
+            held, rate_held = self.held.setdefault(whole, (cells, self.noise.new_empty(())))
+            held.copy_(cells)
+            rate_held.fill_(rate)
+            key = whole, objective, tell
+            self.replay(key, lambda: self._go(held, objective, rate_held, tell))
+
+    def _go(self, cells: Cells, objective: Objective, rate: float | Tensor, tell: bool) -> None:
+        cells = self.model.draw_target(cells, self.generator)
+        self.noise.normal_(generator=self.generator)
+        bound = self.model.find_gradient(objective, cells, self.noise, self.generator)
+        if tell:
+            self.loss -= bound()
+        del bound  # and the minibatch that it holds
+        self.optimizer.step(rate)
 
 
 def _lay(parameters: Iterable[nn.Parameter], values: Tensor, gradient: Tensor) -> None:
@@ -238,6 +276,7 @@ def train(
     rate, patience = 1.0, plan.n_iter_no_change
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
     score = None if validation is None else MeanBound(model, validation, plan, generator)
+    step = Step(model, plan, optimizer, generator)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
     optimizer.average_over(averaged_steps(plan.learning_rate, per_epoch * epochs.stop))
     try:
@@ -246,7 +285,7 @@ def train(
             bar = history.best_validation_score + plan.tol
         for epoch in epochs:
             progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
-            loss = _epoch(model, rows, progress, rate, plan, optimizer, generator)
+            loss = _epoch(rows, progress, rate, step)
             value = 0.0 if score is None else score()
             finite = math.isfinite(loss) and math.isfinite(value)
             if not (finite and bool(torch.isfinite(optimizer.values).all())):
@@ -277,35 +316,21 @@ def train(
     return history
 
 
-def _epoch(
-    model: VAE,
-    rows: WeightedRows,
-    progress: list[float],
-    rate: float,
-    plan: Plan,
-    optimizer: Optimizer,
-    generator: Generator,
-) -> float:
+def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -> float:
     """A step for each entry of ``progress`` through training; the mean loss."""
-    noise = optimizer.values.new_empty(plan.n_draws, plan.batch_size, model.n_components)
-    total = optimizer.values.new_zeros(plan.batch_size, dtype=torch.float64)
+    plan, device = step.plan, step.loss.device
     n_steps = len(progress)
     stride = max(1, min(n_steps * plan.batch_size // LOSS_ROWS, n_steps // LOSS_STEPS))
     told = range(stride // 2, n_steps, stride)
-    steps = iter(enumerate(progress))
-    for lot in rows.lots(n_steps, plan.batch_size, generator):
+    step.loss.zero_()
+    numbered = iter(enumerate(progress))
+    for lot in rows.lots(n_steps, plan.batch_size, step.generator):
         # what is made here stays here, so torch need not keep the books that autograd would want
-        with optimizer.steps(), torch.inference_mode(), networks_in(plan.precision, noise.device):
+        with step.optimizer.steps(), torch.inference_mode(), networks_in(plan.precision, device):
             for batch in lot.batches:
-                step, done = next(steps)
-                cells = model.draw_target(lot.cells.take(batch), generator)
-                noise.normal_(generator=generator)
-                bound = model.find_gradient(plan.objective_at(done), cells, noise, generator)
-                if step in told:
-                    total -= bound()
-                del bound  # and the minibatch that it holds
-                optimizer.step(rate * SCHEDULES[plan.learning_rate](done))
-    return float(total.mean()) / len(told)
+                number, done = next(numbered)
+                step(lot.cells.take(batch), done, rate, tell=number in told)
+    return float(step.loss.mean()) / len(told)
 
 
 class MeanBound:

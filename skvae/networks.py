@@ -102,9 +102,13 @@ class NetworkModule(nn.Module):
         Whether ``vjp`` computes in the type of the parameters, which may be bfloat16 in training,
         and overwrites their gradients. Else parameters are in float32 under autocast, and
         gradients are added to. A ``vjp`` that calls another module's has that one's.
+    replayable : bool
+        Whether a GPU may record what ``vjp`` does once and replay it: it reads no result, takes no
+        way by one, and draws from the generator alone.
     """
 
     closed_form: ClassVar[bool] = False
+    replayable: ClassVar[bool] = False
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """The result for ``x`` (rows, n_inputs) in training, and the way back.
@@ -193,6 +197,7 @@ class _MLPModule(NetworkModule):
     """
 
     closed_form = True
+    replayable = True
 
     def __init__(
         self, weights: list[Tensor], biases: list[Tensor], activation: str, dropout: float

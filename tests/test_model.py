@@ -66,6 +66,29 @@ def test_a_module_that_is_no_network_is_refused():
         VAE([group], [], Plain(), MLP(), 3, torch.Generator())
 
 
+def test_a_step_is_replayable_where_all_that_it_calls_is():
+    class Own(Gaussian):
+        pass
+
+    class Told(Gaussian):
+        replayable = True
+
+    class OwnNetwork(MLP):
+        def build(self, *args, **kwargs):
+            module = super().build(*args, **kwargs)
+            module.replayable = False
+            return module
+
+    def replayable(likelihood, network):
+        group = (likelihood, likelihood.fit(TABLE[:, :2], np.ones(20)), 2)
+        return VAE([group], [], MLP(3), network, 3, torch.Generator()).replayable
+
+    assert replayable(Gaussian(), MLP(3))
+    assert replayable(Told(), MLP(3))
+    assert not replayable(Own(), MLP(3))
+    assert not replayable(Gaussian(), OwnNetwork(3))
+
+
 def test_no_gradient_pulls_back_what_is_cut_off():
     model, x = build(GROUPS[:1])
     with torch.no_grad():

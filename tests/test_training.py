@@ -12,17 +12,19 @@ import torch
 from torch import nn
 
 from skvae import _training
-from skvae._model import Cells
+from skvae._model import VAE, Cells
 from skvae._rows import Rows
 from skvae._training import (
     SCHEDULES,
     Optimizer,
     Plan,
+    Step,
     auto_batch_size,
     averaged_steps,
     train,
 )
 from skvae._vjp import by_autograd
+from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 from skvae.sgvb import ELBO
 
@@ -575,6 +577,36 @@ def test_the_loss_is_the_mean_of_steps_spread_over_the_epoch(
     assert theta == pytest.approx(0.8)
     assert history.loss_curve == pytest.approx([-0.1 * np.mean(told)])
     assert model.asked == len(told)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_step_to_be_replayed_finds_all_in_the_same_place(missing):
+    plan = replace(PLAN, learning_rate="cosine", kl_warmup=0.25)
+    values = torch.randn(8, 4, 3, generator=generator(3))
+    observed = values > 0 if missing else None
+    constants = Gaussian().fit(values[0].numpy(), np.ones(4))
+    ends = []
+    for replayed in (False, True):
+        model = VAE([(Gaussian(), constants, 3)], [], MLP(5), MLP(5), 2, generator(1))
+        step = Step(model, plan, Optimizer(model, plan, None), generator(2))
+        places = {}
+
+        def replay(key, do, step=step, places=places):
+            ((held, rate),) = step.held.values()
+            places.setdefault(key, set()).add((held.values.data_ptr(), rate.data_ptr()))
+            do()
+
+        step.replay = replay if replayed else None
+        with step.optimizer.steps(), torch.inference_mode():
+            for number in range(8):
+                there = None if observed is None else observed[number].clone()
+                cells = Cells(values[number].clone(), there)
+                step(cells, (number + 0.5) / 8, 1.0, tell=number % 2 == 1)
+        ends.append(torch.cat([step.optimizer.values, step.loss]))
+        if replayed:  # two steps of the warm-up, each with its beta, then told ones and others
+            assert len(places) == 4
+            assert len(set.union(*places.values())) == 1
+    torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)  # the tensor holds a rate in float32
 
 
 def test_the_schedule_scales_the_steps():

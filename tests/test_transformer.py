@@ -22,8 +22,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from torch.nn.utils import parameters_to_vector
 
-from skvae import VAETransformer, _rows, _transformer
+from skvae import VAETransformer, _replay, _rows, _training, _transformer
 from skvae.likelihoods import Bernoulli, Gaussian
 from skvae.networks import MLP
 
@@ -42,7 +43,7 @@ def fitted(wine):
 
 def state(estimator):
     """All that fit learnt, as comparable arrays."""
-    weights = {k: v.numpy() for k, v in estimator.module_.state_dict().items()}
+    weights = {k: v.cpu().numpy() for k, v in estimator.module_.state_dict().items()}
     return weights | {"loss": np.array(estimator.loss_curve_)}
 
 
@@ -145,7 +146,7 @@ def test_a_constant_column_comes_back_constant_until_it_varies(likelihood):
 def noise_of(vae):
     """Sigma of each column in the caller's units."""
     (group,) = vae.module_.observations
-    sigma = group.likelihood.sigma(group.tensors).detach().numpy()
+    sigma = group.likelihood.sigma(group.tensors).detach().cpu().numpy()
     return sigma * vae._columns.groups[0].constants["spread"]
 
 
@@ -735,7 +736,7 @@ def test_scores_agree_with_quadrature(wine):
     train, test = train_test_split(wine, test_size=30, random_state=0)
     vae = VAETransformer(1, random_state=0, max_iter=30).fit(train)
     z = np.linspace(-8, 8, 4001)
-    model = copy.deepcopy(vae.module_).double()
+    model = copy.deepcopy(vae.module_).cpu().double()
     x = model.cells(torch.from_numpy(vae._columns.to_working(test, None, np.float64)))
     with torch.no_grad():
         log_px = model.log_prob(x, model.decoder(torch.from_numpy(z)[:, None, None])).numpy()
@@ -801,7 +802,7 @@ def linear_normal(vae):
     b = vae.inverse_transform(np.zeros((1, vae.n_components_)))[0]
     W = (vae.inverse_transform(np.eye(vae.n_components_)) - b).T
     group = vae.module_.observations[0]
-    sigma = group.likelihood.sigma(group.tensors).detach().numpy()
+    sigma = group.likelihood.sigma(group.tensors).detach().cpu().numpy()
     return b, W @ W.T + np.diag((sigma * vae._columns.groups[0].constants["spread"]) ** 2)
 
 
@@ -1138,6 +1139,59 @@ def test_a_fit_on_cuda_repeats_itself_and_loads_anywhere(wine, precision):
     loaded = pickle.loads(pickle.dumps(one))
     np.testing.assert_array_equal(loaded.transform(wine), one.transform(wine))
     assert one.loss_curve_[-1] < one.loss_curve_[0]
+
+
+@needs_cuda
+@pytest.mark.parametrize("kind", ["at hand", "stored", "gaps", "iwae", "bfloat16"])
+def test_steps_that_are_replayed_are_those_done_one_by_one(monkeypatch, wine, kind):
+    X = np.where(np.arange(wine.size).reshape(wine.shape) % 7 == 0, np.nan, wine)
+    changes = {"iwae": {"objective": "iwae", "n_draws": 3}, "bfloat16": {"precision": "bfloat16"}}
+    settings = QUICK | {"batch_size": 32, "device": "cuda", "max_iter": 6} | changes.get(kind, {})
+    if kind == "stored":
+        monkeypatch.setattr(_transformer, "LARGEST_COPY", 4 * 13 * 4 * 64)
+        monkeypatch.setattr(_rows, "BLOCK_ROWS", 32)
+    found = []
+    for calls in (_replay.CALLS_BEFORE, 10**9):
+        monkeypatch.setattr(_replay, "CALLS_BEFORE", calls)
+        vae = VAETransformer(2, **settings).fit(X if kind == "gaps" else wine)
+        found.append(parameters_to_vector(vae.module_.parameters()).detach().cpu().numpy())
+        found.append(vae.loss_curve_)
+    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(found[1], found[3])
+
+
+@needs_cuda
+@pytest.mark.touches_global_state
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+@pytest.mark.parametrize("likelihood", ["auto", "student_t", "histogram"])
+def test_no_step_on_cuda_waits_for_the_device(monkeypatch, wine, likelihood):
+    monkeypatch.setattr(_replay, "CALLS_BEFORE", 10**9)
+    take, steps = _training.Step.__call__, []
+
+    def watched(*args, **kwargs):
+        steps.append(args)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            take(*args, **kwargs)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(_training.Step, "__call__", watched)
+    X = np.where(np.arange(wine.size).reshape(wine.shape) % 7 == 0, np.nan, wine)
+    VAETransformer(2, likelihood=likelihood, device="cuda", **QUICK).fit(X)
+    assert steps
+
+
+@needs_cuda
+def test_a_likelihood_of_ones_own_may_read_results_on_cuda(wine):
+    class Careful(Gaussian):
+        def log_prob(self, x, outputs, parameters):
+            found = super().log_prob(x, outputs, parameters)
+            assert bool(found.isfinite().all())
+            return found
+
+    vae = VAETransformer(2, likelihood=Careful(), device="cuda", **QUICK).fit(wine)
+    assert vae.loss_curve_[-1] < vae.loss_curve_[0]
 
 
 @needs_cuda

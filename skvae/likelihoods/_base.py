@@ -40,9 +40,14 @@ class Likelihood(Value):
     ragged: ClassVar[bool] = False
     # a value of the support in working units, put where a cell is missing
     filler: ClassVar[float] = 0.0
+    # whether ``features``, ``draw_target`` and ``vjp`` may be recorded on a GPU and replayed: they
+    # read no result, take no way by one, and draw from the generator alone. Not inherited.
+    replayable: ClassVar[bool]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "replayable" not in vars(cls):
+            cls.replayable = cls.__module__.startswith("skvae.")
         # what a parent has in closed form is of the parent's density
         changed = "log_prob" in vars(cls) or not cls.__module__.startswith("skvae.")
         if changed and "vjp" not in vars(cls):
