@@ -190,11 +190,16 @@ def layer_sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
     return tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
 
 
-class _MLPModule(NetworkModule):
-    """x -> activation(x W' + b) layer by layer, the last one without activation.
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x W' + b."""
+    if x.dtype == torch.bfloat16:
+        return F.linear(x, weight, bias)
+    # a product of float32 or float64 would write the bias over the whole result first
+    return F.linear(x, weight).add_(bias)
 
-    The bias is added after the product, which would else write it over the whole result first.
-    """
+
+class _MLPModule(NetworkModule):
+    """x -> activation(x W' + b) layer by layer, the last one without activation."""
 
     closed_form = True
     replayable = True
@@ -221,8 +226,8 @@ class _MLPModule(NetworkModule):
     def _through(self, x: Tensor) -> Tensor:
         *hidden, (last_weight, last_bias) = self.layers
         for weight, bias in hidden:
-            x = self.activation.overwrite(F.linear(x, weight).add_(bias))
-        return F.linear(x, last_weight).add_(last_bias)
+            x = self.activation.overwrite(_affine(x, weight, bias))
+        return _affine(x, last_weight, last_bias)
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """In closed form: a step of a small network would else be mostly autograd's own work."""
@@ -240,7 +245,7 @@ class _MLPModule(NetworkModule):
                     kept = draw_bernoulli(keep, h, generator).div_(keep)
                     h = h * kept
             tape.append((h, needed, kept))
-            h = F.linear(h, weight).add_(bias)
+            h = _affine(h, weight, bias)
 
         def backward(gradient: Tensor) -> Tensor | None:
             g = gradient.to(h.dtype)
