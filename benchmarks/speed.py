@@ -45,8 +45,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from skvae import VAETransformer
+from skvae._fused import fused, kernels
 from skvae._random import draw_bernoulli
-from skvae._runtime import networks_in
+from skvae._runtime import LARGE_WORK, networks_in
 from skvae._training import Optimizer, Step, _epoch
 from skvae.likelihoods import Bernoulli, Gaussian
 
@@ -72,6 +73,8 @@ def main():
     able = torch.cpu.get_capabilities()
     fast = [name for name in ("amx_bf16", "avx512_bf16") if able.get(name)]
     print(f"{able.get('cpu_name')}, bfloat16 by {', '.join(fast) or 'no instructions'}")
+    with fused(True):
+        print(f"{'no ' if kernels() is None else ''}kernels by numba")
     if arguments.device != "cpu":
         print(torch.cuda.get_device_name(arguments.device))
     for part in arguments.parts or list(PARTS):
@@ -316,9 +319,10 @@ def our_steps(d, layers, code, batch, precision, device="cpu"):
     generator = torch.Generator(device).manual_seed(0)
     step = Step(model, plan, Optimizer(model, plan, None), generator)
     progress = [1.0] * steps_of_epoch(d, batch)
+    large = device == "cpu" and batch * sum(p.numel() for p in model.parameters()) >= LARGE_WORK
 
     def steps():
-        with torch.no_grad():
+        with torch.no_grad(), fused(large):
             _epoch(rows, progress, 1.0, step)
 
     return steps

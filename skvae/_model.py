@@ -87,6 +87,8 @@ class ObservationModel(nn.Module):
         return self.likelihood.log_prob(x, outputs, self.tensors)
 
     def vjp(self, x: Tensor, outputs: Tensor) -> tuple[Later, Backward]:
+        if not self.likelihood.takes_bfloat16:
+            outputs = outputs.to(x.dtype)
         return self.likelihood.vjp(x, outputs, self.tensors)
 
     def statistics(self, outputs: Tensor) -> Tensor:
@@ -264,7 +266,7 @@ class VAE(nn.Module):
         Returns a function that gives the bound, until the parameters change.
         """
         codes, into_encoder = self.encoder.vjp(self._features(cells), generator, to_x=False)
-        mean, free_log_std = codes.chunk(2, dim=-1)
+        mean, free_log_std = codes.to(noise.dtype).chunk(2, dim=-1)
         draws = Draws.of(mean, free_log_std.clamp(*LOG_STD_RANGE), noise)
         outputs, into_decoder = self.decoder.vjp(draws.z.flatten(0, 1), generator, to_x=True)
         log_px, into_outputs = self.log_prob_vjp(cells, outputs.unflatten(0, draws.z.shape[:2]))

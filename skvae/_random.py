@@ -11,6 +11,8 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 from torch import Tensor
 
+from skvae._fused import kernels
+
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
     """A seed: from an int the same, from a RandomState its next draw, from None fresh entropy.
@@ -45,6 +47,10 @@ def draw_bernoulli(p: Tensor | float, like: Tensor, generator: torch.Generator) 
     The probability of a 1 is ``p`` rounded to a multiple of 2^-16, 0 and 1 exactly. torch makes 64
     random bits in the time of one number; here they serve for four draws.
     """
+    fused = kernels()
+    if fused is not None and p is like and p.dtype == torch.float32:
+        seed = torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+        return fused.draw_bernoulli(p.contiguous(), int(seed))
     bits = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
     levels = bits.random_(-(2**63), None, generator=generator).view(torch.int16)[: like.numel()]
     # u < p for the middles u = (level + 2^15 + 1/2) / 2^16 of intervals of (0, 1)

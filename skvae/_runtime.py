@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+from skvae._fused import fused
+
 # The work of a step is its rows, times draws, times weights of the networks. Where that is less,
 # two threads gain less than half (and while another process holds a core, they wait for it in each
-# operation), and bfloat16 gains little.
+# operation), bfloat16 and kernels gain little.
 LARGE_WORK = 75_000_000
 
 # glibc gives memory back to the system where more is free than twice the largest block that it ever
@@ -32,9 +34,11 @@ def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[None]:
     ----------
     device : torch.device
     work : int, default=0
-        Rows times draws times weights of a step, which runs on one thread where that is little.
+        Rows times draws times weights of a step. Where that is little it runs on one thread, where
+        it is large on a CPU by the kernels of numba, if that is installed.
     """
-    threads = None if work >= LARGE_WORK else 1
+    large = work >= LARGE_WORK
+    threads = None if large else 1
     torch.get_num_threads()  # initialises torch's count in a new Python thread, before the limit
     keep_freed_memory()
     with (
@@ -43,6 +47,7 @@ def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[None]:
         torch.autocast(device.type, enabled=False),
         _controller().limit(limits=threads),
         _mkl_limit(threads),
+        fused(large and device.type == "cpu"),
     ):
         yield
 
@@ -76,7 +81,12 @@ def _accelerates_bfloat16(device: torch.device) -> bool:
     """Whether the device has instructions for products in bfloat16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    # a torch that cannot tell yet counts as no
+    return cpu_has_bfloat16()
+
+
+@lru_cache(maxsize=1)
+def cpu_has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16; no where torch cannot tell yet."""
     found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from skvae._chunks import chunks
+from skvae._fused import kernels
 from skvae._model import VAE, Cells
 from skvae._replay import Replay
 from skvae._rows import Rows, WeightedRows
@@ -129,6 +131,10 @@ class Optimizer:
         self.closed = [p for p in parameters if p in closed]
         start = sum(p.numel() for p in parameters if p.dim() >= 2 and p not in closed)
         place = slice(start, start + sum(p.numel() for p in closed))
+        # a kernel's call takes what has one kind of gradient, and all of it decays or none
+        borders = sorted({0, place.start, self.n_decayed, place.stop, len(self.values)})
+        self.pieces = [slice(*ends) for ends in pairwise(borders)]
+        self.place = place
         self.owned = self.values[place], self.gradient[place]
         # in float32 the same tensors, so that copies between them are none
         self.working = tuple(t.to(getattr(torch, plan.precision)) for t in self.owned)
@@ -166,15 +172,23 @@ class Optimizer:
 
     def step(self, rate: float | Tensor) -> None:
         """Go one step down the gradient, at ``rate`` times the first step size."""
+        self.moments["steps"] += 1
+        # alpha / (2 batch_size) |W|^2, as in MLPClassifier
+        decay = self.plan.alpha / self.plan.batch_size
+        fused = kernels()
+        if fused is not None:
+            self._step_by(fused.adam, float(rate), decay)
+        else:
+            self._step_by_torch(rate, decay)
+        for gradient in self.added_to:
+            gradient.zero_()
+
+    def _step_by_torch(self, rate: float | Tensor, decay: float) -> None:
         self.owned[1].copy_(self.working[1])
-        if self.plan.alpha > 0:
-            # alpha / (2 batch_size) |W|^2, as in MLPClassifier
-            self.gradient[: self.n_decayed].add_(
-                self.values[: self.n_decayed], alpha=self.plan.alpha / self.plan.batch_size
-            )
+        if decay > 0:
+            self.gradient[: self.n_decayed].add_(self.values[: self.n_decayed], alpha=decay)
         if self.plan.gradient_clip is not None:
             self.gradient.clamp_(-self.plan.gradient_clip, self.plan.gradient_clip)
-        self.moments["steps"] += 1
         # the kernel of torch.optim.Adam, whose import and calls cost more than a small step
         torch._fused_adam_(
             [self.values],
@@ -192,8 +206,27 @@ class Optimizer:
             maximize=False,
         )
         self.working[0].copy_(self.owned[0])
-        for gradient in self.added_to:
-            gradient.zero_()
+
+    def _step_by(self, adam: Callable[..., None], rate: float, decay: float) -> None:
+        """The same by a kernel, which copies to and from what networks work with too."""
+        apart = self.working[0] is not self.owned[0]
+        values, first, second = self.values, self.moments["first"], self.moments["second"]
+        for piece in self.pieces:
+            copied = apart and self.place.start <= piece.start < self.place.stop
+            within = slice(piece.start - self.place.start, piece.stop - self.place.start)
+            adam(
+                values[piece],
+                self.working[1][within] if copied else self.gradient[piece],
+                first[piece],
+                second[piece],
+                self.working[0][within] if copied else None,
+                decay=decay if piece.start < self.n_decayed else 0.0,
+                clip=self.plan.gradient_clip or math.inf,
+                betas=(0.9, 1 - 1 / self.averaged_steps),
+                n_steps=float(self.moments["steps"]),
+                rate=rate * self.plan.learning_rate_init,
+                eps=1e-8,
+            )
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The running moments and what they are averages over, as arrays."""

@@ -22,7 +22,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from skvae._fused import kernels
 from skvae._random import draw_bernoulli
+from skvae._runtime import cpu_has_bfloat16
 from skvae._value import Value
 from skvae._vjp import Backward, by_autograd
 
@@ -43,6 +45,9 @@ class Activation:
 
 
 def _elu_(x: Tensor) -> Tensor:
+    fused = kernels()
+    if fused is not None and x.dtype in fused.DTYPES and not x.requires_grad:
+        return fused.elu_(x)
     if x.dtype == torch.bfloat16 or x.requires_grad or x.device.type != "cpu":
         return F.elu_(x)
     # By exp, a quarter of a CPU's time for expm1: what that has below the last digit of 1 is lost,
@@ -51,17 +56,20 @@ def _elu_(x: Tensor) -> Tensor:
     return torch.maximum(x, below, out=x)
 
 
+def _elu_backward_(gradient: Tensor, result: Tensor) -> Tensor:
+    fused = kernels()
+    if fused is not None and gradient.dtype in fused.DTYPES:
+        return fused.elu_backward_(gradient, result)
+    _elu_backward(gradient, 1.0, 1.0, 1.0, True, result, grad_input=gradient)
+    return gradient
+
+
 _aten = torch.ops.aten
 _elu_backward, _relu_backward = _aten.elu_backward.grad_input, _aten.threshold_backward.grad_input
 _silu_backward, _gelu_backward = _aten.silu_backward.grad_input, _aten.gelu_backward.grad_input
 _tanh_backward = _aten.tanh_backward.grad_input
 ACTIVATIONS = {
-    "elu": Activation(
-        F.elu,
-        _elu_,
-        lambda g, y: _elu_backward(g, 1.0, 1.0, 1.0, True, y, grad_input=g),
-        "result",
-    ),
+    "elu": Activation(F.elu, _elu_, _elu_backward_, "result"),
     "relu": Activation(
         F.relu, F.relu_, lambda g, y: _relu_backward(g, y, 0.0, grad_input=g), "result"
     ),
@@ -113,8 +121,9 @@ class NetworkModule(nn.Module):
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """The result for ``x`` (rows, n_inputs) in training, and the way back.
 
-        Autocast may be on; ``x`` and the result are of one type all the same. It is called in
-        torch's inference mode, where autograd records nothing.
+        Autocast may be on, and the result and its gradient in bfloat16; the way back returns what
+        is of the type of ``x``. It is called in torch's inference mode, where autograd records
+        nothing.
         """
         return by_autograd(lambda x: self(x, generator).to(x.dtype), x, to_x=to_x)
 
@@ -192,9 +201,12 @@ def layer_sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x W' + b."""
-    if x.dtype == torch.bfloat16:
-        return F.linear(x, weight, bias)
-    # a product of float32 or float64 would write the bias over the whole result first
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and cpu_has_bfloat16():
+        # oneDNN adds the bias to a product on its way to memory; without such instructions it may
+        # have no such product
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return found
+    # F.linear would write the bias over the whole result first
     return F.linear(x, weight).add_(bias)
 
 
@@ -263,7 +275,7 @@ class _MLPModule(NetworkModule):
                     g = activation.backward(g, needed)
             return g.to(x.dtype)
 
-        return h.to(x.dtype), backward
+        return h, backward
 
 
 NETWORKS: dict[str, type[Network]] = {"mlp": MLP}

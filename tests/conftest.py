@@ -9,6 +9,8 @@ import torch
 import torch._dynamo  # gradcheck imports it, and it sets warning filters of its own
 from threadpoolctl import threadpool_info
 
+from skvae._runtime import cpu_has_bfloat16
+
 
 def global_state():
     """All that the package promises not to touch."""
@@ -40,3 +42,15 @@ def _global_state_is_untouched(request):
     after["pools"] = {path: after["pools"][path] for path in before["pools"]}
     changed = [name for name in before if before[name] != after[name]]
     assert not changed, f"changed the process's {changed}"
+
+
+@pytest.fixture
+def capabilities(monkeypatch):
+    """Sets what torch finds that the processor can do."""
+
+    def find(found):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+        cpu_has_bfloat16.cache_clear()
+
+    yield find
+    cpu_has_bfloat16.cache_clear()

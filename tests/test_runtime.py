@@ -144,9 +144,8 @@ def test_products_are_of_the_precision_inside(precision):
 
 @pytest.mark.parametrize("capability", ["amx_bf16", "avx512_bf16", "avx512_f"])
 @pytest.mark.parametrize("work", [SMALL, LARGE])
-def test_auto_is_bfloat16_where_that_is_faster(work, capability, monkeypatch):
-    found = {"amx_bf16": False, capability: True}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+def test_auto_is_bfloat16_where_that_is_faster(work, capability, capabilities):
+    capabilities({"amx_bf16": False, capability: True})
     faster = work == LARGE and capability.endswith("bf16")
     assert resolve_precision("auto", CPU, work) == ("bfloat16" if faster else "float32")
     for name in ("float32", "bfloat16"):

@@ -40,6 +40,8 @@ class Likelihood(Value):
     ragged: ClassVar[bool] = False
     # a value of the support in working units, put where a cell is missing
     filler: ClassVar[float] = 0.0
+    # whether ``vjp`` takes outputs in bfloat16 too, for which it may give gradients in it
+    takes_bfloat16: ClassVar[bool] = False
     # whether ``features``, ``draw_target`` and ``vjp`` may be recorded on a GPU and replayed: they
     # read no result, take no way by one, and draw from the generator alone. Not inherited.
     replayable: ClassVar[bool]

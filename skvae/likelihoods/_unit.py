@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.special import expit, logit
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from skvae._fused import kernels
 from skvae._random import draw_bernoulli
 from skvae._vjp import Backward, Later
 from skvae.likelihoods._base import (
@@ -55,6 +55,8 @@ class Bernoulli(_UnitInterval):
         probability of a 1 (dynamic binarisation). Data that is scored is taken as it is.
     """
 
+    takes_bfloat16: ClassVar[bool] = True
+
     binarize: bool = False
 
     def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
@@ -66,10 +68,14 @@ class Bernoulli(_UnitInterval):
 
     def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
         def backward(gradient: Tensor) -> Tensor:
-            mean = torch.sigmoid(outputs)
+            fused = kernels()
+            if fused is not None and gradient.stride(-1) == 0:
+                parts = x.contiguous(), outputs.contiguous()
+                return fused.bernoulli_gradient(*parts, gradient[..., 0])
+            mean = torch.sigmoid(outputs.to(x.dtype))
             return torch.sub(x, mean, out=mean).mul_(gradient)
 
-        return partial(self.log_prob, x, outputs, parameters), backward
+        return lambda: self.log_prob(x, outputs.to(x.dtype), parameters), backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return torch.sigmoid(outputs)
