@@ -339,7 +339,9 @@ def adam(
             rate / (1 - betas[0] ** n_steps),
             1 / math.sqrt(1 - betas[1] ** n_steps),
             eps,
-        ]
+        ],
+        dtype=torch.float32,
+        device="cpu",
     )
     vectors = [t.data_ptr() for t in (values, gradient, first, second)]
     if copy is None:

@@ -49,7 +49,8 @@ def draw_bernoulli(p: Tensor | float, like: Tensor, generator: torch.Generator) 
     """
     fused = kernels()
     if fused is not None and p is like and p.dtype == torch.float32:
-        seed = torch.empty((), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+        seed = torch.empty((), dtype=torch.int64, device=p.device)
+        seed.random_(-(2**63), None, generator=generator)
         return fused.draw_bernoulli(p.contiguous(), int(seed))
     bits = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
     levels = bits.random_(-(2**63), None, generator=generator).view(torch.int16)[: like.numel()]

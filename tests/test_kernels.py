@@ -199,6 +199,13 @@ def test_a_fit_by_kernels_repeats_itself(monkeypatch, n_threads):
     one, other = (VAETransformer(2, **settings, random_state=0).fit(X) for _ in range(2))
     assert one.loss_curve_ == other.loss_curve_
     np.testing.assert_array_equal(one.transform(X), other.transform(X))
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            within = VAETransformer(2, **settings, random_state=0).fit(X)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(within.transform(X), one.transform(X))
 
 
 def test_training_takes_every_kernel(monkeypatch):
