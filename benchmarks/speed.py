@@ -317,8 +317,10 @@ def our_steps(d, layers, code, batch, precision, device="cpu"):
     model, rows = vae.module_, vae._rows(X)
     plan = replace(vae._plan(), precision=precision)
     generator = torch.Generator(device).manual_seed(0)
-    step = Step(model, plan, Optimizer(model, plan, None), generator)
     progress = [1.0] * steps_of_epoch(d, batch)
+    # as in a fit of ten epochs, and so of many steps
+    optimizer = Optimizer(model, plan, None)
+    step = Step(model, plan, optimizer, generator, n_steps=10 * len(progress))
     large = device == "cpu" and batch * sum(p.numel() for p in model.parameters()) >= LARGE_WORK
 
     def steps():

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from skvae._warn import warn
+
 _here = threading.local()
 
 
@@ -48,5 +50,12 @@ def _load() -> Kernels | None:
     try:
         from skvae import _kernels
     except ImportError:
+        return None
+    except Exception as error:  # of whatever kind a compiler or its store of files may raise
+        warn(
+            "numba could not load or compile skvae's kernels, so torch's operations serve, up to a "
+            f"fifth slower: {error!r}. If what it stored is at fault, set NUMBA_CACHE_DIR to "
+            "another folder."
+        )
         return None
     return _kernels

@@ -2,7 +2,7 @@
 
 A kernel is a C function that runs on the threads of torch's own OpenMP, each of which takes its
 share of the elements, so that torch's number of threads holds and no second pool competes. An
-element's result does not depend on that number. NaN stays NaN.
+element's result does not depend on that number. NaN that arithmetic makes stays NaN.
 
 Importing this needs numba and raises ImportError without it, or where torch's OpenMP does not have
 the entry point of GNU's, which LLVM's and Intel's have too on Linux.
@@ -36,9 +36,16 @@ _thread_num = types.ExternalFunction("skvae_thread_num", signature(types.int32))
 _num_threads = types.ExternalFunction("skvae_num_threads", signature(types.int32))
 
 
-def _run(kernel: Any, *arguments: int) -> None:
+def _run(kernel: Any, *arguments: int | Tensor) -> None:
     """A kernel on as many threads as torch takes here, which 0 stands for."""
-    _parallel(kernel.address, (ctypes.c_int64 * len(arguments))(*arguments), 0, 0)
+    numbers = [a if isinstance(a, int) else _address(a) for a in arguments]
+    _parallel(kernel.address, (ctypes.c_int64 * len(numbers))(*numbers), 0, 0)
+
+
+def _address(tensor: Tensor) -> int:
+    if tensor.device.type != "cpu" or not tensor.is_contiguous():
+        raise ValueError("A kernel takes contiguous tensors on the CPU.")
+    return tensor.data_ptr()
 
 
 try:
@@ -270,7 +277,7 @@ def _adam_bfloat16(arguments):
 def elu_(x: Tensor) -> Tensor:
     """ELU, in place of a contiguous tensor in float32 or bfloat16."""
     kernel = _elu_float32 if x.dtype == torch.float32 else _elu_bfloat16
-    _run(kernel, x.numel(), x.data_ptr())
+    _run(kernel, x.numel(), x)
     return x
 
 
@@ -278,7 +285,7 @@ def elu_backward_(gradient: Tensor, result: Tensor) -> Tensor:
     """The gradient by ELU's argument, in place of that by its result; of its type, contiguous."""
     float32 = gradient.dtype == torch.float32
     kernel = _elu_backward_float32 if float32 else _elu_backward_bfloat16
-    _run(kernel, gradient.numel(), gradient.data_ptr(), result.data_ptr())
+    _run(kernel, gradient.numel(), gradient, result)
     return gradient
 
 
@@ -293,7 +300,7 @@ def draw_bernoulli(p: Tensor, seed: int) -> Tensor:
            Generators", OOPSLA 2014.
     """
     out = torch.empty_like(p)
-    _run(_draw_bernoulli, p.numel(), p.data_ptr(), out.data_ptr(), seed)
+    _run(_draw_bernoulli, p.numel(), p, out, seed)
     return out
 
 
@@ -306,8 +313,7 @@ def bernoulli_gradient(x: Tensor, logits: Tensor, gradient: Tensor) -> Tensor:
     float32 = logits.dtype == torch.float32
     kernel = _bernoulli_gradient_float32 if float32 else _bernoulli_gradient_bfloat16
     gradient, out = gradient.contiguous(), torch.empty_like(logits)
-    shape = gradient.numel(), x.shape[-1], len(x)
-    _run(kernel, *shape, *(t.data_ptr() for t in (x, gradient, logits, out)))
+    _run(kernel, gradient.numel(), x.shape[-1], len(x), x, gradient, logits, out)
     return out
 
 
@@ -343,8 +349,8 @@ def adam(
         dtype=torch.float32,
         device="cpu",
     )
-    vectors = [t.data_ptr() for t in (values, gradient, first, second)]
+    vectors = values, gradient, first, second
     if copy is None:
-        _run(_adam_float32, len(values), by.data_ptr(), *vectors)
+        _run(_adam_float32, len(values), by, *vectors)
     else:
-        _run(_adam_bfloat16, len(values), by.data_ptr(), *vectors, copy.data_ptr())
+        _run(_adam_bfloat16, len(values), by, *vectors, copy)

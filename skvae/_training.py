@@ -27,7 +27,7 @@ from torch import Generator, Tensor, nn
 from skvae._chunks import chunks
 from skvae._fused import kernels
 from skvae._model import VAE, Cells
-from skvae._replay import Replay
+from skvae._replay import FEWEST_STEPS, Replay
 from skvae._rows import Rows, WeightedRows
 from skvae._runtime import networks_in
 from skvae.sgvb import Draws, Objective, kl_to_standard_normal
@@ -237,13 +237,21 @@ class Optimizer:
 class Step:
     """A step of training. The tensors that it needs beside the rows are made once."""
 
-    def __init__(self, model: VAE, plan: Plan, optimizer: Optimizer, generator: Generator) -> None:
+    def __init__(
+        self,
+        model: VAE,
+        plan: Plan,
+        optimizer: Optimizer,
+        generator: Generator,
+        *,
+        n_steps: int,
+    ) -> None:
         values, batch = optimizer.values, plan.batch_size
         self.model, self.plan, self.optimizer, self.generator = model, plan, optimizer, generator
         self.noise = values.new_empty(plan.n_draws, batch, model.n_components)
         self.loss = values.new_zeros(batch, dtype=torch.float64)
-        on_gpu = values.device.type == "cuda"
-        self.replay = Replay(generator) if on_gpu and model.replayable else None
+        many = values.device.type == "cuda" and n_steps >= FEWEST_STEPS
+        self.replay = Replay(generator) if many and model.replayable else None
         self.held: dict[bool, tuple[Cells, Tensor]] = {}
 
     def __call__(self, cells: Cells, done: float, rate: float, *, tell: bool) -> None:
@@ -309,8 +317,8 @@ def train(
     rate, patience = 1.0, plan.n_iter_no_change
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
     score = None if validation is None else MeanBound(model, validation, plan, generator)
-    step = Step(model, plan, optimizer, generator)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
+    step = Step(model, plan, optimizer, generator, n_steps=per_epoch * len(epochs))
     optimizer.average_over(averaged_steps(plan.learning_rate, per_epoch * epochs.stop))
     try:
         if score is not None and epochs.start > 0:

@@ -121,9 +121,9 @@ class NetworkModule(nn.Module):
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """The result for ``x`` (rows, n_inputs) in training, and the way back.
 
-        Autocast may be on, and the result and its gradient in bfloat16; the way back returns what
-        is of the type of ``x``. It is called in torch's inference mode, where autograd records
-        nothing.
+        Autocast may be on, and the result in bfloat16, its gradient then in that or in the type of
+        ``x``, in which the way back returns what it finds. It is called in torch's inference mode,
+        where autograd records nothing.
         """
         return by_autograd(lambda x: self(x, generator).to(x.dtype), x, to_x=to_x)
 
@@ -201,13 +201,25 @@ def layer_sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x W' + b."""
-    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and cpu_has_bfloat16():
-        # oneDNN adds the bias to a product on its way to memory; without such instructions it may
-        # have no such product
-        found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-        return found
     # F.linear would write the bias over the whole result first
     return F.linear(x, weight).add_(bias)
+
+
+def _affine_in_training(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The same for arguments of one type, of which autograd records nothing."""
+    if x.dtype != torch.bfloat16 or x.device.type != "cpu" or not _adds_biases():
+        return _affine(x, weight, bias)
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return found
+
+
+def _adds_biases() -> bool:
+    """Whether oneDNN adds a bias to a product in bfloat16 on its way to memory.
+
+    Where the processor has no instructions for bfloat16 it may have no such product.
+    """
+    onednn = torch.backends.mkldnn
+    return cpu_has_bfloat16() and onednn.is_available() and bool(onednn.enabled)
 
 
 class _MLPModule(NetworkModule):
@@ -257,7 +269,7 @@ class _MLPModule(NetworkModule):
                     kept = draw_bernoulli(keep, h, generator).div_(keep)
                     h = h * kept
             tape.append((h, needed, kept))
-            h = _affine(h, weight, bias)
+            h = _affine_in_training(h, weight, bias)
 
         def backward(gradient: Tensor) -> Tensor | None:
             g = gradient.to(h.dtype)

@@ -161,9 +161,42 @@ def test_without_numba_torch_serves(monkeypatch):
     monkeypatch.setitem(sys.modules, "skvae._kernels", None)
     monkeypatch.delattr("skvae._kernels")
     _fused._load.cache_clear()
-    with fused(True):
-        assert kernels() is None
+    try:
+        with fused(True):
+            assert kernels() is None
+    finally:
+        _fused._load.cache_clear()
+
+
+def test_what_numba_cannot_load_is_told_and_torch_serves(monkeypatch):
+    class Broken:
+        def find_spec(self, name, path, target=None):
+            if name == "skvae._kernels":
+                raise EOFError("Ran out of input")
+
+    monkeypatch.delitem(sys.modules, "skvae._kernels")
+    monkeypatch.delattr("skvae._kernels")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     _fused._load.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=r"Ran out of input.*NUMBA_CACHE_DIR"), fused(True):
+            assert kernels() is None
+    finally:
+        _fused._load.cache_clear()
+
+
+def test_a_kernel_refuses_what_it_cannot_read():
+    with fused(True), pytest.raises(ValueError, match="contiguous tensors on the CPU"):
+        kernels().elu_(torch.zeros(4, 4).t()[1:])
+
+
+def test_logits_of_another_type_are_left_to_torch():
+    x, logits = (normal(5, 3) > 0).float(), normal(1, 5, 3, seed=1)
+    gradient = torch.ones(1, 5, 1).expand(1, 5, 3)
+    for other in (logits.half(), logits.double()):
+        with fused(True):
+            found = Bernoulli().vjp(x, other, {})[1](gradient)
+        torch.testing.assert_close(found, x - torch.sigmoid(logits), rtol=0, atol=1e-3)
 
 
 def test_autograd_records_what_it_is_to_record():

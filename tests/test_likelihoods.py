@@ -1161,3 +1161,19 @@ def test_mean_and_spread_do_not_show_their_pieces(monkeypatch, cells):
     mean, spread = _base.standardisation(np.full((200, 2), 0.1), weight)
     assert (mean == 0.1).all()
     assert (spread == 0).all()
+
+
+def test_what_is_true_of_a_closed_form_is_not_inherited():
+    class Own(Bernoulli):
+        pass
+
+    class Told(Bernoulli):
+        takes_bfloat16 = True
+        replayable = True
+
+    assert Bernoulli.takes_bfloat16
+    assert Bernoulli.replayable
+    assert not Own.takes_bfloat16
+    assert not Own.replayable
+    assert Told.takes_bfloat16
+    assert Told.replayable

@@ -254,6 +254,14 @@ def test_a_training_pass_in_bfloat16(name, able, capabilities):
         assert 1e-4 < error < 2e-2
 
 
+def test_a_module_in_bfloat16_is_recorded_by_autograd():
+    module, x = build(MLP((5, 3))), normal(8, 6)
+    expected = gradients(module, x)
+    found = gradients(module.to(torch.bfloat16), x.to(torch.bfloat16))
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).norm() < 0.1 * other.norm()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_an_activation_in_place_is_the_same_function(name, dtype):

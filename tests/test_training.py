@@ -588,7 +588,7 @@ def test_a_step_to_be_replayed_finds_all_in_the_same_place(missing):
     ends = []
     for replayed in (False, True):
         model = VAE([(Gaussian(), constants, 3)], [], MLP(5), MLP(5), 2, generator(1))
-        step = Step(model, plan, Optimizer(model, plan, None), generator(2))
+        step = Step(model, plan, Optimizer(model, plan, None), generator(2), n_steps=8)
         places = {}
 
         def replay(key, do, step=step, places=places):

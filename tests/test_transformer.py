@@ -26,7 +26,7 @@ from torch.nn.utils import parameters_to_vector
 
 from skvae import VAETransformer, _replay, _rows, _training, _transformer
 from skvae.likelihoods import Bernoulli, Gaussian
-from skvae.networks import MLP
+from skvae.networks import MLP, NetworkModule
 
 QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 
@@ -114,6 +114,31 @@ def test_products_in_bfloat16_learn_as_well():
     assert scores["bfloat16"] == pytest.approx(scores["float32"], abs=0.1)
     assert scores["bfloat16"] != scores["float32"]
     assert scores["auto"] == scores["float32"]
+
+
+def test_a_network_that_goes_through_an_mlp_trains_in_bfloat16():
+    class Through(NetworkModule):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x, generator=None):
+            return self.inner(x)
+
+    class ThroughMLP(MLP):
+        def build(self, *args, **kwargs):
+            return Through(super().build(*args, **kwargs))
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 6)) + 0.3 * rng.normal(size=(300, 6))
+    scores = [
+        VAETransformer(2, encoder=network, precision="bfloat16", max_iter=5, random_state=0)
+        .fit(X)
+        .elbo(X)
+        .mean()
+        for network in (MLP((16, 16)), ThroughMLP((16, 16)))
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)
 
 
 def test_auto_takes_bfloat16_for_large_steps(monkeypatch, capabilities):

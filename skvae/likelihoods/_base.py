@@ -29,6 +29,15 @@ class Likelihood(Value):
     Cells that are missing are NaN on the table's side, and pass through it as NaN. Training calls
     ``features``, ``draw_target`` and ``vjp`` in torch's inference mode: autograd records nothing
     there, and a tensor to be kept must be made under ``torch.inference_mode(False)``.
+
+    Attributes
+    ----------
+    takes_bfloat16 : bool
+        Whether ``vjp`` takes outputs in bfloat16 too, for which it may give gradients in it.
+    replayable : bool
+        Whether a GPU may record what ``features``, ``draw_target`` and ``vjp`` do once and replay
+        it: they read no result, take no way by one, and draw from the generator alone. A subclass
+        of one's own says so itself.
     """
 
     support: ClassVar[str]
@@ -40,10 +49,7 @@ class Likelihood(Value):
     ragged: ClassVar[bool] = False
     # a value of the support in working units, put where a cell is missing
     filler: ClassVar[float] = 0.0
-    # whether ``vjp`` takes outputs in bfloat16 too, for which it may give gradients in it
     takes_bfloat16: ClassVar[bool] = False
-    # whether ``features``, ``draw_target`` and ``vjp`` may be recorded on a GPU and replayed: they
-    # read no result, take no way by one, and draw from the generator alone. Not inherited.
     replayable: ClassVar[bool]
 
     def __init_subclass__(cls) -> None:
@@ -54,6 +60,7 @@ class Likelihood(Value):
         changed = "log_prob" in vars(cls) or not cls.__module__.startswith("skvae.")
         if changed and "vjp" not in vars(cls):
             cls.vjp = Likelihood.vjp  # type: ignore[method-assign]
+            cls.takes_bfloat16 = vars(cls).get("takes_bfloat16", False)
 
     @property
     def needs_all(self) -> bool:

@@ -69,7 +69,8 @@ class Bernoulli(_UnitInterval):
     def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
         def backward(gradient: Tensor) -> Tensor:
             fused = kernels()
-            if fused is not None and gradient.stride(-1) == 0 and x.dtype == torch.float32:
+            fits = x.dtype == gradient.dtype == torch.float32 and gradient.stride(-1) == 0
+            if fused is not None and fits and outputs.dtype in fused.DTYPES:
                 parts = x.contiguous(), outputs.contiguous()
                 return fused.bernoulli_gradient(*parts, gradient[..., 0])
             mean = torch.sigmoid(outputs.to(x.dtype))
