@@ -444,6 +444,7 @@ def compare_inference(arguments):
         "reconstruct": (vae.reconstruct, 10_000),
         "score_samples, n_draws=16": (lambda X: vae.score_samples(X, n_draws=16), 1000),
         "score_samples": (vae.score_samples, 1000),
+        "elbo": (vae.elbo, 1000),
         "impute": (vae.impute, 1000),
         "score_cells, n_draws=32": (lambda X: vae.score_cells(X, n_draws=32), 100),
         "score_cells": (vae.score_cells, 100),

@@ -665,6 +665,8 @@ def _decoded_images(estimator, codes, image_shape):
 
 def _images(rows, image_shape):
     """(..., n_features) -> (..., *image_shape)."""
+    if rows.dtype.kind not in "fiub":
+        raise ValueError("Images are of numbers, but a column of the estimator holds categories.")
     n_features = rows.shape[-1]
     if np.prod(image_shape) != n_features:
         raise ValueError(

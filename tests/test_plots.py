@@ -140,6 +140,13 @@ def test_loss_curve_without_validation():
     assert display.best_ is None
 
 
+def test_images_of_categories_are_refused():
+    frame = pd.DataFrame({"x": np.arange(60.0) % 7, "city": ["Rome", "Oslo", "Bonn"] * 20})
+    vae = VAETransformer(2, max_iter=1, random_state=0).fit(frame)
+    with pytest.raises(ValueError, match="a column of the estimator holds categories"):
+        SampleDisplay.from_estimator(vae, (1, 2))
+
+
 def test_a_single_epoch_is_a_point():
     display = LossCurveDisplay(loss_curve=[2.0], validation_curve=[3.0]).plot()
     assert [line.get_marker() for line in display.lines_] == [".", "."]
