@@ -17,7 +17,8 @@ def test_a_warning_shows_who_called():
 
 @pytest.mark.parametrize("before", [[], [StandardScaler()]], ids=["alone", "in a Pipeline"])
 def test_scikit_learn_between_them_is_passed_over(before):
-    vae = VAETransformer(2, likelihood="gaussian", max_iter=1, early_stopping=False)
+    settings = {"likelihood": "gaussian", "max_iter": 1, "early_stopping": False, "random_state": 0}
+    vae = VAETransformer(2, **settings)
     with pytest.warns(UserWarning, match="only 3 different values") as found:
         make_pipeline(*before, vae).fit(np.column_stack([np.arange(60), np.arange(60) % 3]))
     assert [one.filename for one in found] == [__file__]
