@@ -142,40 +142,51 @@ def _elu_slope(y):
     return y + _f32(1) if y < 0 else _f32(1)
 
 
-@_kernel
-def _elu_float32(arguments):
+# Each loop is written once, for arrays that ``array`` makes of an address and whose elements pass
+# through ``read`` and ``write``: as they are in float32, widened and narrowed in bfloat16.
+
+
+@_inline
+def _same(x):
+    return x
+
+
+@_inline
+def _elu_loop(arguments, array, read, write):
     n = arguments[0]
     start, stop = _share(n)
-    x = _floats(arguments[1], n)[start:stop]
+    x = array(arguments[1], n)[start:stop]
     for i in range(len(x)):
-        x[i] = _elu(x[i])
+        x[i] = write(_elu(read(x[i])))
+
+
+@_kernel
+def _elu_float32(arguments):
+    _elu_loop(arguments, _floats, _same, _same)
 
 
 @_kernel
 def _elu_bfloat16(arguments):
+    _elu_loop(arguments, _halves, _widened, _narrowed)
+
+
+@_inline
+def _elu_backward_loop(arguments, array, read, write):
     n = arguments[0]
     start, stop = _share(n)
-    x = _halves(arguments[1], n)[start:stop]
-    for i in range(len(x)):
-        x[i] = _narrowed(_elu(_widened(x[i])))
+    g, y = array(arguments[1], n)[start:stop], array(arguments[2], n)[start:stop]
+    for i in range(len(g)):
+        g[i] = write(read(g[i]) * _elu_slope(read(y[i])))
 
 
 @_kernel
 def _elu_backward_float32(arguments):
-    n = arguments[0]
-    start, stop = _share(n)
-    g, y = _floats(arguments[1], n)[start:stop], _floats(arguments[2], n)[start:stop]
-    for i in range(len(g)):
-        g[i] *= _elu_slope(y[i])
+    _elu_backward_loop(arguments, _floats, _same, _same)
 
 
 @_kernel
 def _elu_backward_bfloat16(arguments):
-    n = arguments[0]
-    start, stop = _share(n)
-    g, y = _halves(arguments[1], n)[start:stop], _halves(arguments[2], n)[start:stop]
-    for i in range(len(g)):
-        g[i] = _narrowed(_widened(g[i]) * _elu_slope(_widened(y[i])))
+    _elu_backward_loop(arguments, _halves, _widened, _narrowed)
 
 
 @_kernel
@@ -202,36 +213,26 @@ def _draw_bernoulli(arguments):
 
 
 @_inline
-def _row(row, d, n_x):
-    """Where a row of outputs lies, and that of the table, whose rows they repeat."""
-    place = row % n_x * d
-    return slice(row * d, row * d + d), slice(place, place + d)
+def _bernoulli_gradient_loop(arguments, array, read, write):
+    n, d, n_x = arguments[0], arguments[1], arguments[2]
+    x, gradient = _floats(arguments[3], n_x * d), _floats(arguments[4], n)
+    logits, out = array(arguments[5], n * d), array(arguments[6], n * d)
+    start, stop = _share(n, 1)
+    for row in range(start, stop):
+        at, at_x = row * d, row % n_x * d  # the table's rows repeat, draw by draw
+        cells, logit, result = x[at_x : at_x + d], logits[at : at + d], out[at : at + d]
+        for i in range(d):
+            result[i] = write((cells[i] - _sigmoid(read(logit[i]))) * gradient[row])
 
 
 @_kernel
 def _bernoulli_gradient_float32(arguments):
-    n, d, n_x = arguments[0], arguments[1], arguments[2]
-    x, gradient = _floats(arguments[3], n_x * d), _floats(arguments[4], n)
-    logits, out = _floats(arguments[5], n * d), _floats(arguments[6], n * d)
-    start, stop = _share(n, 1)
-    for row in range(start, stop):
-        at, at_x = _row(row, d, n_x)
-        cells, logit, result = x[at_x], logits[at], out[at]
-        for i in range(d):
-            result[i] = (cells[i] - _sigmoid(logit[i])) * gradient[row]
+    _bernoulli_gradient_loop(arguments, _floats, _same, _same)
 
 
 @_kernel
 def _bernoulli_gradient_bfloat16(arguments):
-    n, d, n_x = arguments[0], arguments[1], arguments[2]
-    x, gradient = _floats(arguments[3], n_x * d), _floats(arguments[4], n)
-    logits, out = _halves(arguments[5], n * d), _halves(arguments[6], n * d)
-    start, stop = _share(n, 1)
-    for row in range(start, stop):
-        at, at_x = _row(row, d, n_x)
-        cells, logit, result = x[at_x], logits[at], out[at]
-        for i in range(d):
-            result[i] = _narrowed((cells[i] - _sigmoid(_widened(logit[i]))) * gradient[row])
+    _bernoulli_gradient_loop(arguments, _halves, _widened, _narrowed)
 
 
 @_inline
@@ -246,32 +247,30 @@ def _stepped(gradient, value, first, second, by):
     return value - rate * first / (np.sqrt(second) * scale + eps), first, second
 
 
-@_kernel
-def _adam_float32(arguments):
+@_inline
+def _adam_loop(arguments, array, read, write, copies):
     n = arguments[0]
     start, stop = _share(n)
     s = _floats(arguments[1], 7)
     by = s[0], s[1], s[2], s[3], s[4], s[5], s[6]
-    values, gradient = _floats(arguments[2], n)[start:stop], _floats(arguments[3], n)[start:stop]
+    values, gradient = _floats(arguments[2], n)[start:stop], array(arguments[3], n)[start:stop]
     first, second = _floats(arguments[4], n)[start:stop], _floats(arguments[5], n)[start:stop]
+    copy = array(arguments[6], n)[start:stop] if copies else gradient
     for i in range(len(values)):
-        found = _stepped(gradient[i], values[i], first[i], second[i], by)
+        found = _stepped(read(gradient[i]), values[i], first[i], second[i], by)
         values[i], first[i], second[i] = found
+        if copies:
+            copy[i] = write(values[i])
+
+
+@_kernel
+def _adam_float32(arguments):
+    _adam_loop(arguments, _floats, _same, _same, False)
 
 
 @_kernel
 def _adam_bfloat16(arguments):
-    n = arguments[0]
-    start, stop = _share(n)
-    s = _floats(arguments[1], 7)
-    by = s[0], s[1], s[2], s[3], s[4], s[5], s[6]
-    values, gradient = _floats(arguments[2], n)[start:stop], _halves(arguments[3], n)[start:stop]
-    first, second = _floats(arguments[4], n)[start:stop], _floats(arguments[5], n)[start:stop]
-    copy = _halves(arguments[6], n)[start:stop]
-    for i in range(len(values)):
-        found = _stepped(_widened(gradient[i]), values[i], first[i], second[i], by)
-        values[i], first[i], second[i] = found
-        copy[i] = _narrowed(values[i])
+    _adam_loop(arguments, _halves, _widened, _narrowed, True)
 
 
 def elu_(x: Tensor) -> Tensor:

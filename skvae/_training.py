@@ -35,6 +35,8 @@ from skvae.sgvb import Draws, Objective, kl_to_standard_normal
 # The share of the steps in which "cosine" raises the learning rate from zero to its start value:
 # Adam's first steps, when it knows little of the gradients, would else bound how large that may be.
 RATE_WARMUP = 0.1
+# Adam's, but for how long it averages squared gradients.
+BETA1, EPSILON = 0.9, 1e-8
 # The learning rate as a share of its start value, by the share of the steps that are done.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "adaptive": lambda progress: 1.0,
@@ -177,7 +179,7 @@ class Optimizer:
         decay = self.plan.alpha / self.plan.batch_size
         fused = kernels()
         if fused is not None:
-            self._step_by(fused.adam, float(rate), decay)
+            self._step_by_kernel(fused.adam, float(rate), decay)
         else:
             self._step_by_torch(rate, decay)
         for gradient in self.added_to:
@@ -198,16 +200,16 @@ class Optimizer:
             [],
             [self.moments["steps"]],
             lr=rate * self.plan.learning_rate_init,
-            beta1=0.9,
+            beta1=BETA1,
             beta2=1 - 1 / self.averaged_steps,
             weight_decay=0.0,
-            eps=1e-8,
+            eps=EPSILON,
             amsgrad=False,
             maximize=False,
         )
         self.working[0].copy_(self.owned[0])
 
-    def _step_by(self, adam: Callable[..., None], rate: float, decay: float) -> None:
+    def _step_by_kernel(self, adam: Callable[..., None], rate: float, decay: float) -> None:
         """The same by a kernel, which copies to and from what networks work with too."""
         apart = self.working[0] is not self.owned[0]
         values, first, second = self.values, self.moments["first"], self.moments["second"]
@@ -222,10 +224,10 @@ class Optimizer:
                 self.working[0][within] if copied else None,
                 decay=decay if piece.start < self.n_decayed else 0.0,
                 clip=self.plan.gradient_clip or math.inf,
-                betas=(0.9, 1 - 1 / self.averaged_steps),
+                betas=(BETA1, 1 - 1 / self.averaged_steps),
                 n_steps=float(self.moments["steps"]),
                 rate=rate * self.plan.learning_rate_init,
-                eps=1e-8,
+                eps=EPSILON,
             )
 
     def state(self) -> dict[str, NDArray[Any]]:
