@@ -90,7 +90,7 @@ def decoded_normal(vae):
     """Mean b and covariance W W' + diag(sigma^2) of the rows of a VAE whose decoder is linear."""
     q = vae.n_components_
     b = vae.inverse_transform(np.zeros((1, q)))[0]
-    W = (vae.inverse_transform(np.eye(q)) - b).T
+    W = (vae.inverse_transform(np.diag(vae.scale_)) - b).T
     group = vae.module_.observations[0]
     sigma = group.likelihood.sigma(group.tensors).detach().numpy()
     scale = sigma * vae._columns.groups[0].constants["spread"]
@@ -142,7 +142,7 @@ def independent_bernoulli(seed):
     rng = np.random.default_rng(seed)
     X = (rng.random((4000, 20)) < rng.uniform(0.1, 0.9, size=20)).astype(float)
     train, test = X[:2000], X[2000:]
-    vae = VAETransformer(2, dropout=0.1, random_state=seed).fit(train)
+    vae = VAETransformer(2, dropout=0.1, whiten=True, random_state=seed).fit(train)
     mean, std = vae.latent_distribution(test)
     kl = 0.5 * (mean**2 + std**2 - 1 - 2 * np.log(std)).sum(axis=1).mean()
     p = train.mean(axis=0)
@@ -188,7 +188,7 @@ def quadrature(vae, X, half_width=7.0, n=401):
     x = model.cells(torch.from_numpy(vae._columns.to_working(X, None, np.float64)))
     with torch.no_grad():
         parts = [
-            model.log_prob(x, model.decoder(torch.from_numpy(codes)[:, None, :])).numpy()
+            model.log_prob(x, model.decode(torch.from_numpy(codes)[:, None, :])).numpy()
             for codes in np.array_split(z, 100)
         ]
     log_joint = np.concatenate(parts) + log_prior[:, None] + log_area

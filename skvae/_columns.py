@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from skvae._auto import FEW_VALUES, SAMPLE_ROWS, choose
 from skvae._chunks import chunks
 from skvae._container import warn_unknown
+from skvae._units import emphasis
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
 from skvae.likelihoods._base import count_rows
 
 Array = NDArray[Any]
+_T = TypeVar("_T")
 LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
 # A column of categories is a key where more than these, and than this share of the rows, differ.
@@ -29,11 +31,16 @@ SAMPLE_CELLS = 2**26  # of the rows that a likelihood is chosen by, in very wide
 
 @dataclass
 class Group:
-    """Columns of one likelihood: their places in the table and their constants, each (d, ...)."""
+    """Columns of one likelihood: their places in the table and their constants, each (d, ...).
+
+    ``emphasis`` (d,) is the standard deviation of each column to the root mean square of all that
+    share their unit, None for columns that share none.
+    """
 
     likelihood: Likelihood
     places: NDArray[np.intp]
     constants: Constants
+    emphasis: Array | None = None
 
     @property
     def columns(self) -> NDArray[np.intp] | slice:
@@ -74,11 +81,13 @@ class Columns:
     ) -> Columns:
         """Choose and fit the likelihoods on the rows ``index`` of ``X`` with their weights."""
         columns = cls(names, [], [])
-        chosen = columns._choose(X, index, weight, likelihood, is_category, is_bool)
+        chosen, emphasised = columns._choose(X, index, weight, likelihood, is_category, is_bool)
+        shared = ~np.isnan(emphasised)
         missing = np.zeros(len(names), dtype=bool)
         order = np.argsort(index)
-        for one in _distinct(chosen):
-            places = np.flatnonzero([other == one for other in chosen])
+        for one, in_unit in _distinct(list(zip(chosen, shared.tolist(), strict=True))):
+            alike = np.array([other == one for other in chosen])
+            places = np.flatnonzero(alike & (shared == in_unit))
             fitted = []
             for block in chunks(len(places), COLUMN_CELLS // max(1, len(X))):
                 cells = X[:, _neighbours(places[block])]
@@ -87,7 +96,10 @@ class Columns:
                     x[rows] = part
                 missing[places[block]] = np.isnan(x).any(axis=0)
                 fitted += columns._fit_block(one, x, weight, places[block])
-            columns.groups += _by_size(one, fitted)
+            groups = _by_size(one, fitted)
+            if in_unit:
+                groups = [replace(g, emphasis=emphasised[g.places]) for g in groups]
+            columns.groups += groups
         columns.gaps = [int(i) for i in np.flatnonzero(missing[columns.order])]
         return columns
 
@@ -116,8 +128,8 @@ class Columns:
         likelihood: LikelihoodChoice,
         is_category: Sequence[bool],
         is_bool: Sequence[bool],
-    ) -> list[Likelihood]:
-        """The likelihood of each column.
+    ) -> tuple[list[Likelihood], Array]:
+        """The likelihood of each column, and its emphasis among those in its unit.
 
         A mapping names columns by name, or by place where they have none; "auto" takes the rest.
         """
@@ -172,7 +184,9 @@ class Columns:
                 f"such as {type(one).__name__} makes more and more likely as its noise shrinks. "
                 "Choose 'histogram', 'categorical' or 'ordinal' for it, or a likelihood of counts."
             )
-        return chosen
+        located = [one.has_location for one in chosen]
+        numeric = np.array(located) & ~np.asarray(is_category, dtype=bool)
+        return chosen, emphasis(sample, weight[:n_sample], numeric)
 
     def _fit_block(
         self, one: Likelihood, x: Array, weight: NDArray[np.float64], places: NDArray[np.intp]
@@ -391,8 +405,8 @@ def _resolve(name: Any, likelihood: str | Likelihood) -> Likelihood:
     return LIKELIHOODS[likelihood]()
 
 
-def _distinct(values: Sequence[Likelihood]) -> list[Likelihood]:
-    found: list[Likelihood] = []
+def _distinct(values: Sequence[_T]) -> list[_T]:
+    found: list[_T] = []
     for value in values:
         if value not in found:
             found.append(value)

@@ -86,6 +86,12 @@ class Container:
             return list(range(n_columns))
         return [field.name for field in self.fields]
 
+    def levels(self, place: int, x: Array) -> list[Any]:
+        """What the numbers of a column stand for, (n,)."""
+        if self.fields is None:
+            return [f"{number:g}" for number in x]
+        return list(_values(x, self.fields[place]))
+
     def numbers(self, X: Any, *, strict: bool = False) -> Any:
         """The table as numbers (n, d), NaN for missing cells, for scikit-learn to check.
 

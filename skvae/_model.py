@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,24 +10,51 @@ from torch import Generator, Tensor, nn
 
 from skvae._prior import NormalMixture
 from skvae._vjp import Backward, Later
-from skvae.likelihoods import Constants, Likelihood
+from skvae.likelihoods import Array, Constants, Likelihood
+from skvae.likelihoods._base import float32
 from skvae.modes import LogJoint
 from skvae.networks import Network, NetworkModule
 from skvae.normals import Normals
 from skvae.proposals import FEWEST_TO_ADAPT, Pool, is_good
-from skvae.sgvb import ELBO, Draws, Objective, importance_weighted_bound
+from skvae.sgvb import ELBO, LOG_2PI, Draws, Objective, importance_weighted_bound
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward
 
-# The encoder starts close to the prior and the decoder close to the mean of the data.
-ENCODER_GAIN, DECODER_GAIN = 0.1, 0.5
+# Hidden layers start small: the encoder close to the prior and the decoder close to the mean of the
+# data, or both close to PCA.
+ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
+# Of the noise around locations: the smallest, and the speed at which its logarithm is learned.
+SMALLEST_NOISE, NOISE_SPEED = 0.5, 10.0
 # Bounds on log std of the posterior: rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
+SLOPE_STEP = 0.1  # of the differences that slopes are found by
 # Draws of a row go through the decoder so many at a time, which leaves room for more rows that look
 # for their modes together.
 DRAWS_AT_ONCE = 64
 
-Group = tuple[Likelihood, Constants, int]  # a likelihood, its constants, its number of columns
+# a likelihood, its constants, its number of columns, and their emphasis in a unit that they share
+Group = tuple[Likelihood, Constants, int, Array | None]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a step of training learns.
+
+    Parameters
+    ----------
+    by_location : bool
+        Whether located columns are modelled by their locations alone, with one noise for all.
+    learns_codes : bool
+        Whether the encoder learns too.
+    """
+
+    by_location: bool
+    learns_codes: bool
+
+
+WHOLE = Phase(by_location=False, learns_codes=True)
+CODES = Phase(by_location=True, learns_codes=True)
+ROWS = Phase(by_location=False, learns_codes=False)
 
 
 @dataclass
@@ -60,28 +87,67 @@ class Cells:
 
 
 class ObservationModel(nn.Module):
-    """p(x|z) of a group of columns: a likelihood with the tensors it owns."""
+    """p(x|z) of a group of columns: a likelihood with the tensors it owns.
 
-    def __init__(self, likelihood: Likelihood, constants: Constants, n_columns: int) -> None:
+    Attributes
+    ----------
+    n_outputs, n_shape_outputs, n_features : int
+        Numbers that it takes from the decoder, how many of these from the network for shapes, and
+        numbers that it gives the encoder.
+    is_located : bool
+        Whether training finds the codes by the locations of these columns.
+    """
+
+    emphasis: Tensor | None
+
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        constants: Constants,
+        n_columns: int,
+        emphasis: Array | None = None,
+    ) -> None:
         super().__init__()
         self.likelihood = likelihood
         self.n_columns = n_columns
         self.n_outputs = likelihood.n_outputs(constants) * n_columns
+        self.n_shape_outputs = likelihood.n_shape_outputs(constants) * n_columns
         self.n_features = likelihood.n_features(constants) * n_columns
-        for name, tensor in likelihood.parameters(constants).items():
+        self.is_located = likelihood.location_first or emphasis is not None
+        own = likelihood.parameters(constants)
+        self.own_names = list(own)
+        for name, tensor in own.items():
             if isinstance(tensor, nn.Parameter):
                 self.register_parameter(name, tensor)
             else:
                 self.register_buffer(name, tensor)
+        self.register_buffer("emphasis", None if emphasis is None else float32(emphasis))
 
     @property
     def tensors(self) -> dict[str, Tensor]:
+        """The tensors of the likelihood."""
         # named_parameters and named_buffers are slow
         found = {**self._parameters, **self._buffers}
-        return {name: tensor for name, tensor in found.items() if tensor is not None}
+        own = {name: found[name] for name in self.own_names}
+        return {name: tensor for name, tensor in own.items() if tensor is not None}
 
     def features(self, x: Tensor) -> Tensor:
-        return self.likelihood.features(x, self.tensors)
+        features = self.likelihood.features(x, self.tensors)
+        return features if self.emphasis is None else features * self.emphasis.unsqueeze(-1)
+
+    def emphasised(self, locations: Tensor) -> Tensor:
+        """Locations on the scale on which all columns have one noise. (..., d) -> (..., d)."""
+        return locations if self.emphasis is None else locations * self.emphasis
+
+    def location(self, x: Tensor) -> Tensor:
+        """Where the values lie on that scale. (N, d) -> (N, d)."""
+        return self.emphasised(self.likelihood.location(x, self.tensors))
+
+    def fit_noise(self, variance: Tensor) -> None:
+        """Set the learned noise by the variance of the locations, on that scale, (d,)."""
+        if self.emphasis is not None:
+            variance = variance / self.emphasis.square().clamp(min=1e-12)
+        self.likelihood.fit_noise(variance, self.tensors)
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         return self.likelihood.log_prob(x, outputs, self.tensors)
@@ -106,7 +172,7 @@ class VAE(nn.Module):
 
     Parameters
     ----------
-    groups : sequence of (Likelihood, constants, number of columns)
+    groups : sequence of (Likelihood, constants, number of columns, emphasis or None)
     gaps : sequence of int
         Columns that miss cells in training: the encoder is told which of them are there.
     encoder, decoder : Network
@@ -116,6 +182,8 @@ class VAE(nn.Module):
     """
 
     gaps: Tensor
+    order: Tensor
+    sign: Tensor
 
     def __init__(
         self,
@@ -129,6 +197,10 @@ class VAE(nn.Module):
         super().__init__()
         self.n_components = n_components
         self.groups = [ObservationModel(*group) for group in groups]
+        # one noise for all columns: no column of numbers may keep one of its own beside it
+        if any(group.is_located for group in self.groups):
+            for group in self.groups:
+                group.is_located = group.likelihood.has_location
         self.observations = nn.ModuleList(self.groups)  # whose parameters are the module's too
         self.n_columns = [group.n_columns for group in self.groups]
         self.n_outputs = [group.n_outputs for group in self.groups]
@@ -140,23 +212,94 @@ class VAE(nn.Module):
             output_gain=ENCODER_GAIN,
             generator=generator,
         )
+        n_shape_outputs = sum(group.n_shape_outputs for group in self.groups)
         self.decoder = decoder.build(
-            n_components, sum(self.n_outputs), output_gain=DECODER_GAIN, generator=generator
+            n_components,
+            sum(self.n_outputs) - n_shape_outputs,
+            output_gain=DECODER_GAIN,
+            generator=generator,
         )
+        # of what is learned once the codes are found: it starts at zero
+        self.shapes: NetworkModule | None = None
+        if n_shape_outputs:
+            self.shapes = decoder.build(
+                n_components, n_shape_outputs, output_gain=0.0, generator=generator
+            )
         for network, module in ((encoder, self.encoder), (decoder, self.decoder)):
             if not isinstance(module, NetworkModule):
                 raise TypeError(
                     f"{type(network).__name__}.build must return a skvae.networks.NetworkModule; "
                     f"got a {type(module).__name__}. Let its class derive from that."
                 )
+        # the log of the noise around locations, over its speed
+        self.location_noise = nn.Parameter(torch.zeros(1, dtype=torch.float32, device="cpu"))
+        # components as they are shown, by those of the networks
+        self.register_buffer("order", torch.arange(n_components, device="cpu"))
+        self.register_buffer("sign", torch.ones(n_components, dtype=torch.float32, device="cpu"))
         self.prior = NormalMixture.standard(n_components)  # until training is over
         self.eval()  # what differs in training comes with a generator, not with a mode
 
     @property
     def replayable(self) -> bool:
         """Whether a step of training on a GPU may be recorded once and replayed."""
-        networks = self.encoder.replayable and self.decoder.replayable
+        networks = all(module.replayable for module in self._networks())
         return networks and all(group.likelihood.replayable for group in self.groups)
+
+    @property
+    def has_locations(self) -> bool:
+        """Whether there are columns by whose locations training finds the codes."""
+        return any(group.is_located for group in self.groups)
+
+    def _networks(self) -> list[NetworkModule]:
+        return [m for m in (self.encoder, self.decoder, self.shapes) if m is not None]
+
+    def learned(self, phase: Phase) -> list[nn.Parameter]:
+        """The parameters that a phase of training changes."""
+        parts: list[nn.Module] = [self.decoder]
+        if phase.learns_codes:
+            parts.append(self.encoder)
+        if self.shapes is not None and not phase.by_location:
+            parts.append(self.shapes)
+        parts += [g for g in self.groups if not (phase.by_location and g.is_located)]
+        found = [parameter for part in parts for parameter in part.parameters()]
+        return [*found, self.location_noise] if phase.by_location else found
+
+    @torch.no_grad()
+    def fit_noise(self, cells: Cells, share: Tensor, noise: Tensor) -> None:
+        """Set the noise of located columns by rows of these shares. N rows, (N,), (1, N, K)."""
+        z = Draws.of(*self.encode(cells), noise).z
+        for group, place, outputs in self._located(self.decode(z, CODES)):
+            x = cells.values[:, place]
+            error = (
+                group.location(x) - group.emphasised(outputs[0, :, : group.n_columns])
+            ).double()
+            weight = share.unsqueeze(-1).expand_as(error)
+            if cells.observed is not None:
+                weight = weight * cells.observed[:, place]
+            total = weight.sum(0).clamp(min=torch.finfo(torch.float64).tiny)
+            group.fit_noise(((weight * error.square()).sum(0) / total).float())
+
+    def _located(
+        self, outputs: Sequence[Tensor]
+    ) -> Iterator[tuple[ObservationModel, slice, Tensor]]:
+        """The groups of located columns, the places of these, and the outputs for them."""
+        start = 0
+        for group, out in zip(self.groups, outputs, strict=True):
+            if group.is_located:
+                yield group, slice(start, start + group.n_columns), out
+            start += group.n_columns
+
+    @torch.no_grad()
+    def order_components(self, kl: Tensor, loading: Tensor) -> None:
+        """Sort components by their divergence (K,), the largest first, and fix their signs.
+
+        The largest loading (K, P) of each, by its absolute value, becomes positive, as in PCA.
+        """
+        order = torch.argsort(kl, descending=True, stable=True)
+        largest = loading.gather(1, loading.abs().argmax(1, keepdim=True))[:, 0]
+        sign = torch.where(largest < 0, -1.0, 1.0)[order]
+        self.sign.copy_(self.sign[order] * sign)
+        self.order.copy_(self.order[order])
 
     # -- rows ---------------------------------------------------------------------
 
@@ -180,10 +323,27 @@ class VAE(nn.Module):
 
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x), x the cells that are there. -> 2 x (N, K)."""
-        mean, log_std = self.encoder(self._features(cells)).chunk(2, dim=-1)
-        return mean, log_std.clamp(*LOG_STD_RANGE)
+        mean, log_std = self.encoder(self.features(cells)).chunk(2, dim=-1)
+        mean, log_std = (part.index_select(-1, self.order) for part in (mean, log_std))
+        return mean * self.sign, log_std.clamp(*LOG_STD_RANGE)
 
-    def _features(self, cells: Cells) -> Tensor:
+    def decode(self, z: Tensor, phase: Phase = WHOLE) -> list[Tensor]:
+        """The parameters of p(x|z), group by group. (S, N, K) -> (S, N, P) of each."""
+        z = (z * self.sign).index_select(-1, torch.argsort(self.order))
+        shapes = None if self.shapes is None or phase.by_location else self.shapes(z)
+        return self._outputs(self.decoder(z), shapes)
+
+    def _outputs(self, first: Tensor, shapes: Tensor | None) -> list[Tensor]:
+        """The outputs of the two networks, group by group."""
+        n_first = [group.n_outputs - group.n_shape_outputs for group in self.groups]
+        parts = list(split(first, n_first))
+        if shapes is not None:
+            n_shape = [group.n_shape_outputs for group in self.groups]
+            pairs = zip(parts, shapes.split(n_shape, dim=-1), strict=True)
+            parts = [torch.cat(pair, dim=-1) if pair[1].shape[-1] else pair[0] for pair in pairs]
+        return parts
+
+    def features(self, cells: Cells) -> Tensor:
         """What the encoder sees: zeros for a missing cell, and which cells are there."""
         parts = [
             group.features(x)
@@ -200,31 +360,67 @@ class VAE(nn.Module):
 
     # -- p(x|z) ---------------------------------------------------------------------
 
-    def log_prob(self, cells: Cells, outputs: Tensor) -> Tensor:
-        """log p(x|z), by the decoder's outputs for z. N rows, (S, N, P) -> (S, N)."""
-        found = self._by_group(
-            lambda group, x, outputs: group.log_prob(x, outputs),
-            split(cells.values, self.n_columns),
-            split(outputs, self.n_outputs),
-        )
+    def log_prob(self, cells: Cells, outputs: Sequence[Tensor], phase: Phase = WHOLE) -> Tensor:
+        """log p(x|z), by what is decoded from z. N rows, (S, N, P) of each group -> (S, N)."""
+
+        def of_group(group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
+            if phase.by_location and group.is_located:
+                return self._location_log_prob(group, x, outputs[..., : group.n_columns])
+            return group.log_prob(x, outputs)
+
+        found = self._by_group(of_group, split(cells.values, self.n_columns), outputs)
         return observed_sum(found, cells)
 
-    def log_prob_vjp(self, cells: Cells, outputs: Tensor) -> tuple[Later, Backward]:
+    def _noise(self) -> tuple[Tensor, Tensor]:
+        """The noise around locations, and what is learned of it."""
+        free = (NOISE_SPEED * self.location_noise).exp()
+        return torch.hypot(free, torch.full_like(free, SMALLEST_NOISE)), free
+
+    def _location_log_prob(self, group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
+        """log N(location; what is decoded, noise^2 I) of each cell. (S, N, d)."""
+        noise, _ = self._noise()
+        standard = (group.location(x) - group.emphasised(outputs)) / noise
+        return -0.5 * (standard.square() + LOG_2PI) - noise.log()
+
+    def _location_vjp(
+        self, group: ObservationModel, x: Tensor, outputs: Tensor
+    ) -> tuple[Later, Backward]:
+        noise, free = self._noise()
+        outputs = outputs.to(x.dtype)
+        standard = (group.location(x) - group.emphasised(outputs)) / noise
+
+        def backward(gradient: Tensor) -> Tensor:
+            by_noise = (gradient * (standard.square() - 1)).sum() * (free / noise).square()
+            if self.location_noise.grad is not None:
+                self.location_noise.grad.add_(by_noise, alpha=NOISE_SPEED)
+            return group.emphasised(gradient * standard / noise)
+
+        return lambda: -0.5 * (standard.square() + LOG_2PI) - noise.log(), backward
+
+    def log_prob_vjp(
+        self, cells: Cells, outputs: Sequence[Tensor], phase: Phase
+    ) -> tuple[Later, Backward]:
         """A function that gives ``log_prob`` in training, and the way back to ``outputs``."""
-        values, outs = split(cells.values, self.n_columns), split(outputs, self.n_outputs)
-        pieces = [group.vjp(*pair) for group, *pair in zip(self.groups, values, outs, strict=True)]
+        pieces = [
+            self._location_vjp(group, x, out)
+            if phase.by_location and group.is_located
+            else group.vjp(x, out)
+            for group, x, out in zip(
+                self.groups, split(cells.values, self.n_columns), outputs, strict=True
+            )
+        ]
 
         def log_prob() -> Tensor:
             return observed_sum(join([of_group() for of_group, _ in pieces]), cells)
 
-        def backward(gradient: Tensor) -> Tensor:
+        def backward(gradient: Tensor) -> list[Tensor]:
             by_cell = gradient.unsqueeze(-1)
             if cells.observed is None:
                 by_cell = by_cell.expand(*gradient.shape, sum(self.n_columns))
             else:
                 by_cell = by_cell * cells.observed
             by_group = split(by_cell, self.n_columns)
-            return join([back(part) for (_, back), part in zip(pieces, by_group, strict=True)])
+            return [back(part) for (_, back), part in zip(pieces, by_group, strict=True)]
 
         return log_prob, backward
 
@@ -232,11 +428,31 @@ class VAE(nn.Module):
         """E[x|z], the mode of categories, in the units of means. (N, K) -> (N, D)."""
         return self.weighted_mean(z[None], z.new_ones(1, len(z)))
 
+    @torch.no_grad()
+    def slopes(self, z: Tensor) -> list[Tensor]:
+        """The mean slope of E[x|z], or of the mass of each level, by each component of z.
+
+        Central differences, averaged over the codes (N, K). -> (K, d M) of each group.
+        """
+
+        def statistics(at: Tensor) -> list[Tensor]:
+            outputs = self.decode(at.unsqueeze(0))
+            pairs = zip(self.groups, outputs, strict=True)
+            return [group.statistics(out)[0].double().mean(0).flatten() for group, out in pairs]
+
+        found: list[list[Tensor]] = [[] for _ in self.groups]
+        for step in SLOPE_STEP * torch.eye(self.n_components, dtype=z.dtype, device=z.device):
+            for kept, above, below in zip(
+                found, statistics(z + step), statistics(z - step), strict=True
+            ):
+                kept.append((above - below) / (2 * SLOPE_STEP))
+        return [torch.stack(kept) for kept in found]
+
     def weighted_mean(self, z: Tensor, weight: Tensor) -> Tensor:
         """E[x] over weighted codes, the mode of categories. (S, N, K), (S, N) -> (N, D)."""
         totals = [z.new_zeros(())] * len(self.groups)
         for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
-            for place, outputs in enumerate(split(self.decoder(some), self.n_outputs)):
+            for place, outputs in enumerate(self.decode(some)):
                 statistics = self.groups[place].statistics(outputs)
                 totals[place] = totals[place] + torch.einsum("sn,sndm->ndm", share, statistics)
         return self._by_group(lambda group, total: group.likelihood.summary(total), totals)
@@ -244,8 +460,7 @@ class VAE(nn.Module):
     def sample(self, z: Tensor, generator: Generator) -> Tensor:
         """Draws from p(x|z) in working units. (S, N, K) -> (S, N, D)."""
         return self._by_group(
-            lambda group, outputs: group.sample(outputs, generator),
-            split(self.decoder(z), self.n_outputs),
+            lambda group, outputs: group.sample(outputs, generator), self.decode(z)
         )
 
     def _by_group(self, call: Callable[..., Tensor], *per_group: Sequence[Tensor]) -> Tensor:
@@ -253,29 +468,67 @@ class VAE(nn.Module):
 
     # -- bounds ---------------------------------------------------------------------
 
-    def bound(self, objective: Objective, cells: Cells, noise: Tensor) -> Tensor:
+    def bound(
+        self, objective: Objective, cells: Cells, noise: Tensor, phase: Phase = WHOLE
+    ) -> Tensor:
         """What training raises, of each row, prior N(0, I). N rows, (S, N, K) -> (N,)."""
         draws = Draws.of(*self.encode(cells), noise)
-        return objective.bound(self.log_prob(cells, self.decoder(draws.z)), draws)
+        return objective.bound(self.log_prob(cells, self.decode(draws.z, phase), phase), draws)
 
     def find_gradient(
-        self, objective: Objective, cells: Cells, noise: Tensor, generator: Generator
+        self,
+        objective: Objective,
+        cells: Cells,
+        noise: Tensor,
+        generator: Generator,
+        phase: Phase = WHOLE,
     ) -> Later:
         """Put the gradient of minus the mean ``bound`` into each ``grad``.
 
         Returns a function that gives the bound, until the parameters change.
         """
-        codes, into_encoder = self.encoder.vjp(self._features(cells), generator, to_x=False)
+        features = self.features(cells)
+        if phase.learns_codes:
+            codes, into_encoder = self.encoder.vjp(features, generator, to_x=False)
+        else:
+            codes = self.encoder(features)
         mean, free_log_std = codes.to(noise.dtype).chunk(2, dim=-1)
         draws = Draws.of(mean, free_log_std.clamp(*LOG_STD_RANGE), noise)
-        outputs, into_decoder = self.decoder.vjp(draws.z.flatten(0, 1), generator, to_x=True)
-        log_px, into_outputs = self.log_prob_vjp(cells, outputs.unflatten(0, draws.z.shape[:2]))
+        outputs, into_decoder = self._decode_vjp(draws.z, generator, phase)
+        log_px, into_outputs = self.log_prob_vjp(cells, outputs, phase)
         bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))
-        by_z = into_decoder(into_outputs(by_log_px).flatten(0, 1)).view_as(draws.z)
-        by_mean, by_log_std = into_codes(by_z)
-        by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
-        into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
+        by_z = into_decoder(into_outputs(by_log_px))
+        if phase.learns_codes:
+            by_mean, by_log_std = into_codes(by_z)
+            by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
+            into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
         return bound
+
+    def _decode_vjp(
+        self, z: Tensor, generator: Generator, phase: Phase
+    ) -> tuple[list[Tensor], Backward]:
+        """What the networks decode from their codes in training, and the way back to these."""
+        rows, to_x = z.flatten(0, 1), phase.learns_codes
+        first, into_first = self.decoder.vjp(rows, generator, to_x=to_x)
+        shapes = None
+        if self.shapes is not None and not phase.by_location:
+            shapes, into_shapes = self.shapes.vjp(rows, generator, to_x=to_x)
+        outputs = [part.unflatten(0, z.shape[:2]) for part in self._outputs(first, shapes)]
+
+        def backward(gradients: Sequence[Tensor]) -> Tensor | None:
+            flat = [gradient.flatten(0, 1) for gradient in gradients]
+            if shapes is None:
+                by_z = into_first(join(flat))
+            else:
+                n_first = [group.n_outputs - group.n_shape_outputs for group in self.groups]
+                pairs = [g.tensor_split([n], dim=-1) for g, n in zip(flat, n_first, strict=True)]
+                by_first, by_shapes = zip(*pairs, strict=True)
+                by_z = into_first(join(by_first))
+                by_z_too = into_shapes(join(by_shapes))
+                by_z = by_z + by_z_too if to_x else None
+            return by_z.view_as(z) if to_x else None
+
+        return outputs, backward
 
     def elbo(self, cells: Cells, noise: Tensor) -> Tensor:
         """The evidence lower bound, whatever trained the model. N rows, (S, 1, K) -> (N,)."""
@@ -321,7 +574,7 @@ class VAE(nn.Module):
             taken = cells.take(rows)
             parts = []
             for part in z.split(DRAWS_AT_ONCE):
-                outputs = self.decoder(part).expand(-1, len(rows), -1)
+                outputs = [out.expand(-1, len(rows), -1) for out in self.decode(part)]
                 parts.append(self.log_prob(taken, outputs) + self.prior.log_prob(part))
             found = torch.cat(parts)
             return torch.where(found.isnan(), -torch.inf, found)  # the maximum of NaN is NaN

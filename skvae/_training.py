@@ -13,7 +13,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -26,7 +26,7 @@ from torch import Generator, Tensor, nn
 
 from skvae._chunks import chunks
 from skvae._fused import kernels
-from skvae._model import VAE, Cells
+from skvae._model import VAE, WHOLE, Cells, Phase
 from skvae._replay import FEWEST_STEPS, Replay
 from skvae._rows import Rows, WeightedRows
 from skvae._runtime import networks_in
@@ -106,11 +106,12 @@ class History:
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_validation_score: float | None = None
-    interrupted: bool = False
+    stopped: bool = False  # by a callback or the keyboard
+    interrupted: bool = False  # by the keyboard
 
 
 class Optimizer:
-    """Adam over all parameters of a module, laid out as one vector.
+    """Adam over the parameters of a module, or those ``learned``, laid out as one vector.
 
     The parameters become views of ``values`` and their gradients views of ``gradient``, so
     that a clip, a step or a copy is one call. Within ``steps`` those of networks in closed form
@@ -118,13 +119,18 @@ class Optimizer:
     """
 
     def __init__(
-        self, module: nn.Module, plan: Plan, state: dict[str, NDArray[Any]] | None
+        self,
+        module: nn.Module,
+        plan: Plan,
+        state: dict[str, NDArray[Any]] | None,
+        learned: Sequence[nn.Parameter] | None = None,
     ) -> None:
         networks = [m for m in module.children() if getattr(m, "closed_form", False)]
         closed = {p for network in networks for p in network.parameters()}
         # weight matrices first, since L2 spares the rest; networks in closed form in the middle
         parameters = sorted(
-            module.parameters(), key=lambda p: (p.dim() < 2, (p in closed) == (p.dim() >= 2))
+            module.parameters() if learned is None else learned,
+            key=lambda p: (p.dim() < 2, (p in closed) == (p.dim() >= 2)),
         )
         self.n_decayed = sum(p.numel() for p in parameters if p.dim() >= 2)
         self.values = torch.cat([p.detach().reshape(-1) for p in parameters])
@@ -132,7 +138,7 @@ class Optimizer:
         _lay(parameters, self.values, self.gradient)
         self.closed = [p for p in parameters if p in closed]
         start = sum(p.numel() for p in parameters if p.dim() >= 2 and p not in closed)
-        place = slice(start, start + sum(p.numel() for p in closed))
+        place = slice(start, start + sum(p.numel() for p in self.closed))
         # a kernel's call takes what has one kind of gradient, and all of it decays or none
         borders = sorted({0, place.start, self.n_decayed, place.stop, len(self.values)})
         self.pieces = [slice(*ends) for ends in pairwise(borders)]
@@ -247,7 +253,9 @@ class Step:
         generator: Generator,
         *,
         n_steps: int,
+        phase: Phase = WHOLE,
     ) -> None:
+        self.phase = phase
         values, batch = optimizer.values, plan.batch_size
         self.model, self.plan, self.optimizer, self.generator = model, plan, optimizer, generator
         self.noise = values.new_empty(plan.n_draws, batch, model.n_components)
@@ -274,7 +282,7 @@ class Step:
     def _go(self, cells: Cells, objective: Objective, rate: float | Tensor, tell: bool) -> None:
         cells = self.model.draw_target(cells, self.generator)
         self.noise.normal_(generator=self.generator)
-        bound = self.model.find_gradient(objective, cells, self.noise, self.generator)
+        bound = self.model.find_gradient(objective, cells, self.noise, self.generator, self.phase)
         if tell:
             self.loss -= bound()
         del bound  # and the minibatch that it holds
@@ -302,8 +310,10 @@ def train(
     optimizer: Optimizer,
     generator: Generator,
     on_epoch: Callable[[History], bool],
+    phase: Phase = WHOLE,
+    history: History | None = None,
 ) -> History:
-    """Train ``model`` in place and return what happened.
+    """Train ``model`` in place and return what happened, after what ``history`` holds.
 
     Runs the epochs numbered ``epochs`` of ``epochs.stop`` in all, each a pass over the rows and at
     least ``min_steps`` steps.
@@ -314,16 +324,19 @@ def train(
     ``on_epoch`` is called after each epoch and ends training by returning True; so does an
     interrupt from the keyboard. Raises ValueError when an epoch's loss or a weight is not finite.
     """
-    history = History()
+    history = History() if history is None else history
     best = optimizer.values.clone()
     rate, patience = 1.0, plan.n_iter_no_change
     bar, since_best = -math.inf, 0  # what the next score must exceed to count as progress
-    score = None if validation is None else MeanBound(model, validation, plan, generator)
+    history.best_validation_score = None
+    score = None if validation is None else MeanBound(model, validation, plan, generator, phase)
     per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
-    step = Step(model, plan, optimizer, generator, n_steps=per_epoch * len(epochs))
+    n_steps = per_epoch * len(epochs)
+    step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
     optimizer.average_over(averaged_steps(plan.learning_rate, per_epoch * epochs.stop))
     try:
-        if score is not None and epochs.start > 0:
+        # the weights at the start may be the best where a fit or a phase came before
+        if score is not None and (epochs.start > 0 or history.loss_curve):
             history.best_validation_score = score()
             bar = history.best_validation_score + plan.tol
         for epoch in epochs:
@@ -332,8 +345,9 @@ def train(
             value = 0.0 if score is None else score()
             finite = math.isfinite(loss) and math.isfinite(value)
             if not (finite and bool(torch.isfinite(optimizer.values).all())):
+                number = max(epoch, len(history.loss_curve)) + 1
                 raise ValueError(
-                    f"Training diverged in epoch {epoch + 1}: the loss, a weight or the validation "
+                    f"Training diverged in epoch {number}: the loss, a weight or the validation "
                     f"score is not finite at learning_rate_init={plan.learning_rate_init}. Lower "
                     "learning_rate_init or gradient_clip, or look for outliers in the rows."
                 )
@@ -346,6 +360,7 @@ def train(
                 since_best = 0 if value > bar else since_best + 1
                 bar = max(bar, value + plan.tol)
             if on_epoch(history):
+                history.stopped = True
                 break
             if plan.early_stopping and since_best >= patience:
                 if plan.learning_rate != "adaptive" or rate < 1:
@@ -353,7 +368,7 @@ def train(
                 rate, patience, since_best = REDUCTION, -(-patience // 2), 0
                 optimizer.values.copy_(best)
     except KeyboardInterrupt:
-        history.interrupted = True
+        history.stopped = history.interrupted = True
     if plan.early_stopping and history.best_validation_score is not None:
         optimizer.values.copy_(best)
     return history
@@ -379,7 +394,10 @@ def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -
 class MeanBound:
     """The weighted mean bound of rows, with the same noise at every call."""
 
-    def __init__(self, model: VAE, rows: Rows, plan: Plan, generator: Generator) -> None:
+    def __init__(
+        self, model: VAE, rows: Rows, plan: Plan, generator: Generator, phase: Phase = WHOLE
+    ) -> None:
+        self.phase = phase
         n_draws = max(plan.n_draws, min(VALIDATION_DRAWS // len(rows), 50), 1)
         shape = (n_draws, len(rows), model.n_components)
         self.model = model
@@ -392,7 +410,7 @@ class MeanBound:
     def __call__(self) -> float:
         bound = torch.cat(
             [
-                self.model.bound(self.objective, self.cells[rows], self.noise[:, rows])
+                self.model.bound(self.objective, self.cells[rows], self.noise[:, rows], self.phase)
                 for rows in chunks(len(self.cells), CHUNK_ROWS // len(self.noise))
             ]
         )
@@ -417,5 +435,13 @@ def mean_kl(model: VAE, rows: Rows) -> NDArray[np.float64]:
             kl_to_standard_normal(*model.encode(rows.cells[place]))
             for place in chunks(len(rows), CHUNK_ROWS)
         ]
+    )
+    return (rows.share @ found.double()).cpu().numpy()
+
+
+def mean_log_std(model: VAE, rows: Rows) -> NDArray[np.float64]:
+    """The weighted mean log standard deviation of the posteriors, of each component. -> (K,)."""
+    found = torch.cat(
+        [model.encode(rows.cells[place])[1] for place in chunks(len(rows), CHUNK_ROWS)]
     )
     return (rows.share @ found.double()).cpu().numpy()

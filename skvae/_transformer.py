@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import (
     BaseEstimator,
@@ -28,19 +29,22 @@ from skvae._columns import Columns
 from skvae._container import BOOL, LEVEL, Container
 from skvae._distinct import distinct_rows, smallest
 from skvae._inference import infer
-from skvae._model import DRAWS_AT_ONCE, VAE
+from skvae._model import CODES, DRAWS_AT_ONCE, ROWS, VAE, WHOLE
 from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
 from skvae._rows import Rows, StoredRows
 from skvae._runtime import resolve_device, resolve_precision, torch_runtime
+from skvae._start import MOST_ROWS, start_from_pca
 from skvae._training import (
     MIN_STEPS,
     SCHEDULES,
+    History,
     MeanBound,
     Optimizer,
     Plan,
     auto_batch_size,
     mean_kl,
+    mean_log_std,
     posterior_draws,
     train,
 )
@@ -57,8 +61,14 @@ from skvae.sgvb import OBJECTIVES
 FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
 # Over which the divergence's weight rises, unless told.
 WARMUP_EPOCHS = 2
+# Of the epochs of a fit, at most so many find the codes where the rest of the model comes after.
+CODES_SHARE = 2 / 3
 # Nats of mean KL divergence below which a component tells nothing of the rows.
 DEAD = 0.01
+# Of what codes are multiplied by.
+SMALLEST_SCALE = 1e-3
+# Codes over which the slopes of a decoder are averaged.
+SLOPE_DRAWS = 256
 # Nats that rows have lost where training ruined the model; noise of a start on few rows is less.
 LOST = 1.0
 # Rows whose working units take more bytes are converted a part at a time, in each epoch.
@@ -111,6 +121,12 @@ class VAETransformer(
         rows, or in a table of nothing but 0 and 1; histogram, in tables of at least 1,000 rows and
         at most 100 columns of numbers, for a column with a spike (one value in 5 % of the rows), a
         skew above 2 or at most 10 different values; Gaussian for the others.
+
+    whiten : bool, default=False
+        Whether components have the scale of the prior, N(0, 1), as in a textbook. Otherwise each is
+        multiplied by ``scale_``, so that distances between codes are about those between
+        reconstructions, as with the scores of PCA, and components that carry little count for
+        little.
 
     prior : {"normal", "mixture"} or Prior, default="normal"
         The distribution p(z) of the codes that ``sample`` and ``score_samples`` take. Training
@@ -290,6 +306,7 @@ class VAETransformer(
         "encoder": [Network, None],
         "decoder": [Network, None],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood, dict],
+        "whiten": ["boolean"],
         "prior": [StrOptions(set(PRIORS)), Prior],
         "objective": [StrOptions(set(OBJECTIVES))],
         "beta": [Interval(Real, 0, None, closed="left")],
@@ -323,6 +340,7 @@ class VAETransformer(
         encoder=None,
         decoder=None,
         likelihood="auto",
+        whiten=False,
         prior="normal",
         objective="elbo",
         beta=1.0,
@@ -352,6 +370,7 @@ class VAETransformer(
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
+        self.whiten = whiten
         self.prior = prior
         self.objective = objective
         self.beta = beta
@@ -435,17 +454,18 @@ class VAETransformer(
             rows = self._rows(table, index, weight)
             del table  # the copy that validation may have made
             sample = self._sample(rows)
+            if fresh:
+                self._start_from_pca(rows)
             bound = self._mean_bound(sample)
             interrupted = self._train(
                 rows,
-                self._plan(),
-                epochs=epochs,
+                self._phases(epochs),
                 min_steps=MIN_STEPS,
                 validation=held_out,
                 on_epoch=on_epoch,
+                order=fresh,
             )
-            self.kl_divergence_ = self._mean_kl(sample)
-            failure = self._failure(self._mean_bound(sample) - bound)
+            failure = self._failure(self._mean_bound(sample) - bound, len(sample))
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         if interrupted:
             raise KeyboardInterrupt
@@ -481,15 +501,18 @@ class VAETransformer(
             fresh = not hasattr(self, "module_")
             table, index, weight, _ = self._start(X, sample_weight, fresh=fresh, min_rows=1 + fresh)
             rows = self._rows(table, index, weight)
+            if fresh:
+                self._start_from_pca(rows)
+            epoch = range(self.n_iter_, self.n_iter_ + 1)
+            plan = self._plan(learning_rate="constant", kl_warmup=0.0)
             interrupted = self._train(
                 rows,
-                self._plan(learning_rate="constant", kl_warmup=0.0),
-                epochs=range(self.n_iter_, self.n_iter_ + 1),
+                [(WHOLE, plan, epoch)],
                 min_steps=1,
                 validation=None,
                 on_epoch=self._report,
+                order=fresh,
             )
-            self.kl_divergence_ = self._mean_kl(self._sample(rows))
         if interrupted:
             raise KeyboardInterrupt
         return self
@@ -559,7 +582,10 @@ class VAETransformer(
         cpu = torch.device("cpu")
         with torch_runtime(cpu):
             return VAE(
-                [(g.likelihood, g.constants, len(g.places)) for g in self._columns.groups],
+                [
+                    (g.likelihood, g.constants, len(g.places), g.emphasis)
+                    for g in self._columns.groups
+                ],
                 self._columns.gaps,
                 self._architecture["encoder"],
                 self._architecture["decoder"],
@@ -602,23 +628,52 @@ class VAETransformer(
             values["kl_warmup"] = min(WARMUP_EPOCHS / self.max_iter, 0.1)
         return Plan(**values | instead)
 
-    def _train(self, rows, plan, **how):
+    def _phases(self, epochs):
+        """The phases of a fit, as tuples (phase, plan, epochs), at most as long as that."""
+        plan = self._plan()
+        if not (self.module_.has_locations and len(epochs)):
+            return [(WHOLE, plan, epochs)]
+        n_codes = math.ceil(CODES_SHARE * len(epochs))
+        warmup = min(plan.kl_warmup * self.max_iter / n_codes, 1.0)
+        return [
+            (CODES, replace(plan, kl_warmup=warmup), range(n_codes)),
+            (ROWS, replace(plan, kl_warmup=0.0), range(len(epochs))),
+        ]
+
+    def _train(self, rows, phases, *, order, **how):
         """Train ``module_`` and set the fitted attributes; whether the user interrupted."""
-        device = rows.weight.device
+        device, model = rows.weight.device, self.module_
         batch_size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
         batch_size = min(batch_size, len(rows))
-        n_weights = sum(parameter.numel() for parameter in self.module_.parameters())
-        work = plan.n_draws * batch_size * n_weights
+        n_weights = sum(parameter.numel() for parameter in model.parameters())
+        work = self.n_draws * batch_size * n_weights
         precision = resolve_precision(self.precision, device, work)
-        plan = replace(plan, batch_size=batch_size, precision=precision)
+        history = History()
         with torch_runtime(device, work=work):
-            optimizer = Optimizer(self.module_, plan, self._optimizer_state)
             generator = generator_from(derive(self._seed, "training", self.n_iter_), device)
-            history = train(
-                self.module_, rows, plan, optimizer=optimizer, generator=generator, **how
-            )
-            self._optimizer_state = optimizer.state()
-            self.module_.zero_grad(set_to_none=True)
+            for phase, plan, epochs in phases:
+                plan = replace(plan, batch_size=batch_size, precision=precision)
+                state = self._optimizer_state if phase == WHOLE else None
+                optimizer = Optimizer(model, plan, state, model.learned(phase))
+                left = epochs[: epochs.stop - len(history.loss_curve)] if phase == ROWS else epochs
+                train(
+                    model,
+                    rows,
+                    plan,
+                    phase=phase,
+                    epochs=left,
+                    optimizer=optimizer,
+                    generator=generator,
+                    history=history,
+                    **how,
+                )
+                model.zero_grad(set_to_none=True)
+                if phase == CODES:
+                    self._fit_noise(rows, generator)
+                self._optimizer_state = optimizer.state() if phase == WHOLE else None
+                if history.stopped:
+                    break
+            self._set_components(rows, order)
             self._fit_prior(rows)
         if history.interrupted and not history.loss_curve:
             raise KeyboardInterrupt
@@ -626,8 +681,41 @@ class VAETransformer(
         self.validation_scores_ = self.validation_scores_ + history.validation_scores
         self.best_validation_score_ = history.best_validation_score
         self.n_iter_ = len(self.loss_curve_)
-        self.precision_ = plan.precision
+        self.precision_ = precision
         return history.interrupted
+
+    def _start_from_pca(self, rows):
+        device = rows.weight.device
+        with torch_runtime(device):
+            generator = generator_from(derive(self._seed, "start"), device)
+            sample = rows.sample(MOST_ROWS, generator)
+            start_from_pca(self.module_, sample.cells, sample.share, derive(self._seed, "start"))
+            self._fit_noise(sample, generator)
+            self._set_components(rows, order=False)  # for callbacks, which score copies
+
+    def _fit_noise(self, rows, generator):
+        sample = rows.sample(MOST_ROWS, generator)
+        noise = sample.cells.values.new_empty(1, len(sample), self.n_components_)
+        noise.normal_(generator=generator)
+        self.module_.fit_noise(sample.cells, sample.share, noise)
+
+    def _set_components(self, rows, order):
+        """Order the components if wanted, and find what they are on a sample of the rows."""
+        model, sample = self.module_, self._sample(rows)
+        if order:
+            kl = torch.as_tensor(mean_kl(model, sample), device=rows.weight.device)
+            model.order_components(kl, torch.cat(model.slopes(self._prior_draws()), dim=1))
+        self.kl_divergence_ = mean_kl(model, sample)
+        # in posterior standard deviations, less what a component without information has
+        precision = np.exp(-2 * mean_log_std(model, sample))
+        scale = np.sqrt(np.maximum(precision - 1, SMALLEST_SCALE**2))
+        self.scale_ = np.ones_like(scale) if self.whiten else scale
+
+    def _prior_draws(self):
+        """Codes from N(0, I) over which slopes are averaged, (n, n_components)."""
+        noise = quasi_normal(SLOPE_DRAWS, self.n_components_, derive(self._seed, "slopes"))
+        parameter = next(self.module_.parameters())
+        return torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
 
     def _fit_prior(self, rows):
         """The prior that draws from the posteriors of the rows tell."""
@@ -654,11 +742,7 @@ class VAETransformer(
         with torch_runtime(device):
             return MeanBound(self.module_, sample, self._plan(), generator)()
 
-    def _mean_kl(self, sample):
-        with torch_runtime(sample.weight.device):
-            return mean_kl(self.module_, sample)
-
-    def _failure(self, gain):
+    def _failure(self, gain, n_rows):
         """What went wrong in training, if anything, ``gain`` what it did to the bound."""
         if not gain >= -LOST:  # a bound that is not a number is one that is lost
             return (
@@ -666,7 +750,7 @@ class VAETransformer(
                 f"{-gain:.3g} nats a row. Lower learning_rate_init={self.learning_rate_init}, or "
                 f"raise max_iter={self.max_iter} if the loss was still falling."
             )
-        if self.kl_divergence_.max() < DEAD:
+        if n_rows > 1 and self.kl_divergence_.max() < DEAD:
             return (
                 "The codes tell nothing of the rows: the KL divergence of no component exceeds "
                 f"{DEAD} nats. If the columns depend on each other, lower beta={self.beta} or "
@@ -697,7 +781,8 @@ class VAETransformer(
         Z : ndarray of shape (n_samples, n_components)
             In float32 for a float32 ``X``, else in float64.
         """
-        return self._from_rows(_code, X)
+        codes = self._from_rows(_code, X)
+        return codes * self.scale_.astype(codes.dtype)
 
     def latent_distribution(self, X):
         """Mean and standard deviation of q(z|x), independent normals.
@@ -712,7 +797,8 @@ class VAETransformer(
         """
         both = self._from_rows(lambda model, cells: torch.cat(model.encode(cells), dim=-1), X)
         mean, log_std = np.split(both, 2, axis=1)
-        return mean.copy(), np.exp(log_std)
+        scale = self.scale_.astype(both.dtype)
+        return mean * scale, np.exp(log_std) * scale
 
     def inverse_transform(self, Z):
         """The mean of p(x|z) for each code.
@@ -739,7 +825,49 @@ class VAETransformer(
                 f"The columns of Z are those of transform in another order, {names}. Put them in "
                 "the order of get_feature_names_out()."
             )
-        return self._container.wrap(self._decode(codes), like=Z)
+        return self._container.wrap(self._decode(codes / self.scale_.astype(codes.dtype)), like=Z)
+
+    def loadings(self):
+        """What each component changes: the mean slope of the decoder, feature by feature.
+
+        For a feature of numbers, how far its mean moves, in standard deviations of the feature,
+        where the component moves by one standard deviation of the prior; for a level of a category
+        the change of its probability. The slopes are averaged over the prior. They are those of
+        ``PCA``'s ``components_``, transposed and times the standard deviations of its scores,
+        where the decoder is linear and the features are standardised.
+
+        Returns
+        -------
+        loadings : DataFrame of shape (n_features or more, n_components)
+            A row for each feature of numbers, and for each level of a category, named
+            "feature=level".
+        """
+        check_is_fitted(self)
+        device = next(self.module_.parameters()).device
+        with torch_runtime(device):
+            slopes = self.module_.slopes(self._prior_draws())
+        names, values = [], []
+        for group, slope in zip(self._columns.groups, slopes, strict=True):
+            of_column = slope.view(len(slope), len(group.places), -1).cpu().numpy()
+            for i, place in enumerate(group.places):
+                levels = self._level_names(group, i, place)
+                names += [(place, name) for name in levels]
+                values += list(of_column[:, i, : len(levels)].T)
+        order = np.argsort([place for place, _ in names], kind="stable")
+        return pd.DataFrame(
+            np.array(values, dtype=np.float64)[order],
+            index=[names[i][1] for i in order],
+            columns=self.get_feature_names_out(),
+        )
+
+    def _level_names(self, group, i, place):
+        """The names of the statistics of the column at ``place``, the ``i``-th of its group."""
+        name = f"x{place}" if self._container.fields is None else self._columns.names[place]
+        if not group.likelihood.takes_levels:
+            return [name]
+        values = group.constants["values"][i]
+        levels = self._container.levels(place, values[~np.isnan(values)])
+        return [f"{name}={level}" for level in levels]
 
     def reconstruct(self, X):
         """The rows as their codes tell them: ``inverse_transform(transform(X))``.

@@ -127,6 +127,13 @@ class NetworkModule(nn.Module):
         """
         return by_autograd(lambda x: self(x, generator).to(x.dtype), x, to_x=to_x)
 
+    def set_linear(self, weight: Tensor, bias: Tensor) -> bool:
+        """Start from x -> x W' + b, plus what fresh hidden layers add. Whether that can be done.
+
+        (n_outputs, n_inputs), (n_outputs,). Only before training.
+        """
+        return False
+
 
 class Network(Value):
     """Base of the architectures."""
@@ -155,12 +162,16 @@ class MLP(Network):
         Share of each hidden layer's units that a training step drops, in [0, 1).
     initialization : {"he", "glorot"}, default="he"
         Start weights [2]_, [1]_; biases start at zero.
+    skip : bool, default=True
+        Whether a linear map of the input is added to the output. Training starts it from PCA, and
+        the hidden layers learn what a linear map cannot do.
     """
 
     hidden_layer_sizes: Sequence[int] | int = (128, 128)
     activation: str = "silu"
     dropout: float = 0.0
     initialization: str = "he"
+    skip: bool = True
 
     def build(
         self, n_inputs: int, n_outputs: int, *, output_gain: float, generator: Generator
@@ -187,7 +198,10 @@ class MLP(Network):
             weights.append(initialize(weight, generator=generator))
             biases.append(torch.zeros(n_out, dtype=torch.float32, device="cpu"))
         weights[-1] *= output_gain
-        return _MLPModule(weights, biases, self.activation, self.dropout)
+        skip = torch.zeros(n_outputs, n_inputs, dtype=torch.float32, device="cpu")
+        return _MLPModule(
+            weights, biases, self.activation, self.dropout, skip if self.skip and hidden else None
+        )
 
     def mirror(self) -> MLP:
         """The same layers in reverse order: the decoder that goes with an encoder."""
@@ -223,17 +237,23 @@ def _adds_biases() -> bool:
 
 
 class _MLPModule(NetworkModule):
-    """x -> activation(x W' + b) layer by layer, the last one without activation."""
+    """x -> activation(x W' + b) layer by layer, the last one without activation, plus x S'."""
 
     closed_form = True
     replayable = True
 
     def __init__(
-        self, weights: list[Tensor], biases: list[Tensor], activation: str, dropout: float
+        self,
+        weights: list[Tensor],
+        biases: list[Tensor],
+        activation: str,
+        dropout: float,
+        skip: Tensor | None,
     ) -> None:
         super().__init__()
         self.weights = nn.ParameterList(weights)
         self.biases = nn.ParameterList(biases)
+        self.skip = None if skip is None else nn.Parameter(skip)
         # a list of torch's is slow to go through
         self.layers = list(zip(self.weights, self.biases, strict=True))
         self.activation = ACTIVATIONS[activation]
@@ -247,16 +267,26 @@ class _MLPModule(NetworkModule):
         found = parts[0] if len(parts) == 1 else torch.cat(parts)
         return found.view(*x.shape[:-1], found.shape[-1])
 
+    def set_linear(self, weight: Tensor, bias: Tensor) -> bool:
+        linear = self.skip if self.skip is not None else self.weights[0]
+        if self.skip is None and len(self.weights) > 1:
+            return False
+        linear.data.copy_(weight)
+        self.biases[-1].data.copy_(bias)
+        return True
+
     def _through(self, x: Tensor) -> Tensor:
         *hidden, (last_weight, last_bias) = self.layers
+        h = x
         for weight, bias in hidden:
-            x = self.activation.overwrite(_affine(x, weight, bias))
-        return _affine(x, last_weight, last_bias)
+            h = self.activation.overwrite(_affine(h, weight, bias))
+        found = _affine(h, last_weight, last_bias)
+        return found if self.skip is None else found.add_(F.linear(x, self.skip))
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """In closed form: a step of a small network would else be mostly autograd's own work."""
         activation, keep = self.activation, 1 - self.dropout
-        h = x.to(self.layers[0][0].dtype)
+        h = inputs = x.to(self.layers[0][0].dtype)
         tape: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
         for weight, bias in self.layers:
             needed = kept = None
@@ -270,9 +300,13 @@ class _MLPModule(NetworkModule):
                     h = h * kept
             tape.append((h, needed, kept))
             h = _affine_in_training(h, weight, bias)
+        if self.skip is not None:
+            h.addmm_(inputs, self.skip.t())
 
         def backward(gradient: Tensor) -> Tensor | None:
-            g = gradient.to(h.dtype)
+            g = by_outputs = gradient.to(h.dtype)
+            if self.skip is not None:
+                torch.mm(by_outputs.t(), inputs, out=self.skip.grad)
             for (h_in, needed, kept), (weight, bias) in zip(
                 reversed(tape), reversed(self.layers), strict=True
             ):
@@ -285,6 +319,8 @@ class _MLPModule(NetworkModule):
                     g = g * kept
                 if needed is not None:
                     g = activation.backward(g, needed)
+            if self.skip is not None:
+                g.addmm_(by_outputs, self.skip)
             return g.to(x.dtype)
 
         return h, backward

@@ -492,7 +492,7 @@ class ManifoldDisplay(_ImagesDisplay):
             grid = norm.ppf((np.arange(n_steps) + 0.5) / n_steps)
         else:
             raise ValueError(f"'spacing' must be 'linear' or 'percentile'; got {spacing!r}.")
-        codes = np.stack(np.meshgrid(grid, grid), axis=-1)
+        codes = np.stack(np.meshgrid(grid, grid), axis=-1) * _model_of(estimator).scale_
         display = cls(
             images=_decoded_images(estimator, codes, image_shape), grid=grid, spacing=spacing
         )
@@ -627,8 +627,10 @@ class SampleDisplay(_ImagesDisplay):
         display : SampleDisplay
         """
         _pyplot()
-        shape = (*grid, _model_of(estimator).n_components_)
+        model = _model_of(estimator)
+        shape = (*grid, model.n_components_)
         codes = np.random.default_rng(seed_from(random_state)).standard_normal(shape)
+        codes *= model.scale_
         return cls(images=_decoded_images(estimator, codes, image_shape)).plot(ax, **kwargs)
 
 

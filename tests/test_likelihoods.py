@@ -1142,8 +1142,9 @@ def test_the_most_levels_survive_single_precision():
     parameters = likelihood.parameters(constants)
     n_levels = likelihood.n_levels(constants)
     assert n_levels > 1400
-    outputs = torch.full((1, 20_000, n_levels), -1e4)
-    outputs[..., -1] = outputs[..., n_levels - 501] = 1e4
+    outputs = torch.full((1, 20_000, 1 + n_levels), -1e4)  # a location, and the logits
+    outputs[..., 0] = 0.0
+    outputs[..., -1] = outputs[..., n_levels - 500] = 1e4
     draws = likelihood.sample(outputs, parameters, torch.Generator().manual_seed(0))[0]
     assert set(draws.floor().unique().tolist()) == {n_levels - 1.0, n_levels - 501.0}
 

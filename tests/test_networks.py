@@ -15,6 +15,7 @@ from skvae.networks import ACTIVATIONS, INITIALIZATIONS, MLP, NETWORKS, NetworkM
 NETS = {
     "linear": MLP(()),
     "one layer": MLP((5,)),
+    "no skip": MLP((5,), skip=False),
     "three layers": MLP((7, 5, 3), "tanh"),
     "list, dropout": MLP([8, 8], "silu", dropout=0.3, initialization="glorot"),
 }
@@ -44,8 +45,17 @@ def normal(*shape, seed=1):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def stirred(module):
+    """The module with a linear map beside its layers, as after a start from PCA."""
+    if module.skip is not None:
+        module.skip.data.copy_(normal(*module.skip.shape, seed=4))
+    return module
+
+
 def weights(module):
-    return [p.detach() for p in module.parameters() if p.dim() == 2]
+    """Those of the layers, without the linear map beside them."""
+    named = module.named_parameters()
+    return [p.detach() for name, p in named if p.dim() == 2 and name != "skip"]
 
 
 def biases(module):
@@ -65,7 +75,7 @@ class TestEveryNetwork:
         assert build(network)(normal(*shape, 6)).shape == (*shape, 4)
 
     def test_rows_do_not_mix(self, network):
-        module, x = build(network), normal(5, 6)
+        module, x = stirred(build(network)), normal(5, 6)
         torch.testing.assert_close(module(x)[2], module(x[2]))
 
     def test_start_weights_come_from_their_generator(self, network):
@@ -104,8 +114,13 @@ class TestEveryNetwork:
 @pytest.mark.parametrize("hidden", [(), (5,), (7, 5, 3), [4, 4]])
 def test_layer_sizes(hidden):
     sizes = [6, *hidden, 4]
-    shapes = [tuple(weight.shape) for weight in weights(build(MLP(hidden)))]
-    assert shapes == list(zip(sizes[1:], sizes[:-1], strict=True))
+    for skip in (True, False):
+        module = build(MLP(hidden, skip=skip))
+        shapes = [tuple(weight.shape) for weight in weights(module)]
+        assert shapes == list(zip(sizes[1:], sizes[:-1], strict=True))
+        # a linear map needs no other beside it
+        found = [tuple(p.shape) for name, p in module.named_parameters() if name == "skip"]
+        assert found == ([(4, 6)] if skip and len(hidden) > 0 else [])
 
 
 def test_set_params_changes_what_is_built():
@@ -116,7 +131,8 @@ def test_set_params_changes_what_is_built():
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_rows_in_pieces_are_rows_at_once(name):
-    module, x = build(MLP((7, 5), activation=name)).double(), normal(2, 5, 6).double()
+    module = stirred(build(MLP((7, 5), activation=name))).double()
+    x = normal(2, 5, 6).double()
 
     def derivatives():
         z = x.clone().requires_grad_()
@@ -137,20 +153,53 @@ def test_no_hidden_layer_is_an_affine_map():
     torch.testing.assert_close(module(x + y) + module(zero), module(x) + module(y))
 
 
+@pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_network_is_its_formula(name):
-    module, x = build(MLP((5, 3), name)), 3 * normal(8, 6)
+def test_network_is_its_formula(name, skip):
+    module, x = stirred(build(MLP((5, 3), name, skip=skip))), 3 * normal(8, 6)
     for parameter in module.parameters():
         parameter.data = parameter.data.double() + 0.1
     W, b = ([p.numpy() for p in kind(module)] for kind in (weights, biases))
     f = FORMULAS[name]
-    h = x.double().numpy()
-    h = f(h @ W[0].T + b[0])
+    X = x.double().numpy()
+    h = f(X @ W[0].T + b[0])
     h = f(h @ W[1].T + b[1])
     expected = h @ W[2].T + b[2]
+    if skip:
+        expected += X @ module.skip.detach().numpy().T
     np.testing.assert_allclose(module(x.double()).detach(), expected, rtol=1e-10)
     with torch.no_grad():  # where results may be overwritten
         np.testing.assert_allclose(module(x.double()), expected, rtol=1e-10)
+
+
+def test_the_linear_map_beside_the_layers_starts_at_zero():
+    module, without = build(MLP((5, 3))), build(MLP((5, 3), skip=False))
+    assert (module.skip == 0).all()
+    assert without.skip is None
+    assert torch.equal(module(normal(8, 6)), without(normal(8, 6)))
+
+
+@pytest.mark.parametrize("network", [MLP(()), MLP((), skip=False), MLP((5, 3))], ids=str)
+@pytest.mark.parametrize("gain", [0.0, 1.0])
+def test_a_start_from_a_linear_map(network, gain):
+    module, x = build(network, gain=gain), normal(8, 6)
+    hidden = module(x) if network.hidden_layer_sizes else torch.zeros(8, 4)
+    weight, bias = normal(4, 6, seed=2), normal(4, seed=3)
+    assert module.set_linear(weight, bias)
+    torch.testing.assert_close(module(x), x @ weight.T + bias + hidden)
+    assert all(parameter.requires_grad for parameter in module.parameters())
+    weight.zero_()  # the module has a copy
+    assert not torch.equal(module(x), hidden + bias)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_without_a_linear_map_the_start_stays_as_it_is(plain):
+    module = build(MLP((5, 3), skip=False))
+    before = [parameter.detach().clone() for parameter in module.parameters()]
+    set_linear = partial(NetworkModule.set_linear, module) if plain else module.set_linear
+    assert not set_linear(torch.ones(4, 6), torch.ones(4))
+    for parameter, value in zip(module.parameters(), before, strict=True):
+        assert torch.equal(parameter, value)
 
 
 def gradients(module, x):
@@ -172,9 +221,11 @@ def training_pass(module, x, generator, *, to_x=True):
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("sizes", [(), (5, 3)], ids=["linear", "two layers"])
+@pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("shape", [(8, 6), (0, 6)], ids=str)
-def test_a_training_pass_is_the_map_and_its_gradient(name, sizes, shape):
-    module, x = build(MLP(sizes, name)).double(), 3 * normal(*shape).double()
+def test_a_training_pass_is_the_map_and_its_gradient(name, sizes, skip, shape):
+    module = stirred(build(MLP(sizes, name, skip=skip))).double()
+    x = 3 * normal(*shape).double()
     found, by = training_pass(module, x, torch.Generator())
     torch.testing.assert_close(found, module(x), rtol=1e-12, atol=1e-12)
     for one, other in zip(by, gradients(module, x), strict=True):
@@ -183,7 +234,7 @@ def test_a_training_pass_is_the_map_and_its_gradient(name, sizes, shape):
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "recorded again on the way back"])
 def test_autograd_stands_in_for_a_way_back_of_ones_own(again):
-    module, x = build(MLP((5, 3))), normal(8, 6)
+    module, x = stirred(build(MLP((5, 3)))), normal(8, 6)
     expected, by = training_pass(module, x, torch.Generator())
     plain = partial(type(module).forward, module)
     module.vjp, module.closed_form = partial(NetworkModule.vjp, module), False
@@ -208,9 +259,9 @@ def test_what_does_not_learn_or_does_not_look_has_a_way_back():
     assert torch.equal(backward(torch.ones(8, 4)), torch.zeros(8, 6))
 
 
-@pytest.mark.parametrize("network", [MLP(()), MLP((5, 3))], ids=str)
+@pytest.mark.parametrize("network", [MLP(()), MLP((5, 3)), MLP((5, 3), skip=False)], ids=str)
 def test_the_gradient_by_the_input_may_be_left_out(network):
-    module, x = build(network), normal(8, 6)
+    module, x = stirred(build(network)), normal(8, 6)
     _, (_, *expected) = training_pass(module, x, torch.Generator())
     _, (by_x, *by) = training_pass(module, x, torch.Generator(), to_x=False)
     assert by_x is None
@@ -218,7 +269,7 @@ def test_the_gradient_by_the_input_may_be_left_out(network):
 
 
 def test_gradient_of_a_training_pass_with_dropout():
-    module, x = build(MLP((5, 3), dropout=0.4)).double(), normal(8, 6).double()
+    module, x = stirred(build(MLP((5, 3), dropout=0.4))).double(), normal(8, 6).double()
     tensors = [x, *(parameter.data for parameter in module.parameters())]
     _, by = training_pass(module, x, torch.Generator().manual_seed(0))
 
@@ -245,7 +296,7 @@ def test_gradient_of_a_training_pass_with_dropout():
 def test_a_training_pass_in_bfloat16(name, able, capabilities):
     if not able:  # what is able stays so
         capabilities({})
-    module, x = build(MLP((50, 30), name)), normal(40, 6)
+    module, x = stirred(build(MLP((50, 30), name))), normal(40, 6)
     expected = [module(x).detach(), *gradients(module, x)]
     found, (by_x, *by) = training_pass(module.to(torch.bfloat16), x, torch.Generator())
     assert (found.dtype, by_x.dtype) == (torch.bfloat16, torch.float32)
@@ -255,7 +306,7 @@ def test_a_training_pass_in_bfloat16(name, able, capabilities):
 
 
 def test_a_module_in_bfloat16_is_recorded_by_autograd():
-    module, x = build(MLP((5, 3))), normal(8, 6)
+    module, x = stirred(build(MLP((5, 3)))), normal(8, 6)
     expected = gradients(module, x)
     found = gradients(module.to(torch.bfloat16), x.to(torch.bfloat16))
     for one, other in zip(found, expected, strict=True):
@@ -293,8 +344,8 @@ def test_he_keeps_the_size_of_rectified_signals():
 
 def test_dropout_is_unbiased_and_only_in_training():
     drop, network = 0.3, MLP((20,), "identity", dropout=0.3)
-    module, x = build(network), normal(6)
-    plain = build(network.set_params(dropout=0.0))(x)
+    module, x = stirred(build(network)), normal(6)
+    plain = stirred(build(network.set_params(dropout=0.0)))(x)
     assert torch.equal(module(x), plain)
     draws, _ = module.vjp(x.expand(50_000, 6), torch.Generator().manual_seed(0), to_x=False)
     # an output is a sum over units, each kept with probability 1 - drop and divided by it
@@ -305,8 +356,8 @@ def test_dropout_is_unbiased_and_only_in_training():
 
 
 def test_mirror_reverses_the_layers():
-    network = MLP((7, 5, 3), "relu", 0.2, "glorot")
-    assert network.mirror() == MLP((3, 5, 7), "relu", 0.2, "glorot")
+    network = MLP((7, 5, 3), "relu", 0.2, "glorot", skip=False)
+    assert network.mirror() == MLP((3, 5, 7), "relu", 0.2, "glorot", skip=False)
     assert network.mirror().mirror() == network
     assert MLP(()).mirror() == MLP(())
     assert network.hidden_layer_sizes == (7, 5, 3)

@@ -339,7 +339,7 @@ def test_manifold(spacing, model):
     drawn = tiles(display, 4, 4)
     for i in range(4):
         codes = np.column_stack([display.grid, np.full(4, display.grid[i])])
-        decoded = model.inverse_transform(codes).reshape(4, *SHAPE)
+        decoded = model.inverse_transform(codes * model.scale_).reshape(4, *SHAPE)
         np.testing.assert_allclose(display.images[i], decoded)
         np.testing.assert_allclose(drawn[3 - i], decoded)  # component 1 upwards
 
@@ -378,4 +378,5 @@ def test_interpolation(model):
 def test_samples(model):
     display = SampleDisplay.from_estimator(model, SHAPE, grid=(3, 4), random_state=1)
     codes = np.random.default_rng(1).standard_normal((12, 2))
-    np.testing.assert_allclose(tiles(display, 3, 4).reshape(12, 6), model.inverse_transform(codes))
+    decoded = model.inverse_transform(codes * model.scale_)
+    np.testing.assert_allclose(tiles(display, 3, 4).reshape(12, 6), decoded)

@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from skvae import _training
-from skvae._model import VAE, Cells
+from skvae._model import CODES, ROWS, VAE, WHOLE, Cells
 from skvae._rows import Rows
+from skvae._runtime import networks_in
 from skvae._training import (
     SCHEDULES,
+    History,
     Optimizer,
     Plan,
     Step,
@@ -24,7 +26,7 @@ from skvae._training import (
     train,
 )
 from skvae._vjp import by_autograd
-from skvae.likelihoods import Gaussian
+from skvae.likelihoods import Gaussian, Histogram
 from skvae.networks import MLP
 from skvae.sgvb import ELBO
 
@@ -150,6 +152,18 @@ def test_l2_pulls_weight_matrices_only():
         # the gradient of alpha / (2 batch_size) |W|^2
         expected = 2.0 / PLAN.batch_size * value if value.dim() >= 2 else 0.0 * value
         torch.testing.assert_close(gradient[name], expected)
+
+
+def test_only_what_is_to_learn_moves():
+    module = Layers()
+    before, learned = values(module), [module.bias, module.weight]
+    optimizer = Optimizer(module, replace(PLAN, alpha=2.0), None, learned)
+    assert optimizer.values.numel() == sum(p.numel() for p in learned)
+    optimizer.gradient.fill_(1.0)
+    optimizer.step(1.0)
+    for name, value in values(module).items():
+        assert torch.equal(value, before[name]) == (name not in {"bias", "weight"})
+    assert all((p.grad is None) == (p.dim() in {0, 3}) for p in module.parameters())
 
 
 @pytest.mark.parametrize("clip", [0.5, None])
@@ -307,6 +321,54 @@ def test_what_raises_amid_steps_leaves_the_parameters_in_float32():
         assert (parameter == 7.0).all()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_network_that_does_not_learn_leaves_the_others_their_places(precision):
+    module = Nets()
+    module.still = MLP((5,)).build(4, 3, output_gain=1.0, generator=generator(2))
+    before = values(module)
+    moving = {name: p for name, p in module.named_parameters() if not name.startswith("still.")}
+    optimizer = Optimizer(module, replace(PLAN, precision=precision), None, list(moving.values()))
+    with optimizer.steps():
+        for place, parameter in enumerate(moving.values()):
+            parameter.grad.fill_(1.0 + place)
+        for place, (name, parameter) in enumerate(moving.items()):
+            assert (parameter.grad == 1.0 + place).all()
+            own = precision == "bfloat16" and name.startswith("net.")
+            assert parameter.dtype == (torch.bfloat16 if own else torch.float32)
+        optimizer.step(1.0)
+        # networks in closed form overwrite theirs
+        assert (module.scale.grad == 0).all()
+        assert (module.kernel.grad == 0).all()
+    for name, value in values(module).items():
+        # the first step of Adam is of the learning rate
+        step = PLAN.learning_rate_init if name in moving else 0.0
+        torch.testing.assert_close(value, before[name] - step)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("phase", [WHOLE, CODES, ROWS])
+def test_a_phase_moves_what_it_learns(phase, precision):
+    x, parts = np.random.default_rng(0).normal(size=(40, 1)), (Gaussian(), Histogram(n_bins=8))
+    constants = [part.fit(x, np.ones(40)) for part in parts]
+    groups = [(part, fitted, 1, None) for part, fitted in zip(parts, constants, strict=True)]
+    model = VAE(groups, [], MLP(5), MLP(5), 2, generator(1))
+    for parameter in model.parameters():  # many start at zero
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator(2))
+    before, learned = values(model), set(model.learned(phase))
+    plan = replace(PLAN, precision=precision, batch_size=40)
+    optimizer = Optimizer(model, plan, None, model.learned(phase))
+    step = Step(model, plan, optimizer, generator(2), n_steps=2, phase=phase)
+    working = [part.to_working(x, fitted) for part, fitted, _, _ in groups]
+    cells = model.cells(torch.from_numpy(np.column_stack(working)).float())
+    with optimizer.steps(), torch.inference_mode(), networks_in(precision, cells.values.device):
+        for done in (0.2, 0.7):
+            step(cells, done, 1.0, tell=True)
+    assert torch.isfinite(step.loss).all()
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]) == (parameter not in learned), name
+        assert parameter.dtype == torch.float32
+
+
 # -- training ---------------------------------------------------------------------
 
 
@@ -332,12 +394,16 @@ class Walk(nn.Module):
     def value(self, x):
         return -x[:, 0] * self.loss(self.theta) - x[:, 1] * (self.theta - self.target).square()
 
-    def bound(self, objective, cells, noise):
-        self.calls.append({"noise": noise.clone(), "training": False, "objective": objective})
+    def _told(self, training, objective, noise, phase):
+        told = {"training": training, "objective": objective, "noise": noise.clone()}
+        self.calls.append(told | {"phase": phase})
+
+    def bound(self, objective, cells, noise, phase):
+        self._told(False, objective, noise, phase)
         return self.value(cells.values)
 
-    def find_gradient(self, objective, cells, noise, generator):
-        self.calls.append({"noise": noise.clone(), "training": True, "objective": objective})
+    def find_gradient(self, objective, cells, noise, generator, phase):
+        self._told(True, objective, noise, phase)
         bound, backward = by_autograd(self.value, cells.values, to_x=False)
         backward(torch.full_like(bound, -1 / len(bound)))
 
@@ -362,6 +428,8 @@ def walk(
     min_steps=1,
     training_rows=None,
     optimizer=None,
+    phase=WHOLE,
+    history=None,
     **changes,
 ):
     """Train by ``PLAN`` with changes, one step an epoch; theta and the history."""
@@ -378,6 +446,8 @@ def walk(
             optimizer=optimizer or Optimizer(model, plan, None),
             generator=generator(),
             on_epoch=on_epoch,
+            phase=phase,
+            history=history,
         )
     return model.theta.item(), history
 
@@ -391,6 +461,7 @@ def test_early_stopping_restores_the_best_weights():
     assert history.best_validation_score == max(history.validation_scores)
     assert history.loss_curve == pytest.approx([0, -0.1, -0.2, -0.3, -0.4])
     assert not history.interrupted
+    assert not history.stopped
 
 
 def test_adaptive_goes_on_from_the_best_weights_in_smaller_steps():
@@ -480,6 +551,7 @@ def test_on_epoch_is_called_after_each_epoch_and_ends_training():
         return len(seen) == 3
 
     theta, history = walk(on_epoch=stop_at_three, early_stopping=False)
+    assert history.stopped
     assert seen == [1, 2, 3]
     assert theta == pytest.approx(0.3)
     assert len(history.loss_curve) == len(history.validation_scores) == 3
@@ -494,6 +566,7 @@ def test_an_interrupt_keeps_the_trained_epochs(early_stopping, kept):
 
     theta, history = walk(on_epoch=interrupt, early_stopping=early_stopping)
     assert history.interrupted
+    assert history.stopped
     assert len(history.loss_curve) == 4
     assert theta == pytest.approx(kept)
 
@@ -587,7 +660,7 @@ def test_a_step_to_be_replayed_finds_all_in_the_same_place(missing):
     constants = Gaussian().fit(values[0].numpy(), np.ones(4))
     ends = []
     for replayed in (False, True):
-        model = VAE([(Gaussian(), constants, 3)], [], MLP(5), MLP(5), 2, generator(1))
+        model = VAE([(Gaussian(), constants, 3, None)], [], MLP(5), MLP(5), 2, generator(1))
         step = Step(model, plan, Optimizer(model, plan, None), generator(2), n_steps=8)
         places = {}
 
@@ -645,3 +718,48 @@ def test_training_noise_repeats_with_its_generator():
     models = [Walk(), Walk()]
     first, second = (walk(model) and [call["noise"] for call in model.calls] for model in models)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("phase", [WHOLE, CODES, ROWS])
+def test_a_phase_is_trained_and_scored_as_itself(phase):
+    model = Walk()
+    walk(model, phase=phase)
+    for training in (True, False):
+        assert {call["phase"] for call in model.calls if call["training"] == training} == {phase}
+
+
+def test_a_later_phase_goes_on_in_the_history():
+    model, history = Walk(), History()
+    walk(model, history=history, phase=CODES, epochs=range(2), early_stopping=False)
+    assert model.theta.item() == pytest.approx(0.2)
+    theta, same = walk(model, history=history, phase=ROWS)
+    assert same is history
+    # 0.3 is the nearest to 0.32; two epochs without progress end it
+    assert theta == pytest.approx(0.3)
+    assert history.loss_curve == pytest.approx([0, -0.1, -0.2, -0.3, -0.4])
+    places = [0.1, 0.2, 0.3, 0.4, 0.5]
+    expected = [-((place - 0.32) ** 2) for place in places]
+    assert history.validation_scores == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_later_phase_does_not_end_worse_than_it_began():
+    model, history = Walk(), History()
+    walk(model, history=history, epochs=range(3), early_stopping=False)
+    start = model.theta.item()
+    theta, _ = walk(model, history=history, phase=ROWS)
+    assert theta == start
+    assert history.best_validation_score == pytest.approx(-(0.02**2), abs=1e-6)
+
+
+def test_scores_of_an_earlier_phase_are_no_bar():
+    # they are of another bound, which may be higher
+    model, history = Walk(), History(loss_curve=[-9.0], best_validation_score=9.0)
+    theta, _ = walk(model, history=history)
+    assert theta == pytest.approx(0.3)
+    assert history.best_validation_score == pytest.approx(-(0.02**2), abs=1e-6)
+
+
+def test_a_later_phase_that_diverges_names_the_epoch_of_all():
+    model, history = Walk(loss=lambda theta: (0.25 - theta).log()), History(loss_curve=[0.0] * 7)
+    with pytest.raises(ValueError, match=r"diverged in epoch 10:"):
+        walk(model, history=history)

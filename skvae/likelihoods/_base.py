@@ -51,6 +51,10 @@ class Likelihood(Value):
     filler: ClassVar[float] = 0.0
     takes_bfloat16: ClassVar[bool] = False
     replayable: ClassVar[bool]
+    # whether the first n_columns outputs are locations: the decoder's guess of ``location``
+    has_location: ClassVar[bool] = False
+    # whether training finds the codes by the location alone, and the other outputs after that
+    location_first: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -121,6 +125,13 @@ class Likelihood(Value):
         """Numbers that the decoder yields for each column."""
         return 1
 
+    def n_shape_outputs(self, constants: Constants) -> int:
+        """How many of them a second network yields, which is trained once the codes are found.
+
+        They come last. Only where ``location_first``.
+        """
+        return 0
+
     def n_features(self, constants: Constants) -> int:
         """Numbers that the encoder sees of each column."""
         return 1
@@ -135,6 +146,16 @@ class Likelihood(Value):
         Not of learned tensors: no gradient passes.
         """
         return x.unsqueeze(-1)
+
+    def location(self, x: Tensor, parameters: Parameters) -> Tensor:
+        """Where each value lies on a scale of variance 1, which the codes are to explain.
+
+        Only where ``has_location``. (N, d) -> (N, d).
+        """
+        return x
+
+    def fit_noise(self, variance: Tensor, parameters: Parameters) -> None:
+        """Set the learned noise by the variance of ``location`` around the decoder's, (d,)."""
 
     def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
         """What a training step should see for the rows ``x``, (N, d) -> (N, d)."""

@@ -27,6 +27,12 @@ from skvae.likelihoods._base import (
 LARGEST_U = 0.9999  # of a place within a level: with the level's number it stays below the next
 SMALLEST_UNIT = 1e-300  # of a column, so that a tenth of it is no zero
 SMALLEST_SCALE = 1e-9  # of a tail, as a fraction of what the bins span
+# Adam moves a parameter by about the learning rate a step: what is learned is log tau over this.
+SHARPNESS_SPEED = 10.0
+# Of a value in the location of a level, to its normal score: of few rows far out, PCA would see
+# nothing by scores alone, and little else by values alone.
+VALUE_WEIGHT = 0.5
+LARGEST_SHARPNESS = 1e3  # to which a start is held
 LARGEST_N_BINS = 1000  # beyond about 2000 levels float32 rounds it up to the next
 
 
@@ -208,12 +214,23 @@ class Histogram(_Softmax):
 
     The bins of whole numbers are over *places*: a number less the atoms below it, so that the
     places of all numbers but the atoms are the whole numbers again.
+
+    The encoder sees a location t of each level, its normal score plus half its standardised value,
+    and training finds the codes by these. The decoder's guess m of the location moves mass between
+    the levels, by a sharpness tau that is learned for each column, and logits r, which start at
+    zero, add the rest:
+
+        log p(level l) = log share_l - 1/2 tau (t_l - m)^2 + 1/2 tau_0 t_l^2 + r_l + constant,
+
+    tau_0 the sharpness at which m = 0 leaves the shares as they are.
     """
 
     n_bins: int = 128
     rows_per_bin: int = 20
 
     support: ClassVar[str] = "the finite numbers, or the whole ones where training held no others"
+    has_location: ClassVar[bool] = True
+    location_first: ClassVar[bool] = True
 
     def inside(self, x: Array, constants: Constants) -> Array:
         inside: Array = np.isfinite(x) & (
@@ -336,23 +353,75 @@ class Histogram(_Softmax):
         return np.where(is_density, np.log(constants["spread"]), 0.0)
 
     def n_features(self, constants: Constants) -> int:
-        return self.n_levels(constants) + 1
+        return 1
+
+    def n_outputs(self, constants: Constants) -> int:
+        return 1 + self.n_levels(constants)
+
+    def n_shape_outputs(self, constants: Constants) -> int:
+        return self.n_levels(constants)
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
+        share = np.nan_to_num(constants["share"])
         value = (constants["value"] - constants["location"][:, None]) / constants["spread"][:, None]
-        score = [
-            normal_scores(*pair)
-            for pair in zip(constants["value"], constants["share"], strict=True)
-        ]
+        value = np.nan_to_num(value)
+        score = np.array(list(map(normal_scores, constants["value"], constants["share"])))
+        score, base = _standardised(score, share)
+        score, _ = _standardised(score + VALUE_WEIGHT * value, share)
         return super().parameters(constants) | {
-            "value": float32(np.nan_to_num(value)),
-            "score": float32(np.array(score)),
+            "value": float32(value),
+            "score": float32(score),
+            "base_sharpness": float32(base),
+            "log_sharpness": nn.Parameter(float32(np.log(base) / SHARPNESS_SPEED)),
         }
 
+    def location(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return parameters["score"].T.gather(0, x.long())
+
     def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        # where the level lies among the rows
-        score = parameters["score"].T.gather(0, x.long())
-        return torch.cat([super().features(x, parameters), score.unsqueeze(-1)], dim=-1)
+        return self.location(x, parameters).unsqueeze(-1)
+
+    def fit_noise(self, variance: Tensor, parameters: Parameters) -> None:
+        # the levels cut a standard normal, of whose variance the scores hold the share ``base``
+        base = parameters["base_sharpness"]
+        unexplained = 1 - base * (1 - variance.clamp(max=1.0))
+        sharpness = base / unexplained.clamp(min=1 / LARGEST_SHARPNESS)
+        parameters["log_sharpness"].data.copy_(sharpness.log() / SHARPNESS_SPEED)
+
+    def _sharpness(self, parameters: Parameters) -> Tensor:
+        return (SHARPNESS_SPEED * parameters["log_sharpness"]).exp()
+
+    def logits(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        score, sharpness = parameters["score"], self._sharpness(parameters)
+        location, rest = self._divided(outputs, parameters)
+        curvature = 0.5 * (parameters["base_sharpness"] - sharpness)
+        base = parameters["log_share"] + curvature.unsqueeze(-1) * score.square()
+        return torch.addcmul(rest + base, (location * sharpness).unsqueeze(-1), score)
+
+    def _divided(self, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """The locations (S, N, d), and what is said of each level (S, N, d, L)."""
+        d, n_levels = parameters["score"].shape
+        location, rest = outputs.split([d, d * n_levels], dim=-1)
+        return location, rest.unflatten(-1, (d, n_levels))
+
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
+        score, sharpness = parameters["score"], self._sharpness(parameters)
+        location, _ = self._divided(outputs, parameters)
+        log_mass = self.log_mass(outputs, parameters)
+        level = _level_of(x, log_mass)
+
+        def backward(gradient: Tensor) -> Tensor:
+            by_level = gradient.unsqueeze(-1)
+            by_logits = log_mass.exp().mul_(-by_level).scatter_add_(-1, level, by_level)
+            by_score = torch.einsum("sndl,dl->snd", by_logits, score)
+            learned = parameters["log_sharpness"].grad
+            if learned is not None:
+                by_square = (by_logits.sum((0, 1)) * score.square()).sum(-1)
+                by_sharpness = (by_score * location).sum((0, 1)) - 0.5 * by_square
+                learned.add_(by_sharpness * sharpness, alpha=SHARPNESS_SPEED)
+            return torch.cat([by_score * sharpness, by_logits.flatten(-2)], dim=-1)
+
+        return lambda: log_mass.gather(-1, level).squeeze(-1), backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return (self.log_mass(outputs, parameters).exp() * parameters["value"]).sum(-1)
@@ -360,6 +429,14 @@ class Histogram(_Softmax):
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
         level = super().sample(outputs, parameters, generator)
         return level + torch.empty_like(level).uniform_(0, LARGEST_U, generator=generator)
+
+
+def _standardised(x: Array, share: Array) -> tuple[Array, Array]:
+    """Numbers of levels with mean 0 and variance 1, and their variance before. 2 x (d, L)."""
+    x = x - (share * x).sum(axis=1, keepdims=True)
+    variance = (share * np.square(x)).sum(axis=1)
+    variance[variance == 0] = 1.0  # of a single level
+    return x / np.sqrt(variance)[:, None], variance
 
 
 def places(x: Array, atoms: Array) -> Array:

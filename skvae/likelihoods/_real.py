@@ -41,6 +41,7 @@ class _Standardised(Likelihood):
 
     support: ClassVar[str] = "the finite real numbers"
     is_density: ClassVar[bool] = True
+    has_location: ClassVar[bool] = True
 
     def inside(self, x: Array, constants: Constants) -> Array:
         return np.isfinite(x)
@@ -73,6 +74,12 @@ class _Standardised(Likelihood):
             "log_unit": float32(np.zeros_like(spread)),
             "floor": float32(constants["floor"]),
         }
+
+    def fit_noise(self, variance: Tensor, parameters: Parameters) -> None:
+        log_sigma, floor = parameters["log_sigma"], parameters["floor"]
+        if log_sigma.shape == variance.shape:
+            free = (variance - floor.square()).clamp(min=SMALLEST_SIGMA**2)
+            log_sigma.data.copy_((0.5 * free.log() - parameters["log_unit"]) / SIGMA_SPEED)
 
     def sigma(self, parameters: Parameters) -> Tensor:
         """Scale of the noise, in working units, (d,)."""
@@ -144,6 +151,11 @@ class Gaussian(_Standardised):
     """
 
     scale: str | float = "column"
+
+    @property
+    def has_location(self) -> bool:  # type: ignore[override]
+        """Whether codes may be found by another noise: not where it is given, or shared anyway."""
+        return self.scale == "column"
 
     def fit(self, x: Array, weight: Array) -> Constants:
         constants = super().fit(x, weight)
