@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skvae._auto import FEW_VALUES, SAMPLE_ROWS, choose
 from skvae._chunks import chunks
 from skvae._container import warn_unknown
-from skvae._units import emphasis
+from skvae._units import shared_unit, spreads
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
 from skvae.likelihoods._base import count_rows
@@ -42,6 +42,11 @@ class Group:
     constants: Constants
     emphasis: Array | None = None
 
+    def in_unit(self, unit: float, emphasis: Array) -> Group:
+        """The group of columns that share a unit, their spreads in it (d,)."""
+        constants = self.likelihood.in_unit(self.constants, unit)
+        return replace(self, constants=constants, emphasis=emphasis)
+
     @property
     def columns(self) -> NDArray[np.intp] | slice:
         """The places as an index, which takes neighbours without a copy."""
@@ -60,12 +65,17 @@ class Columns:
     groups : list of Group
     gaps : list of int
         Columns, in working order, that miss cells in training.
+    spread : ndarray of shape (d,)
+        The standard deviation of each column, by its place in the table.
     """
 
-    def __init__(self, names: Sequence[str], groups: Sequence[Group], gaps: Sequence[int]) -> None:
+    def __init__(
+        self, names: Sequence[str], groups: Sequence[Group], gaps: Sequence[int], spread: Array
+    ) -> None:
         self.names = list(names)
         self.groups = list(groups)
         self.gaps = list(gaps)
+        self.spread = spread
 
     @classmethod
     def fit(
@@ -80,9 +90,17 @@ class Columns:
         is_bool: Sequence[bool],
     ) -> Columns:
         """Choose and fit the likelihoods on the rows ``index`` of ``X`` with their weights."""
-        columns = cls(names, [], [])
-        chosen, emphasised = columns._choose(X, index, weight, likelihood, is_category, is_bool)
-        shared = ~np.isnan(emphasised)
+        columns = cls(names, [], [], np.zeros(len(names)))
+        # rows lie in the order of their hashes: the first are a random sample
+        n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
+        sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
+        chosen = columns._choose(X, index, weight, sample, likelihood, is_category, is_bool)
+        columns.spread = spreads(sample, weight[:n_sample])
+        located = np.array([likelihood.may_share_unit for likelihood in chosen])
+        emphasis, unit = shared_unit(
+            sample, columns.spread, located & ~np.asarray(is_category, dtype=bool)
+        )
+        shared = ~np.isnan(emphasis)
         missing = np.zeros(len(names), dtype=bool)
         order = np.argsort(index)
         for one, in_unit in _distinct(list(zip(chosen, shared.tolist(), strict=True))):
@@ -98,7 +116,7 @@ class Columns:
                 fitted += columns._fit_block(one, x, weight, places[block])
             groups = _by_size(one, fitted)
             if in_unit:
-                groups = [replace(g, emphasis=emphasised[g.places]) for g in groups]
+                groups = [g.in_unit(unit, emphasis[g.places]) for g in groups]
             columns.groups += groups
         columns.gaps = [int(i) for i in np.flatnonzero(missing[columns.order])]
         return columns
@@ -113,7 +131,7 @@ class Columns:
                 )
                 for group in groups
             ]
-        return Columns(self.names, groups, self.gaps)
+        return Columns(self.names, groups, self.gaps, self.spread)
 
     @property
     def order(self) -> list[int]:
@@ -125,18 +143,16 @@ class Columns:
         X: Array,
         index: NDArray[np.intp],
         weight: NDArray[np.float64],
+        sample: Array,
         likelihood: LikelihoodChoice,
         is_category: Sequence[bool],
         is_bool: Sequence[bool],
-    ) -> tuple[list[Likelihood], Array]:
-        """The likelihood of each column, and its emphasis among those in its unit.
+    ) -> list[Likelihood]:
+        """The likelihood of each column, ``sample`` being the first rows ``index``.
 
         A mapping names columns by name, or by place where they have none; "auto" takes the rest.
         """
         wanted = _wanted(self.names, likelihood)
-        # rows lie in the order of their hashes: the first are a random sample
-        n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(self.names)))
-        sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
         automatic = [value == "auto" for value in wanted]
         is_binary = np.ones(len(self.names), dtype=bool)
         for _, x in _row_blocks(X, index) if any(automatic) else ():
@@ -145,7 +161,7 @@ class Columns:
                 break
         own = choose(
             sample,
-            weight[:n_sample],
+            weight[: len(sample)],
             count_rows(weight),
             is_category=is_category,
             is_bool=is_bool,
@@ -184,9 +200,7 @@ class Columns:
                 f"such as {type(one).__name__} makes more and more likely as its noise shrinks. "
                 "Choose 'histogram', 'categorical' or 'ordinal' for it, or a likelihood of counts."
             )
-        located = [one.has_location for one in chosen]
-        numeric = np.array(located) & ~np.asarray(is_category, dtype=bool)
-        return chosen, emphasis(sample, weight[:n_sample], numeric)
+        return chosen
 
     def _fit_block(
         self, one: Likelihood, x: Array, weight: NDArray[np.float64], places: NDArray[np.intp]
@@ -258,6 +272,13 @@ class Columns:
             for group, place in self._slices():
                 out[rows, group.places] = change(group.likelihood, u[:, place], group.constants)
         return out
+
+    def mean_unit(self, group: Group) -> Array:
+        """How far the caller's mean moves where that of the model moves by 1. -> (d,)."""
+        low, high = np.ones((1, len(group.places))), np.full((1, len(group.places)), 2.0)
+        return np.subtract(
+            *(group.likelihood.from_mean(u, group.constants)[0] for u in (high, low))
+        )
 
     def log_jacobian(self, X: Array, index: NDArray[np.intp] | None) -> NDArray[np.float64]:
         """The log of d working / d caller, summed over the cells of a row. -> (n,)."""

@@ -44,17 +44,13 @@ class Phase:
     ----------
     by_location : bool
         Whether located columns are modelled by their locations alone, with one noise for all.
-    learns_codes : bool
-        Whether the encoder learns too.
     """
 
     by_location: bool
-    learns_codes: bool
 
 
-WHOLE = Phase(by_location=False, learns_codes=True)
-CODES = Phase(by_location=True, learns_codes=True)
-ROWS = Phase(by_location=False, learns_codes=False)
+WHOLE = Phase(by_location=False)
+CODES = Phase(by_location=True)
 
 
 @dataclass
@@ -143,11 +139,14 @@ class ObservationModel(nn.Module):
         """Where the values lie on that scale. (N, d) -> (N, d)."""
         return self.emphasised(self.likelihood.location(x, self.tensors))
 
-    def fit_noise(self, variance: Tensor) -> None:
-        """Set the learned noise by the variance of the locations, on that scale, (d,)."""
-        if self.emphasis is not None:
-            variance = variance / self.emphasis.square().clamp(min=1e-12)
-        self.likelihood.fit_noise(variance, self.tensors)
+    def fit_noise(self, x: Tensor, outputs: Tensor, weight: Tensor) -> None:
+        """Set the learned noise by decoded locations. (N, d), (N, P), (N, d), of sum 1 or less."""
+        error = self.likelihood.location(x, self.tensors) - outputs[:, : self.n_columns]
+        # the variance 1 counts as one row more, since a column may have few values here
+        prior = 1 / len(x)
+        total = (weight * error.double().square()).sum(0) + prior
+        variance = total / (weight.sum(0) + prior)
+        self.likelihood.fit_noise(variance.float(), self.tensors)
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         return self.likelihood.log_prob(x, outputs, self.tensors)
@@ -204,6 +203,7 @@ class VAE(nn.Module):
         self.observations = nn.ModuleList(self.groups)  # whose parameters are the module's too
         self.n_columns = [group.n_columns for group in self.groups]
         self.n_outputs = [group.n_outputs for group in self.groups]
+        self.n_first = [group.n_outputs - group.n_shape_outputs for group in self.groups]
         numbers = torch.tensor(gaps, dtype=torch.int64, device="cpu")
         self.register_buffer("gaps", numbers, persistent=False)
         self.encoder = encoder.build(
@@ -215,7 +215,7 @@ class VAE(nn.Module):
         n_shape_outputs = sum(group.n_shape_outputs for group in self.groups)
         self.decoder = decoder.build(
             n_components,
-            sum(self.n_outputs) - n_shape_outputs,
+            sum(self.n_first),
             output_gain=DECODER_GAIN,
             generator=generator,
         )
@@ -255,9 +255,7 @@ class VAE(nn.Module):
 
     def learned(self, phase: Phase) -> list[nn.Parameter]:
         """The parameters that a phase of training changes."""
-        parts: list[nn.Module] = [self.decoder]
-        if phase.learns_codes:
-            parts.append(self.encoder)
+        parts: list[nn.Module] = [self.encoder, self.decoder]
         if self.shapes is not None and not phase.by_location:
             parts.append(self.shapes)
         parts += [g for g in self.groups if not (phase.by_location and g.is_located)]
@@ -269,15 +267,10 @@ class VAE(nn.Module):
         """Set the noise of located columns by rows of these shares. N rows, (N,), (1, N, K)."""
         z = Draws.of(*self.encode(cells), noise).z
         for group, place, outputs in self._located(self.decode(z, CODES)):
-            x = cells.values[:, place]
-            error = (
-                group.location(x) - group.emphasised(outputs[0, :, : group.n_columns])
-            ).double()
-            weight = share.unsqueeze(-1).expand_as(error)
+            weight = share.unsqueeze(-1).expand(-1, group.n_columns)
             if cells.observed is not None:
                 weight = weight * cells.observed[:, place]
-            total = weight.sum(0).clamp(min=torch.finfo(torch.float64).tiny)
-            group.fit_noise(((weight * error.square()).sum(0) / total).float())
+            group.fit_noise(cells.values[:, place], outputs[0], weight)
 
     def _located(
         self, outputs: Sequence[Tensor]
@@ -335,8 +328,7 @@ class VAE(nn.Module):
 
     def _outputs(self, first: Tensor, shapes: Tensor | None) -> list[Tensor]:
         """The outputs of the two networks, group by group."""
-        n_first = [group.n_outputs - group.n_shape_outputs for group in self.groups]
-        parts = list(split(first, n_first))
+        parts = list(split(first, self.n_first))
         if shapes is not None:
             n_shape = [group.n_shape_outputs for group in self.groups]
             pairs = zip(parts, shapes.split(n_shape, dim=-1), strict=True)
@@ -432,13 +424,15 @@ class VAE(nn.Module):
     def slopes(self, z: Tensor) -> list[Tensor]:
         """The mean slope of E[x|z], or of the mass of each level, by each component of z.
 
-        Central differences, averaged over the codes (N, K). -> (K, d M) of each group.
+        Central differences, averaged over the codes (N, K), which are in the order and with the
+        signs of the networks' own components. -> (K, d, M) of each group.
         """
+        z = z.index_select(-1, self.order) * self.sign
 
         def statistics(at: Tensor) -> list[Tensor]:
             outputs = self.decode(at.unsqueeze(0))
             pairs = zip(self.groups, outputs, strict=True)
-            return [group.statistics(out)[0].double().mean(0).flatten() for group, out in pairs]
+            return [group.statistics(out)[0].double().mean(0) for group, out in pairs]
 
         found: list[list[Tensor]] = [[] for _ in self.groups]
         for step in SLOPE_STEP * torch.eye(self.n_components, dtype=z.dtype, device=z.device):
@@ -487,46 +481,38 @@ class VAE(nn.Module):
 
         Returns a function that gives the bound, until the parameters change.
         """
-        features = self.features(cells)
-        if phase.learns_codes:
-            codes, into_encoder = self.encoder.vjp(features, generator, to_x=False)
-        else:
-            codes = self.encoder(features)
+        codes, into_encoder = self.encoder.vjp(self.features(cells), generator, to_x=False)
         mean, free_log_std = codes.to(noise.dtype).chunk(2, dim=-1)
         draws = Draws.of(mean, free_log_std.clamp(*LOG_STD_RANGE), noise)
         outputs, into_decoder = self._decode_vjp(draws.z, generator, phase)
         log_px, into_outputs = self.log_prob_vjp(cells, outputs, phase)
         bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))
-        by_z = into_decoder(into_outputs(by_log_px))
-        if phase.learns_codes:
-            by_mean, by_log_std = into_codes(by_z)
-            by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
-            into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
+        by_mean, by_log_std = into_codes(into_decoder(into_outputs(by_log_px)))
+        by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
+        into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
         return bound
 
     def _decode_vjp(
         self, z: Tensor, generator: Generator, phase: Phase
     ) -> tuple[list[Tensor], Backward]:
         """What the networks decode from their codes in training, and the way back to these."""
-        rows, to_x = z.flatten(0, 1), phase.learns_codes
-        first, into_first = self.decoder.vjp(rows, generator, to_x=to_x)
+        rows = z.flatten(0, 1)
+        first, into_first = self.decoder.vjp(rows, generator, to_x=True)
         shapes = None
         if self.shapes is not None and not phase.by_location:
-            shapes, into_shapes = self.shapes.vjp(rows, generator, to_x=to_x)
+            shapes, into_shapes = self.shapes.vjp(rows, generator, to_x=True)
         outputs = [part.unflatten(0, z.shape[:2]) for part in self._outputs(first, shapes)]
 
-        def backward(gradients: Sequence[Tensor]) -> Tensor | None:
+        def backward(gradients: Sequence[Tensor]) -> Tensor:
             flat = [gradient.flatten(0, 1) for gradient in gradients]
             if shapes is None:
-                by_z = into_first(join(flat))
+                by_z: Tensor = into_first(join(flat))
             else:
-                n_first = [group.n_outputs - group.n_shape_outputs for group in self.groups]
-                pairs = [g.tensor_split([n], dim=-1) for g, n in zip(flat, n_first, strict=True)]
-                by_first, by_shapes = zip(*pairs, strict=True)
-                by_z = into_first(join(by_first))
-                by_z_too = into_shapes(join(by_shapes))
-                by_z = by_z + by_z_too if to_x else None
-            return by_z.view_as(z) if to_x else None
+                pairs = zip(flat, self.n_first, strict=True)
+                parts = [gradient.tensor_split([n], dim=-1) for gradient, n in pairs]
+                by_first, by_shapes = zip(*parts, strict=True)
+                by_z = into_first(join(by_first)) + into_shapes(join(by_shapes))
+            return by_z.view_as(z)
 
         return outputs, backward
 

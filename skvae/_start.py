@@ -19,8 +19,12 @@ from skvae._runtime import one_thread
 
 Array = NDArray[np.float64]
 
-MOST_ROWS = 2**13  # that PCA is made of
+MOST_ROWS, MOST_CELLS = 2**13, 2**24  # that PCA is made of
 EXACT_SIZE = 1000  # features, beyond which a randomised PCA is faster
+MOST_STEPS = 10  # of Fisher scoring, until the mean of the score function is close to 0
+CLOSE = 0.01  # to its standard deviation
+SMALLEST_INFORMATION = 1e-6
+SMALLEST_VARIANCE = 0.01  # of what is learned of the noise around locations
 SMALLEST_SHARE = 0.01  # of the noise in the mean variance of the features
 
 
@@ -28,9 +32,11 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
     """Set the linear maps of fresh networks, and the noise of located columns. N rows, (N,).
 
     The encoder becomes the posterior of probabilistic PCA [1]_ given the features, and the decoder
-    takes one scoring step from its marginals towards these codes. Networks that have no linear map
-    stay as they are.
+    takes one scoring step from its marginals towards these codes. Where one of the networks has no
+    linear map, both stay as they are.
     """
+    if not (model.encoder.has_linear and model.decoder.has_linear):
+        return
     with one_thread(), torch.no_grad():
         features, weight = model.features(cells).double().cpu().numpy(), share.cpu().numpy()
         scale = _feature_scale(model)
@@ -43,11 +49,16 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
         to_code = (np.sqrt(signal) / variance)[:, None] * components * scale
         codes = (features - mean) @ to_code.T
         device = cells.values.device
-        if not _set_encoder(model, to_code, -to_code @ mean, 0.5 * np.log(noise / variance)):
-            return
+        _set_encoder(model, to_code, -to_code @ mean, 0.5 * np.log(noise / variance))
         _set_decoder(model, cells, share, torch.as_tensor(codes, device=device))
-        free = max(noise - SMALLEST_NOISE**2, SMALLEST_SHARE)
-        model.location_noise.fill_(0.5 * np.log(free) / NOISE_SPEED)
+        excess = max(noise - SMALLEST_NOISE**2, SMALLEST_VARIANCE)
+        model.location_noise.fill_(0.5 * np.log(excess) / NOISE_SPEED)
+
+
+def rows_to_start_from(model: VAE) -> int:
+    """How many rows PCA takes: fewer of wide tables, whose features would fill the memory."""
+    width = sum(group.n_features + group.n_outputs for group in model.groups)
+    return max(min(MOST_ROWS, MOST_CELLS // width), 2 * model.n_components)
 
 
 def probabilistic_pca(
@@ -88,9 +99,9 @@ def _feature_scale(model: VAE) -> Array:
     return np.concatenate([*parts, np.zeros(len(model.gaps))])
 
 
-def _set_encoder(model: VAE, to_code: Array, bias: Array, log_std: Array) -> bool:
+def _set_encoder(model: VAE, to_code: Array, bias: Array, log_std: Array) -> None:
     weight = np.concatenate([to_code, np.zeros_like(to_code)])
-    return model.encoder.set_linear(_as_tensor(weight), _as_tensor(np.r_[bias, log_std]))
+    model.encoder.set_linear(_as_tensor(weight), _as_tensor(np.r_[bias, log_std]))
 
 
 def _set_decoder(model: VAE, cells: Cells, share: Tensor, codes: Tensor) -> None:
@@ -112,29 +123,44 @@ def _scoring_step(
     """A linear map from codes to the outputs of a group, (P, K) and (P,).
 
     Codes and their noise have the variance 1 together, so that the slope of a location is its
-    covariance with the codes. Other outputs take a step of Fisher scoring from 0: the covariance of
-    the score function with the codes over its variance.
+    covariance with the codes. Other outputs go to the marginals by Fisher scoring, and from there
+    take a step towards the codes: the covariance of the score function with these over its
+    variance.
     """
     share = share.unsqueeze(-1)
     if group.likelihood.has_location:
         if observed is not None:
             share = share * observed
-            share = share / share.sum(0)
+            share = share / share.sum(0).clamp(min=torch.finfo(torch.float64).tiny)
         target = group.likelihood.location(x, group.tensors).double()
         mean = (share * target).sum(0)
         slope = (share * (target - mean)).T @ codes
-        variance = (share * (target - mean).square()).sum(0) - slope.square().sum(1)
+        # a column that misses all its values here has the variance 1
+        unseen = 1 - share.expand_as(target).sum(0)
+        variance = (share * (target - mean).square()).sum(0) - slope.square().sum(1) + unseen
         group.likelihood.fit_noise(variance.clamp(min=0).float(), group.tensors)
         return slope, mean
-    n_first = group.n_outputs - group.n_shape_outputs
-    outputs = x.new_zeros(1, len(x), group.n_outputs)
-    _, backward = group.vjp(x, outputs)
     each = torch.ones_like(x) if observed is None else observed.to(x.dtype)
-    score = backward(each.unsqueeze(0))[0, :, :n_first].double()
-    for parameter in group.parameters():
-        parameter.grad = None
-    information = (share * score.square()).sum(0).clamp(min=1e-6)
-    return (share * score).T @ codes / information.unsqueeze(-1), score.new_zeros(n_first)
+
+    def score(bias: Tensor) -> Tensor:
+        """The gradient of log p by the outputs, (N, P)."""
+        outputs = bias.to(x.dtype).expand(1, len(x), -1)
+        _, backward = group.vjp(x, outputs)
+        found: Tensor = backward(each.unsqueeze(0))[0].double()
+        for parameter in group.parameters():
+            parameter.grad = None
+        return found
+
+    # most likelihoods are at the marginals where their outputs are 0, which takes no step
+    bias = torch.zeros(group.n_outputs, dtype=torch.float64, device=x.device)
+    for _ in range(MOST_STEPS):
+        by_output = score(bias)
+        information = (share * by_output.square()).sum(0).clamp(min=SMALLEST_INFORMATION)
+        step = (share * by_output).sum(0) / information
+        if float((step * information.sqrt()).abs().max()) < CLOSE:
+            break
+        bias = bias + step.clamp(-1, 1)
+    return (share * by_output).T @ codes / information.unsqueeze(-1), bias
 
 
 def _as_tensor(array: Array) -> Tensor:

@@ -335,10 +335,11 @@ def train(
     step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
     optimizer.average_over(averaged_steps(plan.learning_rate, per_epoch * epochs.stop))
     try:
-        # the weights at the start may be the best where a fit or a phase came before
-        if score is not None and (epochs.start > 0 or history.loss_curve):
+        if score is not None:
             history.best_validation_score = score()
-            bar = history.best_validation_score + plan.tol
+            # the first epochs of a fit may take a detour, those after a fit or a phase may not
+            if epochs.start > 0 or history.loss_curve:
+                bar = history.best_validation_score + plan.tol
         for epoch in epochs:
             progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
             loss = _epoch(rows, progress, rate, step)

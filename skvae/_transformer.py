@@ -29,12 +29,12 @@ from skvae._columns import Columns
 from skvae._container import BOOL, LEVEL, Container
 from skvae._distinct import distinct_rows, smallest
 from skvae._inference import infer
-from skvae._model import CODES, DRAWS_AT_ONCE, ROWS, VAE, WHOLE
+from skvae._model import CODES, DRAWS_AT_ONCE, VAE, WHOLE
 from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
 from skvae._rows import Rows, StoredRows
 from skvae._runtime import resolve_device, resolve_precision, torch_runtime
-from skvae._start import MOST_ROWS, start_from_pca
+from skvae._start import rows_to_start_from, start_from_pca
 from skvae._training import (
     MIN_STEPS,
     SCHEDULES,
@@ -170,7 +170,7 @@ class VAETransformer(
         ``early_stopping=False``; Adam then averages squared gradients over a 25th of all steps,
         20 at least, in place of 1000.
 
-    learning_rate_init : float, default=4e-3
+    learning_rate_init : float, default=2e-3
         Learning rate of Adam at the start; the largest one of "cosine".
 
     batch_size : int or "auto", default="auto"
@@ -350,7 +350,7 @@ class VAETransformer(
         dropout=0.0,
         alpha=0.0,
         learning_rate="adaptive",
-        learning_rate_init=4e-3,
+        learning_rate_init=2e-3,
         batch_size="auto",
         max_iter=200,
         gradient_clip=5.0,
@@ -456,7 +456,9 @@ class VAETransformer(
             sample = self._sample(rows)
             if fresh:
                 self._start_from_pca(rows)
-            bound = self._mean_bound(sample)
+            # early stopping keeps the best weights by held-out rows, others may fall by it
+            judged = self._sample(held_out) if self.early_stopping else sample
+            bound = self._mean_bound(judged)
             interrupted = self._train(
                 rows,
                 self._phases(epochs),
@@ -465,7 +467,7 @@ class VAETransformer(
                 on_epoch=on_epoch,
                 order=fresh,
             )
-            failure = self._failure(self._mean_bound(sample) - bound, len(sample))
+            failure = self._failure(self._mean_bound(judged) - bound, len(sample))
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         if interrupted:
             raise KeyboardInterrupt
@@ -629,15 +631,15 @@ class VAETransformer(
         return Plan(**values | instead)
 
     def _phases(self, epochs):
-        """The phases of a fit, as tuples (phase, plan, epochs), at most as long as that."""
-        plan = self._plan()
-        if not (self.module_.has_locations and len(epochs)):
+        """The phases of a fit of so many epochs at most, as tuples (phase, plan, epochs)."""
+        plan, start, n = self._plan(), epochs.start, len(epochs)
+        n_codes = int(CODES_SHARE * n)
+        if start > 0 or n_codes == 0 or not self.module_.has_locations:
             return [(WHOLE, plan, epochs)]
-        n_codes = math.ceil(CODES_SHARE * len(epochs))
-        warmup = min(plan.kl_warmup * self.max_iter / n_codes, 1.0)
+        warmup = min(plan.kl_warmup * n / n_codes, 1.0)
         return [
             (CODES, replace(plan, kl_warmup=warmup), range(n_codes)),
-            (ROWS, replace(plan, kl_warmup=0.0), range(len(epochs))),
+            (WHOLE, replace(plan, kl_warmup=0.0), epochs),
         ]
 
     def _train(self, rows, phases, *, order, **how):
@@ -653,9 +655,8 @@ class VAETransformer(
             generator = generator_from(derive(self._seed, "training", self.n_iter_), device)
             for phase, plan, epochs in phases:
                 plan = replace(plan, batch_size=batch_size, precision=precision)
-                state = self._optimizer_state if phase == WHOLE else None
-                optimizer = Optimizer(model, plan, state, model.learned(phase))
-                left = epochs[: epochs.stop - len(history.loss_curve)] if phase == ROWS else epochs
+                optimizer = Optimizer(model, plan, self._optimizer_state, model.learned(phase))
+                left = epochs if phase == CODES else epochs[: len(epochs) - len(history.loss_curve)]
                 train(
                     model,
                     rows,
@@ -670,7 +671,7 @@ class VAETransformer(
                 model.zero_grad(set_to_none=True)
                 if phase == CODES:
                     self._fit_noise(rows, generator)
-                self._optimizer_state = optimizer.state() if phase == WHOLE else None
+                self._optimizer_state = None if phase == CODES else optimizer.state()
                 if history.stopped:
                     break
             self._set_components(rows, order)
@@ -688,13 +689,12 @@ class VAETransformer(
         device = rows.weight.device
         with torch_runtime(device):
             generator = generator_from(derive(self._seed, "start"), device)
-            sample = rows.sample(MOST_ROWS, generator)
+            sample = rows.sample(rows_to_start_from(self.module_), generator)
             start_from_pca(self.module_, sample.cells, sample.share, derive(self._seed, "start"))
-            self._fit_noise(sample, generator)
             self._set_components(rows, order=False)  # for callbacks, which score copies
 
     def _fit_noise(self, rows, generator):
-        sample = rows.sample(MOST_ROWS, generator)
+        sample = rows.sample(rows_to_start_from(self.module_), generator)
         noise = sample.cells.values.new_empty(1, len(sample), self.n_components_)
         noise.normal_(generator=generator)
         self.module_.fit_noise(sample.cells, sample.share, noise)
@@ -704,18 +704,12 @@ class VAETransformer(
         model, sample = self.module_, self._sample(rows)
         if order:
             kl = torch.as_tensor(mean_kl(model, sample), device=rows.weight.device)
-            model.order_components(kl, torch.cat(model.slopes(self._prior_draws()), dim=1))
+            model.order_components(kl, torch.as_tensor(self._loadings()[1].T, device=kl.device))
         self.kl_divergence_ = mean_kl(model, sample)
         # in posterior standard deviations, less what a component without information has
         precision = np.exp(-2 * mean_log_std(model, sample))
         scale = np.sqrt(np.maximum(precision - 1, SMALLEST_SCALE**2))
         self.scale_ = np.ones_like(scale) if self.whiten else scale
-
-    def _prior_draws(self):
-        """Codes from N(0, I) over which slopes are averaged, (n, n_components)."""
-        noise = quasi_normal(SLOPE_DRAWS, self.n_components_, derive(self._seed, "slopes"))
-        parameter = next(self.module_.parameters())
-        return torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
 
     def _fit_prior(self, rows):
         """The prior that draws from the posteriors of the rows tell."""
@@ -845,20 +839,28 @@ class VAETransformer(
         check_is_fitted(self)
         device = next(self.module_.parameters()).device
         with torch_runtime(device):
-            slopes = self.module_.slopes(self._prior_draws())
-        names, values = [], []
-        for group, slope in zip(self._columns.groups, slopes, strict=True):
-            of_column = slope.view(len(slope), len(group.places), -1).cpu().numpy()
+            names, loadings = self._loadings()
+        return pd.DataFrame(loadings, index=names, columns=self.get_feature_names_out())
+
+    def _loadings(self):
+        """Names of features and levels, in the order of the table, and their loadings (F, K)."""
+        noise = quasi_normal(SLOPE_DRAWS, self.n_components_, derive(self._seed, "slopes"))
+        parameter = next(self.module_.parameters())
+        draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
+        names, loadings, places = [], [], []
+        for group, slope in zip(self._columns.groups, self.module_.slopes(draws), strict=True):
+            unit = np.ones(len(group.places))
+            if not group.likelihood.takes_levels:
+                spread = self._columns.spread[group.places]
+                unit = self._columns.mean_unit(group) / np.where(spread > 0, spread, np.inf)
+            scaled = slope.cpu().numpy() * unit[:, None]
             for i, place in enumerate(group.places):
                 levels = self._level_names(group, i, place)
-                names += [(place, name) for name in levels]
-                values += list(of_column[:, i, : len(levels)].T)
-        order = np.argsort([place for place, _ in names], kind="stable")
-        return pd.DataFrame(
-            np.array(values, dtype=np.float64)[order],
-            index=[names[i][1] for i in order],
-            columns=self.get_feature_names_out(),
-        )
+                names += levels
+                loadings += list(scaled[:, i, : len(levels)].T)
+                places += [place] * len(levels)
+        order = np.argsort(places, kind="stable")
+        return [names[i] for i in order], np.array(loadings)[order]
 
     def _level_names(self, group, i, place):
         """The names of the statistics of the column at ``place``, the ``i``-th of its group."""

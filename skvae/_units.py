@@ -15,39 +15,41 @@ FEWEST_COLUMNS = 8
 SHARE = 0.3  # of the columns that vary which reach both ends of the scale
 
 
-def emphasis(X: Array, weight: NDArray[np.float64], numeric: NDArray[np.bool_]) -> Array:
-    """The spread of each column to that of all columns in its unit. (n, d), (n,), (d,) -> (d,).
+def shared_unit(X: Array, spread: Array, numeric: NDArray[np.bool_]) -> tuple[Array, float]:
+    """The spreads of columns that share a unit, and their unit. -> (d,), ().
 
-    The standard deviation over the root mean square of those of all columns in the unit, NaN for
-    columns that share no unit. Columns are in one unit where many have the same smallest and the
-    same largest value, the ends of a scale such as 0 and 255; those that stay within belong to it.
-    PCA takes such columns as they are: a column that hardly varies then counts for little.
+    The unit is the root mean square of the columns' standard deviations; the spreads are in it, and
+    NaN for columns that do not share it. Columns share a unit where many have the same smallest and
+    the same largest value, the ends of a scale such as 0 and 255; those that stay within belong to
+    it. PCA takes such columns as they are: a column that hardly varies then counts for little.
 
     Parameters
     ----------
     X : ndarray of shape (n, d)
         A sample of the rows, NaN where a value is missing.
-    weight : ndarray of shape (n,)
+    spread : ndarray of shape (d,)
+        The standard deviations of the columns.
     numeric : ndarray of bool of shape (d,)
         Which columns may share a unit.
     """
     found = np.full(X.shape[1], np.nan)
     candidates = numeric & ~np.isnan(X).all(axis=0)
     if candidates.sum() < FEWEST_COLUMNS:
-        return found
+        return found, np.nan
     low, high = np.full(X.shape[1], np.nan), np.full(X.shape[1], np.nan)
     low[candidates] = np.nanmin(X[:, candidates], axis=0)
     high[candidates] = np.nanmax(X[:, candidates], axis=0)
     varies = low < high
     if varies.sum() < FEWEST_COLUMNS:
-        return found
+        return found, np.nan
     bottom, top = _mode(low[varies]), _mode(high[varies])
     if np.mean((low[varies] == bottom) & (high[varies] == top)) < SHARE:
-        return found
+        return found, np.nan
     members = (low >= bottom) & (high <= top)
-    spread = np.array([_spread(column, weight) for column in X[:, members].T])
-    found[members] = spread / np.sqrt(np.mean(np.square(spread)))
-    return found
+    largest = spread[members].max()  # keeps the squares of 1e200 finite
+    unit = float(largest * np.sqrt(np.mean(np.square(spread[members] / largest))))
+    found[members] = spread[members] / unit
+    return found, unit
 
 
 def _mode(values: Array) -> float:
@@ -55,6 +57,14 @@ def _mode(values: Array) -> float:
     return float(distinct[times.argmax()])
 
 
-def _spread(x: Array, weight: Array) -> float:
-    there = ~np.isnan(x)
-    return float(standardisation(x[there, None], weight[there])[1][0])
+def spreads(X: Array, weight: NDArray[np.float64]) -> Array:
+    """The standard deviation of the finite values of each column, 0 for none. -> (d,)."""
+    found = np.zeros(X.shape[1])
+    finite = np.isfinite(X)
+    complete = finite.all(axis=0) & (len(X) > 0)
+    if complete.any():
+        found[complete] = standardisation(X[:, complete], weight)[1]
+    for place in np.flatnonzero(finite.any(axis=0) & ~complete):
+        rows = finite[:, place]
+        found[place] = standardisation(X[rows][:, [place]], weight[rows])[1][0]
+    return found

@@ -113,8 +113,11 @@ class NetworkModule(nn.Module):
     replayable : bool
         Whether a GPU may record what ``vjp`` does once and replay it: it reads no result, takes no
         way by one, and draws from the generator alone.
+    has_linear : bool
+        Whether ``set_linear`` can start the module from a linear map.
     """
 
+    has_linear: ClassVar[bool] = False
     closed_form: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
 
@@ -127,12 +130,12 @@ class NetworkModule(nn.Module):
         """
         return by_autograd(lambda x: self(x, generator).to(x.dtype), x, to_x=to_x)
 
-    def set_linear(self, weight: Tensor, bias: Tensor) -> bool:
-        """Start from x -> x W' + b, plus what fresh hidden layers add. Whether that can be done.
+    def set_linear(self, weight: Tensor, bias: Tensor) -> None:
+        """Start from x -> x W' + b, plus what fresh hidden layers add, where ``has_linear``.
 
         (n_outputs, n_inputs), (n_outputs,). Only before training.
         """
-        return False
+        raise NotImplementedError
 
 
 class Network(Value):
@@ -267,13 +270,14 @@ class _MLPModule(NetworkModule):
         found = parts[0] if len(parts) == 1 else torch.cat(parts)
         return found.view(*x.shape[:-1], found.shape[-1])
 
-    def set_linear(self, weight: Tensor, bias: Tensor) -> bool:
-        linear = self.skip if self.skip is not None else self.weights[0]
-        if self.skip is None and len(self.weights) > 1:
-            return False
+    @property
+    def has_linear(self) -> bool:  # type: ignore[override]
+        return self.skip is not None or len(self.weights) == 1
+
+    def set_linear(self, weight: Tensor, bias: Tensor) -> None:
+        linear = self.weights[0] if self.skip is None else self.skip
         linear.data.copy_(weight)
         self.biases[-1].data.copy_(bias)
-        return True
 
     def _through(self, x: Tensor) -> Tensor:
         *hidden, (last_weight, last_bias) = self.layers

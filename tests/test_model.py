@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Normal
 
 from skvae._columns import _stack
-from skvae._model import CODES, NOISE_SPEED, ROWS, SMALLEST_NOISE, VAE, WHOLE
+from skvae._model import CODES, NOISE_SPEED, SMALLEST_NOISE, VAE, WHOLE
 from skvae.likelihoods import (
     Bernoulli,
     Categorical,
@@ -49,13 +49,13 @@ LOCATED = [
 ]
 # codes are found by locations, where there are some
 TABLES = {
-    "five groups": (PLAIN, [WHOLE, ROWS]),
-    "one group": (PLAIN[:1], [WHOLE, ROWS]),
-    "locations": (LOCATED, [WHOLE, CODES, ROWS]),
-    "emphasised": ([EMPHASISED], [WHOLE, CODES, ROWS]),
-    "histogram": ([HISTOGRAM], [WHOLE, CODES, ROWS]),
+    "five groups": (PLAIN, [WHOLE]),
+    "one group": (PLAIN[:1], [WHOLE]),
+    "locations": (LOCATED, [WHOLE, CODES]),
+    "emphasised": ([EMPHASISED], [WHOLE, CODES]),
+    "histogram": ([HISTOGRAM], [WHOLE, CODES]),
 }
-NAMES = {WHOLE: "whole", CODES: "codes", ROWS: "rows"}
+NAMES = {WHOLE: "whole", CODES: "codes"}
 CASES = [
     pytest.param(groups, phase, id=f"{name}-{NAMES[phase]}")
     for name, (groups, phases) in TABLES.items()
@@ -116,12 +116,11 @@ def test_a_phase_learns_what_it_is_for():
     assert parts | noise == set(model.parameters())
     assert set(model.learned(WHOLE)) == parts
     assert set(model.learned(CODES)) == parts - shapes - located | noise
-    assert set(model.learned(ROWS)) == parts - encoder
-    for phase in (WHOLE, CODES, ROWS):
+    for phase in (WHOLE, CODES):
         assert len(model.learned(phase)) == len(set(model.learned(phase)))
 
 
-@pytest.mark.parametrize("phase", [WHOLE, ROWS])
+@pytest.mark.parametrize("phase", [WHOLE])
 def test_rows_are_modelled_by_all_that_is_decoded(phase):
     model, x = build(LOCATED)
     z = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()

@@ -5,18 +5,21 @@ import os
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import torch
+from scipy.linalg import hadamard
 from scipy.sparse import coo_array, csc_array, csr_matrix
+from scipy.spatial.distance import pdist
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -25,7 +28,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch.nn.utils import parameters_to_vector
 
 from skvae import VAETransformer, _replay, _rows, _training, _transformer
-from skvae.likelihoods import Bernoulli, Gaussian
+from skvae.likelihoods import Bernoulli, Gaussian, Histogram
 from skvae.networks import MLP, NetworkModule
 
 QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
@@ -125,8 +128,10 @@ def test_a_network_that_goes_through_an_mlp_trains_in_bfloat16():
         def forward(self, x, generator=None):
             return self.inner(x)
 
+        has_linear = True
+
         def set_linear(self, weight, bias):
-            return self.inner.set_linear(weight, bias)
+            self.inner.set_linear(weight, bias)
 
     class ThroughMLP(MLP):
         def build(self, *args, **kwargs):
@@ -252,19 +257,25 @@ def test_codes_that_tell_nothing_are_reported(wine):
     assert np.all(vae.kl_divergence_ < 0.01)
 
 
-# an early stop of a warm start keeps the weights that it started from
-@pytest.mark.parametrize(
-    ("early_stopping", "warm_start"), [(True, False), (False, False), (False, True)]
-)
-def test_a_ruined_model_is_reported(wine, early_stopping, warm_start):
+# an early stop keeps the weights that it started from
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_ruined_model_is_reported(wine, warm_start):
     vae = VAETransformer(
-        2, early_stopping=early_stopping, learning_rate="cosine", max_iter=4, random_state=0
+        2, early_stopping=False, learning_rate="cosine", max_iter=4, random_state=0
     )
     if warm_start:
         vae.fit(wine)
     vae.set_params(learning_rate_init=10, warm_start=True, max_iter=20)
     with pytest.warns(ConvergenceWarning, match=r"worse .* Lower learning_rate_init=10"):
         vae.fit(wine)
+
+
+def test_early_stopping_keeps_the_start_where_no_epoch_is_better(wine):
+    vae = VAETransformer(2, learning_rate_init=0.5, max_iter=20, random_state=0).fit(wine)
+    assert vae.best_validation_score_ > max(vae.validation_scores_)
+    scaled = StandardScaler().fit(wine)
+    pca = PCA(2).fit(scaled.transform(wine)).score(scaled.transform(wine))
+    assert vae.score(wine) > pca - np.log(scaled.scale_).sum() - 0.5
 
 
 def test_a_warning_that_raises_loses_nothing(wine):
@@ -280,6 +291,150 @@ def test_the_warm_up_does_not_grow_with_the_bound_on_epochs(wine):
     assert many.loss_curve_ == few.loss_curve_
     without = VAETransformer(2, kl_warmup=0.0, random_state=0).fit(wine)
     assert without.loss_curve_[0] > few.loss_curve_[0]  # the divergence counts in full
+
+
+# -- components -------------------------------------------------------------------
+
+
+def mixed(n=1200):
+    """A frame of numbers, a category, a bool and a column with a spike, all told by one factor."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=n)
+    kind = np.where(z + rng.normal(size=n) > 0.5, "x", rng.choice(["w", "y"], size=n))
+    return pd.DataFrame(
+        {
+            "a": z + 0.3 * rng.normal(size=n),
+            "kind": pd.Categorical(kind),
+            "flag": z + rng.normal(size=n) > 0,
+            "spiky": np.where(rng.random(n) < 0.3, 0.0, np.exp(z + 0.2 * rng.normal(size=n))),
+            "b": 5 - 30 * z + 10 * rng.normal(size=n),
+        }
+    )
+
+
+def gappy_wine():
+    X = load_wine().data
+    X[::7, 3] = X[5::11, 8] = np.nan
+    return X
+
+
+@pytest.mark.parametrize("table", [gappy_wine, mixed])
+def test_white_codes_are_those_over_their_scale(table):
+    X = table()
+    plain, white = (VAETransformer(3, whiten=w, **QUICK).fit(X) for w in (False, True))
+    np.testing.assert_array_equal(white.scale_, 1)
+    assert np.all(plain.scale_ > 0)
+    np.testing.assert_allclose(white.transform(X) * plain.scale_, plain.transform(X), rtol=1e-12)
+    for one, other in zip(white.latent_distribution(X), plain.latent_distribution(X), strict=True):
+        np.testing.assert_allclose(one * plain.scale_, other, rtol=1e-12)
+    # beyond codes nothing differs
+    assert_same_state(white, plain)
+    np.testing.assert_array_equal(white.kl_divergence_, plain.kl_divergence_)
+    np.testing.assert_array_equal(white.score_samples(X), plain.score_samples(X))
+    assert white.score(X) == plain.score(X)
+    for one, other in (
+        (white.inverse_transform(white.transform(X)), plain.inverse_transform(plain.transform(X))),
+        (white.reconstruct(X), plain.reconstruct(X)),
+        (white.sample(50, random_state=0), plain.sample(50, random_state=0)),
+        (white.impute(X[:20]), plain.impute(X[:20])),
+        (white.loadings(), plain.loadings()),
+    ):
+        pd.testing.assert_frame_equal(pd.DataFrame(one), pd.DataFrame(other))
+
+
+@pytest.mark.parametrize(
+    ("load", "n_components"),
+    [(load_wine, 5), (load_breast_cancer, 8), (load_digits, 10), (load_digits, 2)],
+)
+@pytest.mark.parametrize("steps", [[], [StandardScaler()]], ids=["alone", "scaled"])
+def test_components_come_in_order_and_with_a_sign(load, n_components, steps):
+    vae = VAETransformer(n_components, **QUICK)
+    make_pipeline(*steps, vae).fit(load().data)
+    assert np.all(np.diff(vae.kl_divergence_) <= 0)
+    loadings = vae.loadings().to_numpy()
+    largest = np.abs(loadings).argmax(axis=0)
+    assert np.all(loadings[largest, np.arange(n_components)] > 0)
+
+
+@pytest.fixture(scope="module")
+def three_factors():
+    """Columns of one noise and of clear axes: uncorrelated loadings of different lengths."""
+    rng = np.random.default_rng(0)
+    loading = hadamard(8)[1:4] * np.array([[1.0], [0.7], [0.45]])
+    loading[[0, 1, 2], [0, 1, 2]] *= 1.3  # the largest, which fixes the sign
+    X = rng.normal(size=(1500, 3)) @ loading + 0.3 * rng.normal(size=(1500, 8))
+    return 5 + X * [1, 2, 3, 4, 5, 0.1, 1, 1]
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (32,)])
+def test_codes_of_a_linear_table_are_the_scores_of_pca(three_factors, hidden_layer_sizes):
+    scaled = StandardScaler().fit_transform(three_factors)
+    pca = PCA(3).fit(scaled)
+    scores = pca.transform(scaled)
+    slopes = (pca.components_ * np.sqrt(pca.explained_variance_)[:, None]).T
+    fits = [
+        VAETransformer(3, hidden_layer_sizes=hidden_layer_sizes, max_iter=40, random_state=seed)
+        .fit(three_factors)
+        for seed in range(3)
+    ]  # fmt: skip
+    for vae in fits:
+        Z = vae.transform(three_factors)
+        correlation = np.diag(np.corrcoef(Z.T, scores.T)[:3, 3:])
+        assert np.all(np.abs(correlation) > 0.99)
+        np.testing.assert_allclose(vae.loadings(), slopes * np.sign(correlation), atol=0.1)
+        # distances are about those between reconstructions, in units of the noise
+        assert np.corrcoef(pdist(Z[:200]), pdist(scores[:200]))[0, 1] > 0.99
+    # and of any other seed
+    for other in fits[1:]:
+        one = fits[0].transform(three_factors), other.transform(three_factors)
+        assert np.all(np.diag(np.corrcoef(one[0].T, one[1].T)[:3, 3:]) > 0.99)
+        np.testing.assert_allclose(fits[0].loadings(), other.loadings(), atol=0.1)
+
+
+def test_loadings_have_a_row_for_each_feature_and_level():
+    X = mixed()
+    vae = VAETransformer(2, max_iter=9, random_state=0).fit(X)
+    loadings = vae.loadings()
+    assert list(loadings.index) == ["a", "kind=w", "kind=x", "kind=y", "flag", "spiky", "b"]
+    assert list(loadings.columns) == list(vae.get_feature_names_out())
+    levels = loadings.loc[["kind=w", "kind=x", "kind=y"]]
+    np.testing.assert_allclose(levels.sum(), 0, atol=1e-6)
+    # all columns follow one factor, b the other way round
+    tells = np.sign(loadings["vaetransformer0"])
+    assert np.all(tells[["a", "kind=x", "flag", "spiky"]] == -tells["b"])
+    # slopes of the mean over the prior, in standard deviations
+    z, step = np.random.default_rng(1).normal(size=(4000, 2)), 0.1
+    numbers = ["a", "spiky", "b"]
+    for name, unit in zip(loadings, np.eye(2), strict=True):
+        above, below = (
+            vae.inverse_transform((z + sign * step * unit) * vae.scale_)[numbers].mean()
+            for sign in (1, -1)
+        )
+        slope = (above - below) / (2 * step) / X[numbers].std()
+        np.testing.assert_allclose(loadings.loc[numbers, name], slope, atol=0.05)
+
+
+def test_loadings_name_columns_without_names_by_their_places(wine, fitted):
+    assert list(fitted.loadings().index) == [f"x{i}" for i in range(13)]
+
+
+def test_components_that_carry_nothing_count_for_nothing():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1000, 2)) @ [[1, 0.5], [0, 1]]
+    vae = VAETransformer(4, hidden_layer_sizes=(16,), max_iter=30, random_state=0).fit(X)
+    assert np.all(vae.kl_divergence_[:2] > 1)
+    assert np.all(vae.kl_divergence_[2:] < 0.01)
+    assert np.all(vae.scale_[2:] < 0.05 * vae.scale_[1])
+    Z = vae.transform(X)
+    assert np.all(Z[:, 2:].std(axis=0) < 0.01 * Z[:, 1].std())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_component_stays_unused(seed):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(1000, 3)) @ rng.normal(size=(3, 9)) + 0.5 * rng.normal(size=(1000, 9))
+    vae = VAETransformer(3, max_iter=20, random_state=seed).fit(X)
+    assert np.all(vae.kl_divergence_ > 0.5)
 
 
 # -- the defaults -----------------------------------------------------------------
@@ -385,7 +540,7 @@ def test_warm_start_goes_on_to_max_iter(wine):
 def test_partial_fit_learns_chunk_by_chunk():
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(2, 6))
-    vae = VAETransformer(2, hidden_layer_sizes=(32,), random_state=0)
+    vae = VAETransformer(2, hidden_layer_sizes=(32,), learning_rate_init=1e-2, random_state=0)
     codes, noise = rng.normal(size=(60, 500, 2)), 0.1 * rng.normal(size=(60, 500, 6))
     test, *chunks = np.tanh(codes @ mixing) + noise
     scores = [vae.partial_fit(chunk).score(test) for chunk in chunks]
@@ -396,7 +551,7 @@ def test_partial_fit_learns_chunk_by_chunk():
 
 def test_early_stopping_takes_the_best_epoch(wine):
     train, test = train_test_split(wine, random_state=0)
-    vae = VAETransformer(3, random_state=2, n_iter_no_change=5).fit(train, X_val=test)
+    vae = VAETransformer(3, random_state=1, n_iter_no_change=5).fit(train, X_val=test)
     assert vae.n_iter_ < 200
     assert len(vae.validation_scores_) == len(vae.loss_curve_) == vae.n_iter_
     best = int(np.argmax(vae.validation_scores_))
@@ -823,6 +978,131 @@ def test_a_monitor_scores_each_epoch(wine):
     assert len(set(scores)) == 3
     # components are put in order after the last epoch, which changes the draws of a score
     assert scores[-1] == pytest.approx(vae.score(wine), abs=1e-3)
+
+
+# -- phases -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def spiky():
+    """Numbers that depend on each other, one of them with a spike and a tail."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(1200, 2))
+    X = z @ rng.normal(size=(2, 4)) + 0.3 * rng.normal(size=(1200, 4))
+    return np.c_[X, np.where(rng.random(1200) < 0.3, 0.0, np.exp(z[:, 0]))]
+
+
+class Watch(StopAt):
+    """Keeps the parameters of the networks after each epoch."""
+
+    def __init__(self):
+        super().__init__(epoch=None)
+        self.seen = {"encoder": [], "decoder": [], "shapes": []}
+
+    def on_fit_task_end(self, estimator, context):
+        for name, kept in self.seen.items():
+            network = getattr(estimator.module_, name)
+            if context.task_name == "epoch":
+                kept.append(parameters_to_vector(network.parameters()).detach().clone())
+
+
+def test_histograms_are_learned_once_the_codes_are_found(spiky):
+    pytest.importorskip("sklearn.callback")
+    watch = Watch()
+    vae = VAETransformer(2, early_stopping=False, **QUICK | {"max_iter": 9}).set_callbacks(watch)
+    vae.fit(spiky)
+    assert vae.likelihoods_[4] == Histogram()
+    assert vae.n_iter_ == 9
+
+    def changes(name):
+        return [not torch.equal(a, b) for a, b in pairwise(watch.seen[name])]
+
+    # six epochs for the codes, three for the rest
+    assert changes("shapes") == [False] * 5 + [True] * 3
+    assert all(changes("encoder"))
+    assert all(changes("decoder"))
+
+
+def test_other_tables_train_in_one_phase(wine):
+    pytest.importorskip("sklearn.callback")
+    encoders = []
+
+    class Keep(StopAt):
+        def on_fit_task_end(self, estimator, context):
+            encoders.append(parameters_to_vector(estimator.module_.encoder.parameters()).clone())
+
+    vae = VAETransformer(2, early_stopping=False, **QUICK).set_callbacks(Keep(None)).fit(wine)
+    assert vae.module_.shapes is None
+    assert len(encoders) == 4  # of three epochs and the fit
+    assert not any(torch.equal(a, b) for a, b in pairwise(encoders[:3]))
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 10])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_two_phases_take_no_more_epochs_than_one(spiky, max_iter, early_stopping):
+    vae = VAETransformer(
+        2, hidden_layer_sizes=(16,), early_stopping=early_stopping, n_iter_no_change=2,
+        max_iter=max_iter, random_state=0,
+    ).fit(spiky)  # fmt: skip
+    assert 1 <= vae.n_iter_ <= max_iter
+    assert len(vae.loss_curve_) == vae.n_iter_
+    assert len(vae.validation_scores_) == (vae.n_iter_ if early_stopping else 0)
+    if not early_stopping:
+        assert vae.n_iter_ == max_iter
+
+
+@pytest.mark.parametrize("epoch", [2, 6, 7])
+def test_a_callback_ends_both_phases(spiky, epoch):
+    pytest.importorskip("sklearn.callback")
+    vae = VAETransformer(2, early_stopping=False, **QUICK | {"max_iter": 9})
+    vae.set_callbacks(StopAt(epoch)).fit(spiky)
+    assert vae.n_iter_ == len(vae.loss_curve_) == epoch
+    assert np.isfinite(vae.score(spiky))
+    # the last layer of what is learned in the second phase starts at 0
+    assert bool((vae.module_.shapes.weights[-1] == 0).all()) == (epoch <= 6)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_training_goes_on_after_two_phases(spiky, early_stopping):
+    vae = VAETransformer(
+        2, early_stopping=early_stopping, warm_start=True, **QUICK | {"max_iter": 9}
+    ).fit(spiky)
+    before, first, codes = vae.loss_curve_, vae.score(spiky), vae.transform(spiky)
+    n_iter = vae.n_iter_
+    # nothing is left to do
+    vae.set_params(max_iter=n_iter).fit(spiky)
+    assert vae.loss_curve_ == before
+    np.testing.assert_array_equal(vae.transform(spiky), codes)
+    for max_iter in (n_iter + 1, n_iter + 7):
+        vae.set_params(max_iter=max_iter).fit(spiky)
+        assert vae.n_iter_ <= max_iter
+        assert vae.loss_curve_[:n_iter] == before
+        assert vae.score(spiky) > first - 0.1
+    n_iter = vae.n_iter_
+    vae = pickle.loads(pickle.dumps(vae))
+    for i in range(3):
+        vae.partial_fit(spiky)
+        assert vae.n_iter_ == n_iter + i + 1
+    assert vae.score(spiky) > first
+    vae.set_params(max_iter=n_iter + 9).fit(spiky)
+    assert n_iter + 3 < vae.n_iter_ <= n_iter + 9
+    assert vae.score(spiky) > first
+    # components keep their places
+    found = np.corrcoef(vae.transform(spiky).T, codes.T)[:2, 2:]
+    assert np.all(np.diag(found) > 0.9)
+
+
+@pytest.mark.parametrize("n_more", [1, 5])
+@pytest.mark.parametrize("n_columns", [4, 5], ids=["one phase", "two phases"])
+def test_early_stopping_of_a_warm_start_keeps_what_was_learned(spiky, n_columns, n_more):
+    train, held_out = spiky[300:, :n_columns], spiky[:300, :n_columns]
+    vae = VAETransformer(
+        2, likelihood={n_columns - 1: "histogram"} if n_columns == 5 else "auto",
+        warm_start=True, max_iter=40, random_state=0,
+    ).fit(train, X_val=held_out)  # fmt: skip
+    before = vae.elbo(held_out).mean()
+    vae.set_params(max_iter=vae.n_iter_ + n_more).fit(train, X_val=held_out)
+    assert vae.elbo(held_out).mean() > before - 0.01  # of the draws by which epochs are chosen
 
 
 # -- gaps ---------------------------------------------------------------------------

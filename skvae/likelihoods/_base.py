@@ -53,6 +53,8 @@ class Likelihood(Value):
     replayable: ClassVar[bool]
     # whether the first n_columns outputs are locations: the decoder's guess of ``location``
     has_location: ClassVar[bool] = False
+    # whether its columns may share a unit: where locations are affine in the values
+    may_share_unit: ClassVar[bool] = False
     # whether training finds the codes by the location alone, and the other outputs after that
     location_first: ClassVar[bool] = False
 
@@ -91,6 +93,10 @@ class Likelihood(Value):
         No cell is missing here.
         """
         return {}
+
+    def in_unit(self, constants: Constants, unit: float) -> Constants:
+        """The constants of columns that share a unit, the root mean square of their spreads."""
+        return constants
 
     def to_working(self, x: Array, constants: Constants) -> Array:
         """Caller's units to working units, (n, d) -> (n, d)."""

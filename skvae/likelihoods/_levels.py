@@ -231,6 +231,7 @@ class Histogram(_Softmax):
     support: ClassVar[str] = "the finite numbers, or the whole ones where training held no others"
     has_location: ClassVar[bool] = True
     location_first: ClassVar[bool] = True
+    may_share_unit: ClassVar[bool] = True
 
     def inside(self, x: Array, constants: Constants) -> Array:
         inside: Array = np.isfinite(x) & (

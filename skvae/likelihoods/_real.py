@@ -23,6 +23,9 @@ from skvae.likelihoods._base import (
 from skvae.sgvb import LOG_2PI
 
 SMALLEST_SIGMA = 1e-2  # as a fraction of a column's standard deviation
+# As a fraction of the spread of all columns in a unit: a pixel that was black in all training
+# images is not certain to be black.
+SMALLEST_IN_UNIT = 0.05
 # Adam moves a parameter by about the learning rate a step, too slow for a sigma that has to fall
 # tenfold: what is learned is log sigma / SIGMA_SPEED.
 SIGMA_SPEED = 10.0
@@ -147,7 +150,8 @@ class Gaussian(_Standardised):
     column, its smallest gap between two values over sqrt(12): values that repeat would else raise
     the density without bound. A constant column shows no rounding: its values are taken to be whole
     numbers, or multiples of the constant where that is below 1. Its draws and means are the
-    constant, until ``partial_fit`` sees another value.
+    constant, until ``partial_fit`` sees another value. Columns that share a unit, as pixels do,
+    have another floor: 5 % of the root mean square of their standard deviations.
     """
 
     scale: str | float = "column"
@@ -156,6 +160,14 @@ class Gaussian(_Standardised):
     def has_location(self) -> bool:  # type: ignore[override]
         """Whether codes may be found by another noise: not where it is given, or shared anyway."""
         return self.scale == "column"
+
+    @property
+    def may_share_unit(self) -> bool:  # type: ignore[override]
+        return self.has_location
+
+    def in_unit(self, constants: Constants, unit: float) -> Constants:
+        floor = SMALLEST_IN_UNIT * unit / constants["spread"]
+        return constants | {"floor": np.maximum(constants["floor"], floor)}
 
     def fit(self, x: Array, weight: Array) -> Constants:
         constants = super().fit(x, weight)
@@ -250,6 +262,9 @@ class StudentT(_Standardised):
     Columns are standardised inside by their median and their interquartile range, which outliers
     do not move. The scale is learned for each column, with a floor as that of :class:`Gaussian`.
     """
+
+    # a mean of its working units would be that of outliers
+    has_location: ClassVar[bool] = False
 
     df: float | None = None
 
