@@ -237,7 +237,10 @@ class VAETransformer(
 
     loss_curve_ : list of float
         Mean negative training objective of each epoch, in nats per row and the units of the data,
-        from evenly spread minibatches of at least 8,192 rows in all where an epoch has more.
+        from evenly spread minibatches of at least 8,192 rows in all where an epoch has more. In
+        tables with histograms or columns in one unit, the first epochs find the codes by another
+        objective, in which the locations of the columns have one noise: the curve and
+        ``validation_scores_`` jump where that ends.
 
     validation_scores_ : list of float
         Mean bound of the held-out rows after each epoch, in nats per row, from more draws than
@@ -247,9 +250,15 @@ class VAETransformer(
         The largest in the last fit, that of the weights that early stopping took.
 
     kl_divergence_ : ndarray of shape (n_components,)
-        Mean KL divergence of q(z|x) from the prior N(0, I), of each component, in nats: about what
-        it tells of a row in a model that trained well. One near 0 is unused. Over the training rows
-        of the last call, or a sample of 1,000 by their weights.
+        Mean KL divergence of q(z|x) from the prior N(0, I), of each component, in nats: about the
+        information that it carries. One near 0 is unused. ``fit`` sorts components by it, the
+        largest first, and makes the largest loading of each positive, as PCA does. Over the
+        training rows of the last call, or a sample of 1,000 by their weights.
+
+    scale_ : ndarray of shape (n_components,)
+        The factor between components of N(0, 1) and those of ``transform``: (exp(-2 l) - 1)^(1/2)
+        for the mean l of the log standard deviations of q(z|x), the ratio of signal to noise. All 1
+        with ``whiten=True``.
 
     n_iter_ : int
         Number of epochs so far.
@@ -764,7 +773,7 @@ class VAETransformer(
     # -- using --------------------------------------------------------------------
 
     def transform(self, X):
-        """The code of each row: the mean of q(z|x).
+        """The code of each row: the mean of q(z|x), times ``scale_``.
 
         Parameters
         ----------
@@ -779,7 +788,7 @@ class VAETransformer(
         return codes * self.scale_.astype(codes.dtype)
 
     def latent_distribution(self, X):
-        """Mean and standard deviation of q(z|x), independent normals.
+        """Mean and standard deviation of q(z|x), independent normals, times ``scale_``.
 
         Parameters
         ----------
@@ -795,7 +804,7 @@ class VAETransformer(
         return mean * scale, np.exp(log_std) * scale
 
     def inverse_transform(self, Z):
-        """The mean of p(x|z) for each code.
+        """The mean of p(x|z) for each code, z = Z / ``scale_``.
 
         Parameters
         ----------

@@ -5,7 +5,7 @@ Every estimator here is a fitted :class:`~skvae.VAETransformer`, a Pipeline that
 a search such as GridSearchCV over either. Pictures need matplotlib: ``pip install "skvae[plots]"``.
 """
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
@@ -235,6 +235,80 @@ class LatentSpaceDisplay:
             )
         codes = np.asarray(estimator.transform(X))[:, list(components)]
         return cls(codes=codes, y=y, components=components).plot(ax, **kwargs)
+
+
+class LoadingsDisplay:
+    """What each component stands for: the loadings of features as a heat map.
+
+    Parameters
+    ----------
+    loadings : DataFrame of shape (n_features, n_components)
+        As ``VAETransformer.loadings`` gives them.
+
+    Attributes
+    ----------
+    im_ : matplotlib AxesImage
+    colorbar_ : matplotlib Colorbar
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    """
+
+    def __init__(self, *, loadings):
+        self.loadings = loadings
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the heat map.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure for None.
+        **kwargs
+            Passed to matplotlib's ``imshow``.
+
+        Returns
+        -------
+        self
+        """
+        n_rows, n_columns = self.loadings.shape
+        self.ax_ = _axes(ax, figsize=(0.5 * n_columns + 3.6, 0.26 * n_rows + 1.0))
+        self.figure_ = self.ax_.figure
+        values = self.loadings.to_numpy()
+        largest = np.abs(values).max(initial=0.0) or 1.0
+        style = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "aspect": "auto"}
+        self.im_ = self.ax_.imshow(values, **style | kwargs)
+        self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label="loading")
+        self.ax_.set_xticks(range(n_columns))
+        names = [_shorten(str(name), N_LETTERS) for name in self.loadings.index]
+        self.ax_.set_yticks(range(n_rows), names)
+        self.ax_.set_xlabel("component")
+        return self
+
+    @classmethod
+    def from_estimator(cls, estimator, *, n_features=30, ax=None, **kwargs):
+        """Draw the loadings of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+        n_features : int, default=30
+            How many features and levels to show: those of the largest loadings, in their order.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure for None.
+        **kwargs
+            Passed to matplotlib's ``imshow``.
+
+        Returns
+        -------
+        display : LoadingsDisplay
+        """
+        _pyplot()
+        if not (isinstance(n_features, Integral) and n_features >= 1):
+            raise ValueError(f"'n_features' must be a positive whole number; got {n_features!r}.")
+        loadings = _model_of(estimator).loadings()
+        largest = np.abs(loadings.to_numpy()).max(axis=1)
+        shown = np.sort(np.argsort(-largest, kind="stable")[:n_features])
+        return cls(loadings=loadings.iloc[shown]).plot(ax, **kwargs)
 
 
 class _ImagesDisplay:

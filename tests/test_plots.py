@@ -14,6 +14,7 @@ from skvae import VAETransformer
 from skvae.plots import (
     InterpolationDisplay,
     LatentSpaceDisplay,
+    LoadingsDisplay,
     LossCurveDisplay,
     ManifoldDisplay,
     ReconstructionDisplay,
@@ -329,6 +330,23 @@ def test_reconstructed_table_constant_column():
 def test_wide_table_shows_some_columns():
     wide = np.random.default_rng(0).normal(size=(30, 20))
     assert len(ReconstructionDisplay.from_estimator(vae().fit(wide), wide).axes_) == 16
+
+
+def test_loadings(model):
+    display = LoadingsDisplay.from_estimator(model, n_features=4)
+    loadings = model.loadings()
+    assert display.loadings.shape == (4, 2)
+    assert np.abs(display.loadings.to_numpy()).max() == np.abs(loadings.to_numpy()).max()
+    pd.testing.assert_frame_equal(display.loadings, loadings.loc[display.loadings.index])
+    np.testing.assert_array_equal(display.im_.get_array(), display.loadings)
+    assert display.im_.get_clim() == pytest.approx(
+        np.array([-1, 1]) * np.abs(loadings.to_numpy()).max()
+    )
+    assert [text.get_text() for text in display.ax_.get_yticklabels()] == list(
+        display.loadings.index
+    )
+    with pytest.raises(ValueError, match=r"'n_features' must be .* got 0"):
+        LoadingsDisplay.from_estimator(model, n_features=0)
 
 
 @pytest.mark.parametrize("spacing", ["linear", "percentile"])
