@@ -303,7 +303,7 @@ class LoadingsDisplay:
         display : LoadingsDisplay
         """
         _pyplot()
-        if not (isinstance(n_features, Integral) and n_features >= 1):
+        if not (isinstance(n_features, Integral) and int(n_features) >= 1):
             raise ValueError(f"'n_features' must be a positive whole number; got {n_features!r}.")
         loadings = _model_of(estimator).loadings()
         largest = np.abs(loadings.to_numpy()).max(axis=1)
