@@ -26,6 +26,7 @@ import argparse
 import os
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -208,11 +209,7 @@ def fitted(train, test, n_components, seed, peers):
         if (raw(train) >= 0).all() and (raw(test) >= 0).all():
             models["NMF"] = linear(NMF(n_components, max_iter=500), raw, to_std)
         models["autoencoder"] = mlp
-        try:
-            import umap  # noqa: F401
-        except ImportError:
-            pass
-        else:
+        if find_spec("umap"):
             models["UMAP"] = reducer
     found = {}
     for name, fit in models.items():

@@ -182,6 +182,7 @@ class VAE(nn.Module):
 
     gaps: Tensor
     order: Tensor
+    place: Tensor
     sign: Tensor
 
     def __init__(
@@ -235,6 +236,7 @@ class VAE(nn.Module):
         self.location_noise = nn.Parameter(torch.zeros(1, dtype=torch.float32, device="cpu"))
         # components as they are shown, by those of the networks
         self.register_buffer("order", torch.arange(n_components, device="cpu"))
+        self.register_buffer("place", self.order.clone())  # in the order shown
         self.register_buffer("sign", torch.ones(n_components, dtype=torch.float32, device="cpu"))
         self.prior = NormalMixture.standard(n_components)  # until training is over
         self.eval()  # what differs in training comes with a generator, not with a mode
@@ -288,11 +290,13 @@ class VAE(nn.Module):
 
         The largest loading (K, P) of each, by its absolute value, becomes positive, as in PCA.
         """
+        kl, loading = kl.to(self.order.device), loading.to(self.order.device)
         order = torch.argsort(kl, descending=True, stable=True)
         largest = loading.gather(1, loading.abs().argmax(1, keepdim=True))[:, 0]
         sign = torch.where(largest < 0, -1.0, 1.0)[order]
         self.sign.copy_(self.sign[order] * sign)
         self.order.copy_(self.order[order])
+        self.place.copy_(torch.argsort(self.order))
 
     # -- rows ---------------------------------------------------------------------
 
@@ -322,7 +326,7 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor, phase: Phase = WHOLE) -> list[Tensor]:
         """The parameters of p(x|z), group by group. (S, N, K) -> (S, N, P) of each."""
-        z = (z * self.sign).index_select(-1, torch.argsort(self.order))
+        z = (z * self.sign).index_select(-1, self.place)
         shapes = None if self.shapes is None or phase.by_location else self.shapes(z)
         return self._outputs(self.decoder(z), shapes)
 

@@ -429,20 +429,15 @@ def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator
     return torch.cat(found)
 
 
-def mean_kl(model: VAE, rows: Rows) -> NDArray[np.float64]:
-    """The weighted mean divergence of each component from N(0, 1), in nats. -> (K,)."""
-    found = torch.cat(
-        [
-            kl_to_standard_normal(*model.encode(rows.cells[place]))
-            for place in chunks(len(rows), CHUNK_ROWS)
-        ]
-    )
-    return (rows.share @ found.double()).cpu().numpy()
+def posterior_means(model: VAE, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted means over the posteriors, of each component. -> 2 x (K,).
 
-
-def mean_log_std(model: VAE, rows: Rows) -> NDArray[np.float64]:
-    """The weighted mean log standard deviation of the posteriors, of each component. -> (K,)."""
-    found = torch.cat(
-        [model.encode(rows.cells[place])[1] for place in chunks(len(rows), CHUNK_ROWS)]
-    )
-    return (rows.share @ found.double()).cpu().numpy()
+    Of the divergence from N(0, 1), in nats, and of the log standard deviation.
+    """
+    kl, log_std = [], []
+    for place in chunks(len(rows), CHUNK_ROWS):
+        posterior = model.encode(rows.cells[place])
+        kl.append(kl_to_standard_normal(*posterior))
+        log_std.append(posterior[1])
+    kl_mean, log_std_mean = (rows.share @ torch.cat(part).double() for part in (kl, log_std))
+    return kl_mean.cpu().numpy(), log_std_mean.cpu().numpy()

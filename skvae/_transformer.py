@@ -43,9 +43,8 @@ from skvae._training import (
     Optimizer,
     Plan,
     auto_batch_size,
-    mean_kl,
-    mean_log_std,
     posterior_draws,
+    posterior_means,
     train,
 )
 from skvae._validation import validate_given, validate_table, validate_weight
@@ -712,11 +711,11 @@ class VAETransformer(
         """Order the components if wanted, and find what they are on a sample of the rows."""
         model, sample = self.module_, self._sample(rows)
         if order:
-            kl = torch.as_tensor(mean_kl(model, sample), device=rows.weight.device)
-            model.order_components(kl, torch.as_tensor(self._loadings()[1].T, device=kl.device))
-        self.kl_divergence_ = mean_kl(model, sample)
-        # in posterior standard deviations, less what a component without information has
-        precision = np.exp(-2 * mean_log_std(model, sample))
+            kl, _ = posterior_means(model, sample)
+            model.order_components(torch.from_numpy(kl), torch.from_numpy(self._loadings()[1].T))
+        self.kl_divergence_, log_std = posterior_means(model, sample)
+        # N(0, 1) of variance 1 to the posterior's: signal and noise to noise
+        precision = np.exp(-2 * log_std)
         scale = np.sqrt(np.maximum(precision - 1, SMALLEST_SCALE**2))
         self.scale_ = np.ones_like(scale) if self.whiten else scale
 

@@ -297,7 +297,7 @@ def test_the_warm_up_does_not_grow_with_the_bound_on_epochs(wine):
 
 
 def mixed(n=1200):
-    """A frame of numbers, a category, a bool and a column with a spike, all told by one factor."""
+    """A frame of numbers, a category, a bool and a column with a spike, of one common factor."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=n)
     kind = np.where(z + rng.normal(size=n) > 0.5, "x", rng.choice(["w", "y"], size=n))
