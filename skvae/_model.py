@@ -23,7 +23,8 @@ hardtanh_backward = torch.ops.aten.hardtanh_backward
 # Hidden layers start small: the encoder close to the prior and the decoder close to the mean of the
 # data, or both close to PCA.
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
-# Of the noise around locations: the smallest, and the speed at which its logarithm is learned.
+# Of the noise around locations: what it stays above, where PCA does not leave less, and the speed
+# at which its logarithm is learned.
 SMALLEST_NOISE, NOISE_SPEED = 0.5, 10.0
 # Bounds on log std of the posterior: rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
@@ -44,13 +45,17 @@ class Phase:
     ----------
     by_location : bool
         Whether located columns are modelled by their locations alone, with one noise for all.
+    encoder : bool
+        Whether the encoder learns too.
     """
 
-    by_location: bool
+    by_location: bool = False
+    encoder: bool = True
 
 
-WHOLE = Phase(by_location=False)
+WHOLE = Phase()
 CODES = Phase(by_location=True)
+DECODER = Phase(encoder=False)
 
 
 @dataclass
@@ -181,6 +186,7 @@ class VAE(nn.Module):
     """
 
     gaps: Tensor
+    smallest_noise: Tensor
     order: Tensor
     place: Tensor
     sign: Tensor
@@ -234,6 +240,8 @@ class VAE(nn.Module):
                 )
         # the log of the noise around locations, over its speed
         self.location_noise = nn.Parameter(torch.zeros(1, dtype=torch.float32, device="cpu"))
+        smallest = torch.full((1,), SMALLEST_NOISE, dtype=torch.float32, device="cpu")
+        self.register_buffer("smallest_noise", smallest)
         # components as they are shown, by those of the networks
         self.register_buffer("order", torch.arange(n_components, device="cpu"))
         self.register_buffer("place", self.order.clone())  # in the order shown
@@ -248,6 +256,11 @@ class VAE(nn.Module):
         return networks and all(group.likelihood.replayable for group in self.groups)
 
     @property
+    def n_in_unit(self) -> int:
+        """How many columns share a unit."""
+        return sum(group.n_columns for group in self.groups if group.emphasis is not None)
+
+    @property
     def has_locations(self) -> bool:
         """Whether there are columns by whose locations training finds the codes."""
         return any(group.is_located for group in self.groups)
@@ -257,7 +270,7 @@ class VAE(nn.Module):
 
     def learned(self, phase: Phase) -> list[nn.Parameter]:
         """The parameters that a phase of training changes."""
-        parts: list[nn.Module] = [self.encoder, self.decoder]
+        parts: list[nn.Module] = [self.encoder, self.decoder] if phase.encoder else [self.decoder]
         if self.shapes is not None and not phase.by_location:
             parts.append(self.shapes)
         parts += [g for g in self.groups if not (phase.by_location and g.is_located)]
@@ -370,7 +383,7 @@ class VAE(nn.Module):
     def _noise(self) -> tuple[Tensor, Tensor]:
         """The noise around locations, and what is learned of it."""
         free = (NOISE_SPEED * self.location_noise).exp()
-        return torch.hypot(free, torch.full_like(free, SMALLEST_NOISE)), free
+        return torch.hypot(free, self.smallest_noise), free
 
     def _location_log_prob(self, group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
         """log N(location; what is decoded, noise^2 I) of each cell. (S, N, d)."""
@@ -485,15 +498,21 @@ class VAE(nn.Module):
 
         Returns a function that gives the bound, until the parameters change.
         """
-        codes, into_encoder = self.encoder.vjp(self.features(cells), generator, to_x=False)
+        features = self.features(cells)
+        if phase.encoder:
+            codes, into_encoder = self.encoder.vjp(features, generator, to_x=False)
+        else:
+            codes = self.encoder(features)
         mean, free_log_std = codes.to(noise.dtype).chunk(2, dim=-1)
         draws = Draws.of(mean, free_log_std.clamp(*LOG_STD_RANGE), noise)
         outputs, into_decoder = self._decode_vjp(draws.z, generator, phase)
         log_px, into_outputs = self.log_prob_vjp(cells, outputs, phase)
         bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))
-        by_mean, by_log_std = into_codes(into_decoder(into_outputs(by_log_px)))
-        by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
-        into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
+        by_z = into_decoder(into_outputs(by_log_px))
+        if phase.encoder:
+            by_mean, by_log_std = into_codes(by_z)
+            by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
+            into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
         return bound
 
     def _decode_vjp(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
-from skvae._model import NOISE_SPEED, SMALLEST_NOISE, VAE, Cells, ObservationModel, split
+from skvae._model import NOISE_SPEED, VAE, Cells, ObservationModel, split
 from skvae._runtime import one_thread
 
 Array = NDArray[np.float64]
@@ -32,26 +32,36 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
     """Set the linear maps of fresh networks, and the noise of located columns. N rows, (N,).
 
     The encoder becomes the posterior of probabilistic PCA [1]_ given the features, and the decoder
-    takes one scoring step from its marginals towards these codes. Where one of the networks has no
-    linear map, both stay as they are.
+    takes one scoring step from its marginals towards these codes. The less PCA explains, the closer
+    both start to the prior, so that the hidden layers are not held to what is linear. Where one of
+    the networks has no linear map, or no column a location, all stays as it is.
     """
-    if not (model.encoder.has_linear and model.decoder.has_linear):
+    linear = model.encoder.has_linear and model.decoder.has_linear
+    if not (linear and any(group.likelihood.has_location for group in model.groups)):
         return
     with one_thread(), torch.no_grad():
         features, weight = model.features(cells).double().cpu().numpy(), share.cpu().numpy()
         scale = _feature_scale(model)
         mean = weight @ features
-        components, variance, noise = probabilistic_pca(
-            (features - mean) * scale, weight, model.n_components, seed
-        )
-        # E[z|y] = (variance - noise)^(1/2) / variance u'y, Var[z|y] = noise / variance
+        centred = (features - mean) * scale
+        components, variance, noise = probabilistic_pca(centred, weight, model.n_components, seed)
+        total = weight @ np.square(centred)
         signal = (variance - noise).clip(0)
-        to_code = (np.sqrt(signal) / variance)[:, None] * components * scale
+        trust = 1.0
+        if not (model.encoder.is_linear and model.decoder.is_linear):
+            trust = signal.sum() / max(total.sum(), np.finfo(np.float64).tiny)
+        # of PCA, E[z|y] = (signal^(1/2) / variance) u'y and Var[z|y] = 1 - signal / variance
+        to_code = (trust * np.sqrt(signal) / variance)[:, None] * components * scale
         codes = (features - mean) @ to_code.T
+        log_std = 0.5 * np.log(1 - trust**2 * signal / variance)
         device = cells.values.device
-        _set_encoder(model, to_code, -to_code @ mean, 0.5 * np.log(noise / variance))
+        _set_encoder(model, to_code, -to_code @ mean, log_std)
         _set_decoder(model, cells, share, torch.as_tensor(codes, device=device))
-        excess = max(noise - SMALLEST_NOISE**2, SMALLEST_VARIANCE)
+        left = noise + (1 - trust**2) * signal.sum() / max((total > 0).sum(), 1)
+        if all(group.is_located for group in model.groups):
+            # beside categories a smaller one would let the numbers have the codes to themselves
+            model.smallest_noise.clamp_(max=np.sqrt(noise))
+        excess = max(left - float(model.smallest_noise) ** 2, SMALLEST_VARIANCE)
         model.location_noise.fill_(0.5 * np.log(excess) / NOISE_SPEED)
 
 

@@ -29,7 +29,7 @@ from skvae._columns import Columns
 from skvae._container import BOOL, LEVEL, Container
 from skvae._distinct import distinct_rows, smallest
 from skvae._inference import infer
-from skvae._model import CODES, DRAWS_AT_ONCE, VAE, WHOLE
+from skvae._model import CODES, DECODER, DRAWS_AT_ONCE, VAE, WHOLE
 from skvae._prior import NormalMixture
 from skvae._random import derive, generator_from, quasi_normal, seed_from
 from skvae._rows import Rows, StoredRows
@@ -62,6 +62,8 @@ FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
 WARMUP_EPOCHS = 2
 # Of the epochs of a fit, at most so many find the codes where the rest of the model comes after.
 CODES_SHARE = 2 / 3
+# The least L2 penalty there for each column that shares a unit: pixels are many, and alike.
+UNIT_ALPHA = 1 / 64
 # Nats of mean KL divergence below which a component tells nothing of the rows.
 DEAD = 0.01
 # Of what codes are multiplied by.
@@ -645,9 +647,11 @@ class VAETransformer(
         if start > 0 or n_codes == 0 or not self.module_.has_locations:
             return [(WHOLE, plan, epochs)]
         warmup = min(plan.kl_warmup * n / n_codes, 1.0)
+        n_in_unit = self.module_.n_in_unit
+        alpha = max(plan.alpha, UNIT_ALPHA * n_in_unit)
         return [
-            (CODES, replace(plan, kl_warmup=warmup), range(n_codes)),
-            (WHOLE, replace(plan, kl_warmup=0.0), epochs),
+            (CODES, replace(plan, kl_warmup=warmup, alpha=alpha), range(n_codes)),
+            (DECODER if n_in_unit else WHOLE, replace(plan, kl_warmup=0.0), epochs),
         ]
 
     def _train(self, rows, phases, *, order, **how):
@@ -679,7 +683,7 @@ class VAETransformer(
                 model.zero_grad(set_to_none=True)
                 if phase == CODES:
                     self._fit_noise(rows, generator)
-                self._optimizer_state = None if phase == CODES else optimizer.state()
+                self._optimizer_state = optimizer.state() if phase == WHOLE else None
                 if history.stopped:
                     break
             self._set_components(rows, order)

@@ -115,9 +115,12 @@ class NetworkModule(nn.Module):
         way by one, and draws from the generator alone.
     has_linear : bool
         Whether ``set_linear`` can start the module from a linear map.
+    is_linear : bool
+        Whether it is a linear map and nothing else.
     """
 
     has_linear: ClassVar[bool] = False
+    is_linear: ClassVar[bool] = False
     closed_form: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
 
@@ -272,7 +275,11 @@ class _MLPModule(NetworkModule):
 
     @property
     def has_linear(self) -> bool:  # type: ignore[override]
-        return self.skip is not None or len(self.weights) == 1
+        return self.skip is not None or self.is_linear
+
+    @property
+    def is_linear(self) -> bool:  # type: ignore[override]
+        return len(self.weights) == 1
 
     def set_linear(self, weight: Tensor, bias: Tensor) -> None:
         linear = self.weights[0] if self.skip is None else self.skip

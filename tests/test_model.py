@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Normal
 
 from skvae._columns import _stack
-from skvae._model import CODES, NOISE_SPEED, SMALLEST_NOISE, VAE, WHOLE
+from skvae._model import CODES, DECODER, NOISE_SPEED, SMALLEST_NOISE, VAE, WHOLE
 from skvae.likelihoods import (
     Bernoulli,
     Categorical,
@@ -49,13 +49,13 @@ LOCATED = [
 ]
 # codes are found by locations, where there are some
 TABLES = {
-    "five groups": (PLAIN, [WHOLE]),
+    "five groups": (PLAIN, [WHOLE, DECODER]),
     "one group": (PLAIN[:1], [WHOLE]),
     "locations": (LOCATED, [WHOLE, CODES]),
-    "emphasised": ([EMPHASISED], [WHOLE, CODES]),
+    "emphasised": ([EMPHASISED], [WHOLE, CODES, DECODER]),
     "histogram": ([HISTOGRAM], [WHOLE, CODES]),
 }
-NAMES = {WHOLE: "whole", CODES: "codes"}
+NAMES = {WHOLE: "whole", CODES: "codes", DECODER: "decoder"}
 CASES = [
     pytest.param(groups, phase, id=f"{name}-{NAMES[phase]}")
     for name, (groups, phases) in TABLES.items()
@@ -116,7 +116,8 @@ def test_a_phase_learns_what_it_is_for():
     assert parts | noise == set(model.parameters())
     assert set(model.learned(WHOLE)) == parts
     assert set(model.learned(CODES)) == parts - shapes - located | noise
-    for phase in (WHOLE, CODES):
+    assert set(model.learned(DECODER)) == parts - encoder
+    for phase in NAMES:
         assert len(model.learned(phase)) == len(set(model.learned(phase)))
 
 

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import _model, _start
 from skvae._columns import Columns
-from skvae._model import VAE
+from skvae._model import SMALLEST_NOISE, VAE
 from skvae._start import probabilistic_pca, start_from_pca
 from skvae.networks import MLP
 
@@ -151,17 +151,21 @@ def test_a_start_on_gaussian_columns_is_probabilistic_pca(network, weighted, no_
     scaler = StandardScaler().fit(repeated)
     y = scaler.transform(X)
     u, variance, noise = exact_pca(scaler.transform(repeated), 2)
-    # E[z|y] = (variance - noise)^(1/2) / variance u'y, Var[z|y] = noise / variance
+    # hidden layers are left room by the share c of the variance that PCA explains
+    c = 1.0 if network == MLP(()) else (variance - noise).sum() / 6
+    # E[z|y] = c (variance - noise)^(1/2) / variance u'y, Var[z|y] = 1 - c^2 (1 - noise / variance)
     mean, log_std = (part.numpy() for part in model.encode(cells))
-    assert_same_components(mean.T, (y @ u.T * np.sqrt(variance - noise) / variance).T, atol=1e-4)
-    np.testing.assert_allclose(np.exp(log_std), np.tile(np.sqrt(noise / variance), (300, 1)), 1e-4)
-    # the decoder maps it to u (1 - noise / variance) u'y
-    shrunk = y @ u.T * (1 - noise / variance) @ u
+    codes = c * y @ u.T * np.sqrt(variance - noise) / variance
+    assert_same_components(mean.T, codes.T, atol=1e-4)
+    std = np.sqrt(1 - c**2 * (1 - noise / variance))
+    np.testing.assert_allclose(np.exp(log_std), np.tile(std, (300, 1)), 1e-4)
+    # the decoder maps it to c^2 u (1 - noise / variance) u'y
+    shrunk = c**2 * y @ u.T * (1 - noise / variance) @ u
     np.testing.assert_allclose(model.mean(torch.as_tensor(mean)).numpy(), shrunk, atol=1e-4)
     # and columns keep the variance that this leaves
     (group,) = model.groups
     sigma = group.likelihood.sigma(group.tensors).numpy()
-    left = 1 - (variance - noise) @ np.square(u)
+    left = 1 - c**2 * (variance - noise) @ np.square(u)
     np.testing.assert_allclose(np.square(sigma), left, rtol=1e-3)
 
 
@@ -172,8 +176,12 @@ def test_hidden_layers_add_little_at_the_start():
         started(X, 2, "gaussian", network) for network in (MLP((64, 64)), MLP(()))
     )
     found, expected = model.encode(cells)[0], linear.encode(cells)[0]
-    assert 0 < (found - expected).square().mean() < 0.05 * expected.square().mean()
-    torch.testing.assert_close(model.decode(expected[None])[0], linear.decode(expected[None])[0])
+    c = (found * expected).sum() / expected.square().sum()
+    assert 0 < (found - c * expected).square().mean() < 0.05 * found.square().mean()
+    at = expected[None]
+    slope, expected_slope = (m.decode(at)[0] - m.decode(0 * at)[0] for m in (model, linear))
+    c = (slope * expected_slope).sum() / expected_slope.square().sum()
+    torch.testing.assert_close(slope, c * expected_slope)
 
 
 TABLES = {
@@ -188,18 +196,25 @@ TABLES = {
 @pytest.mark.parametrize("kind", TABLES)
 @torch.no_grad()
 def test_a_step_of_scoring_points_the_right_way(kind, network, missing, no_hidden_part):
-    X = TABLES[kind](RNG.normal(size=(500, 1))).astype(float)
+    z = RNG.normal(size=(500, 1))
+    X = np.column_stack([TABLES[kind](z).astype(float), z])
     X[RNG.random(X.shape) < missing] = np.nan
-    likelihood = "categorical" if kind == "categorical" else "bernoulli"
+    scored = "categorical" if kind == "categorical" else "bernoulli"
+    likelihood = dict.fromkeys([f"x{i}" for i in range(12)], scored) | {"x12": "gaussian"}
     model, _, cells = started(X, 1, likelihood, network)
     mean, _ = model.encode(cells)
+    # alone, the columns that are scored
+    cells.observed = torch.as_tensor(~np.isnan(X)) if cells.observed is None else cells.observed
+    (gaussian,) = (i for i, group in enumerate(model.groups) if group.likelihood.has_location)
+    start = sum(model.n_columns[:gaussian])
+    cells.observed[:, start] = False
 
     def log_prob(z):
         return float(model.log_prob(cells, model.decode(z[None])).mean())
 
-    known = ~np.isnan(X)
+    known = ~np.isnan(X[:, :12])
     marginals = 0.0
-    for x, there in zip(X.T, known.T, strict=True):
+    for x, there in zip(X.T[:12], known.T, strict=True):
         times = np.unique(x[there], return_counts=True)[1]
         marginals += times @ np.log(times / there.sum()) / len(X)
     assert log_prob(mean) > log_prob(0 * mean)
@@ -233,19 +248,25 @@ def test_missing_values_count_for_nothing(no_hidden_part):
 @torch.no_grad()
 def test_a_column_may_miss_all_cells_of_the_rows_that_training_starts_from(likelihood):
     X = (correlated(100, 5) > 0).astype(float)
+    X[:, 0] += RNG.normal(size=100)
     X += 0 if likelihood == "bernoulli" else RNG.normal(size=X.shape)
+    likelihood = dict.fromkeys(["x1", "x2", "x3", "x4"], likelihood) | {"x0": "gaussian"}
     X[1:, 2] = np.nan  # the first row is held out
     model, _, cells = started(X, 2, likelihood, MLP(()))
     start_from_pca(model, cells[1:], torch.full((99,), 1 / 99).double(), 0)
     assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "network"),
+    [("gaussian", MLP((8,), skip=False)), ("student_t", MLP((8,)))],
+    ids=["no linear map", "no location"],
+)
 @torch.no_grad()
-def test_networks_without_a_linear_map_stay_as_they_are():
+def test_other_models_stay_as_they_are(likelihood, network):
     X = correlated(100, 5)
-    model, columns, _ = started(X, 2, "gaussian", MLP((8,), skip=False))
+    model, columns, _ = started(X, 2, likelihood, network)
     groups = [(g.likelihood, g.constants, len(g.places), g.emphasis) for g in columns.groups]
-    network = MLP((8,), skip=False)
     fresh = VAE(groups, columns.gaps, network, network, 2, torch.Generator().manual_seed(0))
     for found, expected in zip(model.parameters(), fresh.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
@@ -255,7 +276,9 @@ def test_networks_without_a_linear_map_stay_as_they_are():
 @torch.no_grad()
 def test_a_weight_is_as_many_repetitions(likelihood):
     X, weight = correlated(80, 5), RNG.integers(1, 4, size=80)
-    X = (X > 0.3).astype(float) if likelihood == "bernoulli" else X
+    if likelihood == "bernoulli":
+        X[:, 1:] = X[:, 1:] > 0.3
+        likelihood = dict.fromkeys(["x1", "x2", "x3", "x4"], likelihood) | {"x0": "gaussian"}
     one, _, cells = started(X, 2, likelihood, MLP(()), weight)
     repeated, _, _ = started(np.repeat(X, weight, axis=0), 2, likelihood, MLP(()))
     assert_same_components(
@@ -264,3 +287,18 @@ def test_a_weight_is_as_many_repetitions(likelihood):
     mean, _ = one.encode(cells)
     other, _ = repeated.encode(cells)
     torch.testing.assert_close(one.mean(mean), repeated.mean(other), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("with_category", [False, True])
+def test_the_smallest_noise_is_what_pca_leaves(with_category):
+    X = correlated(2000, 6, rank=2)
+    X[:, -1] = X[:, -1] > 0 if with_category else X[:, -1]
+    X[:, :5] += 0.0001 * RNG.normal(size=(2000, 5))
+    X[:, 1:5] = X[:, [0]] + 0.1 * X[:, 1:5]
+    likelihood = dict.fromkeys(["x0", "x1", "x2", "x3", "x4"], "histogram")
+    likelihood["x5"] = "categorical" if with_category else "histogram"
+    model, _, _ = started(X, 4, likelihood, MLP((8,)))
+    if with_category:
+        assert float(model.smallest_noise) == SMALLEST_NOISE
+    else:
+        assert 0 < float(model.smallest_noise) < 0.9 * SMALLEST_NOISE

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from skvae import _training
-from skvae._model import CODES, VAE, WHOLE, Cells
+from skvae._model import CODES, DECODER, VAE, WHOLE, Cells
 from skvae._rows import Rows
 from skvae._runtime import networks_in
 from skvae._training import (
@@ -346,7 +346,7 @@ def test_a_network_that_does_not_learn_leaves_the_others_their_places(precision)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("phase", [WHOLE, CODES])
+@pytest.mark.parametrize("phase", [WHOLE, CODES, DECODER], ids=["whole", "codes", "decoder"])
 def test_a_phase_moves_what_it_learns(phase, precision):
     x, parts = np.random.default_rng(0).normal(size=(40, 1)), (Gaussian(), Histogram(n_bins=8))
     constants = [part.fit(x, np.ones(40)) for part in parts]

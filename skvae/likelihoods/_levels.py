@@ -30,8 +30,8 @@ SMALLEST_SCALE = 1e-9  # of a tail, as a fraction of what the bins span
 # Adam moves a parameter by about the learning rate a step: what is learned is log tau over this.
 SHARPNESS_SPEED = 10.0
 # Of a value in the location of a level, to its normal score: of few rows far out, PCA would see
-# nothing by scores alone, and little else by values alone.
-VALUE_WEIGHT = 0.5
+# nothing by scores alone, and little else by values alone. So many standard deviations count.
+VALUE_WEIGHT, LARGEST_VALUE = 0.5, 3.0
 LARGEST_SHARPNESS = 1e3  # to which a start is held
 LARGEST_N_BINS = 1000  # beyond about 2000 levels float32 rounds it up to the next
 
@@ -215,10 +215,10 @@ class Histogram(_Softmax):
     The bins of whole numbers are over *places*: a number less the atoms below it, so that the
     places of all numbers but the atoms are the whole numbers again.
 
-    The encoder sees a location t of each level, its normal score plus half its standardised value,
-    and training finds the codes by these. The decoder's guess m of the location moves mass between
-    the levels, by a sharpness tau that is learned for each column, and logits r, which start at
-    zero, add the rest:
+    The encoder sees a location t of each level, its normal score plus half its standardised value
+    (of at most 3 either way), and training finds the codes by these. The decoder's guess m of the
+    location moves mass between the levels, by a sharpness tau that is learned for each column, and
+    logits r, which start at zero, add the rest:
 
         log p(level l) = log share_l - 1/2 tau (t_l - m)^2 + 1/2 tau_0 t_l^2 + r_l + constant,
 
@@ -368,7 +368,8 @@ class Histogram(_Softmax):
         value = np.nan_to_num(value)
         score = np.array(list(map(normal_scores, constants["value"], constants["share"])))
         score, base = _standardised(score, share)
-        score, _ = _standardised(score + VALUE_WEIGHT * value, share)
+        bounded = value.clip(-LARGEST_VALUE, LARGEST_VALUE)
+        score, _ = _standardised(score + VALUE_WEIGHT * bounded, share)
         return super().parameters(constants) | {
             "value": float32(value),
             "score": float32(score),
