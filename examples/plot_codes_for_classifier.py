@@ -8,8 +8,7 @@ more about the digit than the linear one of PCA.
 """
 
 # %%
-# Both learn from the images of the training part, without labels. Grey levels in [0, 1] can be
-# taken as the probabilities of a black pixel, which is what the Bernoulli likelihood does.
+# Both learn from the images of the training part, without labels.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,11 +22,11 @@ from skvae.plots import LatentSpaceDisplay
 
 digits = load_digits()
 X_train, X_test, y_train, y_test = train_test_split(
-    digits.data / 16, digits.target, stratify=digits.target, random_state=0
+    digits.data, digits.target, stratify=digits.target, random_state=0
 )
 sizes = [2, 3, 5, 10]
 models = {
-    "VAE": [VAETransformer(q, likelihood="bernoulli", random_state=0) for q in sizes],
+    "VAE": [VAETransformer(q, random_state=0) for q in sizes],
     "PCA": [PCA(q) for q in sizes],
 }
 for model in models["VAE"] + models["PCA"]:

@@ -161,7 +161,8 @@ class VAETransformer(
 
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, alpha / (2 batch_size) times the sum of their
-        squares, as in :class:`~sklearn.neural_network.MLPClassifier`.
+        squares, as in :class:`~sklearn.neural_network.MLPClassifier`. Where columns share a unit,
+        as pixels do, it is at least their number / 64 while their codes are found.
 
     learning_rate : {"adaptive", "constant", "cosine"}, default="adaptive"
         Schedule of the learning rate. "adaptive" is constant until early stopping would end
