@@ -32,9 +32,10 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
     """Set the linear maps of fresh networks, and the noise of located columns. N rows, (N,).
 
     The encoder becomes the posterior of probabilistic PCA [1]_ given the features, and the decoder
-    takes one scoring step from its marginals towards these codes. The less PCA explains, the closer
-    both start to the prior, so that the hidden layers are not held to what is linear. Where one of
-    the networks has no linear map, or no column a location, all stays as it is.
+    takes one scoring step from its marginals towards these codes. Where codes are found first, both
+    start the closer to the prior the less PCA explains, so that hidden layers are not held to what
+    is linear. Where one of the networks has no linear map, or no column a location, all stays as it
+    is.
     """
     linear = model.encoder.has_linear and model.decoder.has_linear
     if not (linear and any(group.likelihood.has_location for group in model.groups)):
@@ -48,7 +49,7 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
         total = weight @ np.square(centred)
         signal = (variance - noise).clip(0)
         trust = 1.0
-        if not (model.encoder.is_linear and model.decoder.is_linear):
+        if model.has_locations and not (model.encoder.is_linear and model.decoder.is_linear):
             trust = signal.sum() / max(total.sum(), np.finfo(np.float64).tiny)
         # of PCA, E[z|y] = (signal^(1/2) / variance) u'y and Var[z|y] = 1 - signal / variance
         to_code = (trust * np.sqrt(signal) / variance)[:, None] * components * scale
