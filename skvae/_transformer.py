@@ -194,7 +194,8 @@ class VAETransformer(
         MiB, unless ``fit`` is given ``X_val``. All copies of a row are on one side.
 
     n_iter_no_change : int, default=10
-        Epochs without progress after which training stops; see ``learning_rate``.
+        Epochs without progress after which training stops; see ``learning_rate``. In tables with
+        histograms or columns in one unit, codes are found first; after these it takes half as many.
 
     tol : float, default=1e-4
         What counts as progress, in nats per row.
@@ -541,16 +542,16 @@ class VAETransformer(
         device = resolve_device(self.device)
         if fresh:
             self._seed = seed_from(self.random_state)
-            self._architecture = self._chosen_architecture()
             self._columns = Columns.fit(
                 table,
                 index,
                 weight,
                 names=self._container.column_names(table.shape[1]),
-                likelihood=self._architecture["likelihood"],
+                likelihood=copy.deepcopy(self.likelihood),
                 is_category=self._container.holds(LEVEL, table.shape[1]),
                 is_bool=self._container.holds(BOOL, table.shape[1]),
             )
+            self._architecture = self._chosen_architecture()
             self.likelihoods_ = self._columns.likelihoods()
             self.n_components_ = self.n_components
             self.module_ = self._build().to(device)
@@ -572,11 +573,12 @@ class VAETransformer(
             encoder = default
         if decoder is None:
             decoder = (encoder if isinstance(encoder, MLP) else default).mirror()
+        skip = any(group.likelihood.has_location for group in self._columns.groups)
         return copy.deepcopy(
             {
                 "n_components": self.n_components,
-                "encoder": encoder,
-                "decoder": decoder,
+                "encoder": _with_skip(encoder, skip),
+                "decoder": _with_skip(decoder, skip),
                 "likelihood": self.likelihood,
             }
         )
@@ -650,9 +652,11 @@ class VAETransformer(
         warmup = min(plan.kl_warmup * n / n_codes, 1.0)
         n_in_unit = self.module_.n_in_unit
         alpha = max(plan.alpha, UNIT_ALPHA * n_in_unit)
+        patience = -(-plan.n_iter_no_change // 2)
+        last = replace(plan, kl_warmup=0.0, n_iter_no_change=patience)
         return [
             (CODES, replace(plan, kl_warmup=warmup, alpha=alpha), range(n_codes)),
-            (DECODER if n_in_unit else WHOLE, replace(plan, kl_warmup=0.0), epochs),
+            (DECODER if n_in_unit else WHOLE, last, epochs),
         ]
 
     def _train(self, rows, phases, *, order, **how):
@@ -1270,6 +1274,12 @@ class VAETransformer(
             self.module_.load_state_dict(weights)
             with suppress(ValueError):  # where the device is not there, the CPU serves
                 self.module_.to(resolve_device(self.device))
+
+
+def _with_skip(network, skip):
+    """The network, an MLP with or without its linear map where that is not told."""
+    untold = isinstance(network, MLP) and network.skip is None
+    return replace(network, skip=skip) if untold else network
 
 
 def _code(model, cells):

@@ -168,16 +168,18 @@ class MLP(Network):
         Share of each hidden layer's units that a training step drops, in [0, 1).
     initialization : {"he", "glorot"}, default="he"
         Start weights [2]_, [1]_; biases start at zero.
-    skip : bool, default=True
+    skip : bool or None, default=None
         Whether a linear map of the input is added to the output. Training starts it from PCA, and
-        the hidden layers learn what a linear map cannot do.
+        the hidden layers learn what a linear map cannot do. None is True but in a
+        ``VAETransformer`` of a table that PCA cannot be made of: one without a Gaussian or
+        Histogram column.
     """
 
     hidden_layer_sizes: Sequence[int] | int = (128, 128)
     activation: str = "silu"
     dropout: float = 0.0
     initialization: str = "he"
-    skip: bool = True
+    skip: bool | None = None
 
     def build(
         self, n_inputs: int, n_outputs: int, *, output_gain: float, generator: Generator
@@ -206,7 +208,11 @@ class MLP(Network):
         weights[-1] *= output_gain
         skip = torch.zeros(n_outputs, n_inputs, dtype=torch.float32, device="cpu")
         return _MLPModule(
-            weights, biases, self.activation, self.dropout, skip if self.skip and hidden else None
+            weights,
+            biases,
+            self.activation,
+            self.dropout,
+            skip if self.skip is not False and hidden else None,
         )
 
     def mirror(self) -> MLP:

@@ -983,6 +983,28 @@ def test_a_monitor_scores_each_epoch(wine):
     assert scores[-1] == pytest.approx(vae.score(wine), abs=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:The codes tell nothing")  # after a few epochs
+@pytest.mark.parametrize(
+    ("likelihood", "told", "has_skip"),
+    [
+        ("gaussian", None, True),
+        ("bernoulli", None, False),
+        ("bernoulli", True, True),
+        ("gaussian", False, False),
+    ],
+)
+def test_networks_have_a_linear_map_where_pca_can_start_it(likelihood, told, has_skip):
+    z = np.random.default_rng(0).normal(size=(80, 1))
+    X = (z + 0.5 * np.random.default_rng(1).normal(size=(80, 4)) > 0).astype(float)
+    encoder = MLP((8,), skip=told)
+    vae = VAETransformer(1, encoder=encoder, likelihood=likelihood, **QUICK).fit(X)
+    for network in (vae.module_.encoder, vae.module_.decoder):
+        assert (network.skip is not None) == has_skip
+    assert encoder.skip is told
+    vae.set_params(warm_start=True, max_iter=4).fit(X)
+    assert vae.n_iter_ == 4
+
+
 # -- phases -----------------------------------------------------------------------
 
 
