@@ -141,12 +141,54 @@ def r2(encoded, reconstruction, center):
     return 1 - error / np.square(encoded - center).sum()
 
 
+class Spaces:
+    """The columns of a table as they are and standardised, and the way from one to the other."""
+
+    def __init__(self, train):
+        self.raw = Encoded(train, standardised=False)
+        self.std = Encoded(train, standardised=True)
+        self.scaler = StandardScaler().fit(self.raw(train)[:, : self.raw.n_numbers])
+
+    def to_std(self, encoded):
+        n = self.raw.n_numbers
+        return np.hstack([self.scaler.transform(encoded[:, :n]), encoded[:, n:]])
+
+
+def vae(n_components, seed):
+    def fit(spaces, train, test):
+        model = VAETransformer(n_components, random_state=seed).fit(train)
+        return model.transform(train), model.transform(test), spaces.std(model.reconstruct(test))
+
+    return fit
+
+
+def linear(model, *, standardised):
+    def fit(spaces, train, test):
+        space = spaces.std if standardised else spaces.raw
+        codes = model.fit_transform(space(train))
+        test_codes = model.transform(space(test))
+        if hasattr(model, "inverse_transform"):
+            found = model.inverse_transform(test_codes)
+        else:
+            found = test_codes @ model.components_ + model.mean_
+        found = found if standardised else spaces.to_std(found)
+        return codes, test_codes, spaces.std.rounded(found)
+
+    return fit
+
+
 def autoencoder(n_components, seed):
-    return MLPRegressor(
-        hidden_layer_sizes=(128, 128, n_components, 128, 128),
-        early_stopping=True,
-        random_state=seed,
-    )
+    def fit(spaces, train, test):
+        train, test = spaces.std(train), spaces.std(test)
+        model = MLPRegressor(
+            hidden_layer_sizes=(128, 128, n_components, 128, 128),
+            early_stopping=True,
+            random_state=seed,
+        ).fit(train, train)
+        codes = (bottleneck(model, rows) for rows in (train, test))
+        return *codes, spaces.std.rounded(model.predict(test))
+
+    return fit
 
 
 def bottleneck(model, X):
@@ -159,65 +201,34 @@ def bottleneck(model, X):
     return h
 
 
-def fitted(train, test, n_components, seed, peers):
-    """For each model: seconds, codes of train and test rows, and their reconstruction."""
-    std = Encoded(train, standardised=True)
-    raw = Encoded(train, standardised=False)
-    scaler_of = StandardScaler().fit(raw(train)[:, : raw.n_numbers])
-
-    def to_std(encoded):
-        return np.hstack(
-            [scaler_of.transform(encoded[:, : raw.n_numbers]), encoded[:, raw.n_numbers :]]
-        )
-
-    def vae():
-        model = VAETransformer(n_components, random_state=seed).fit(train)
-        return model.transform(train), model.transform(test), std(model.reconstruct(test))
-
-    def linear(model, space, back=lambda encoded: encoded):
-        def fit():
-            model.fit(space(train))
-            codes = model.transform(space(test))
-            if hasattr(model, "inverse_transform"):
-                reconstruction = model.inverse_transform(codes)
-            else:
-                reconstruction = codes @ model.components_ + model.mean_
-            return model.transform(space(train)), codes, std.rounded(back(reconstruction))
-
-        return fit
-
-    def mlp():
-        model = autoencoder(n_components, seed)
-        model.fit(std(train), std(train))
-        codes = (bottleneck(model, std(rows)) for rows in (train, test))
-        return *codes, std.rounded(model.predict(std(test)))
-
-    def reducer():
+def umap(n_components, seed):
+    def fit(spaces, train, test):
         from umap import UMAP
 
-        model = UMAP(n_components=n_components, random_state=seed, n_jobs=1).fit(std(train))
-        return model.transform(std(train)), model.transform(std(test)), None
+        model = UMAP(n_components=n_components, random_state=seed, n_jobs=1)
+        codes = model.fit_transform(spaces.std(train))
+        return codes, model.transform(spaces.std(test)), None
 
+    return fit
+
+
+def models(n_components, seed, *, peers, positive):
+    """By name, functions that fit a model and give codes of train and test rows and R2's rows."""
     # which randomised solver PCA takes depends on the table alone
-    models = {
-        "VAE": vae,
-        "PCA": linear(PCA(n_components, random_state=0), raw, to_std),
-        "scaled PCA": linear(PCA(n_components, random_state=0), std),
+    found = {
+        "VAE": vae(n_components, seed),
+        "PCA": linear(PCA(n_components, random_state=0), standardised=False),
+        "scaled PCA": linear(PCA(n_components, random_state=0), standardised=True),
     }
     if peers:
-        models["FA"] = linear(FactorAnalysis(n_components, random_state=0), std)
-        if (raw(train) >= 0).all() and (raw(test) >= 0).all():
-            models["NMF"] = linear(NMF(n_components, max_iter=500), raw, to_std)
-        models["autoencoder"] = mlp
+        factors = FactorAnalysis(n_components, random_state=0)
+        found["FA"] = linear(factors, standardised=True)
+        if positive:
+            found["NMF"] = linear(NMF(n_components, max_iter=500), standardised=False)
+        found["autoencoder"] = autoencoder(n_components, seed)
         if find_spec("umap"):
-            models["UMAP"] = reducer
-    found = {}
-    for name, fit in models.items():
-        start = time.perf_counter()
-        codes = fit()
-        found[name] = (time.perf_counter() - start, *codes)
-    encoded, center = std(test), std(train).mean(axis=0)
-    return found, encoded, center
+            found["UMAP"] = umap(n_components, seed)
+    return found
 
 
 def measures(codes, labels, test_codes, test_labels):
@@ -226,48 +237,63 @@ def measures(codes, labels, test_codes, test_labels):
     return neighbours.score(test_codes, test_labels), logistic.score(test_codes, test_labels)
 
 
+COLUMNS = {"5-NN": (7, 3), "logistic": (10, 3), "R2": (8, 3), "trust": (8, 3), "s": (7, 1)}
+
+
+def show(table, q, model, values, sign=""):
+    """A line of figures, those of the first columns."""
+    cells = "".join(
+        f"{value:{sign}{width}.{digits}f}"
+        for value, (width, digits) in zip(values, COLUMNS.values(), strict=False)
+    )
+    print(f"{table:15}{q:3}  {model:12}{cells}", flush=True)
+
+
+def split(name, seed):
+    """Rows of a table and their labels: train, test, train labels, test labels."""
+    X, y = TABLES[name]()
+    return train_test_split(X, y, test_size=0.3, random_state=seed, stratify=y)
+
+
+def figures(name, q, seed, peers):
+    """For each model the figures of ``COLUMNS`` on one split."""
+    train, test, labels, test_labels = split(name, seed)
+    spaces = Spaces(train)
+    encoded, center = spaces.std(test), spaces.std(train).mean(axis=0)
+    positive = bool((spaces.raw(train) >= 0).all() and (spaces.raw(test) >= 0).all())
+    found = {}
+    for model, fit in models(q, seed, peers=peers, positive=positive).items():
+        start = time.perf_counter()
+        codes, test_codes, reconstruction = fit(spaces, train, test)
+        seconds = time.perf_counter() - start
+        found[model] = [
+            *measures(codes, labels, test_codes, test_labels),
+            np.nan if reconstruction is None else r2(encoded, reconstruction, center),
+            trustworthiness(encoded, test_codes) if q == 2 else np.nan,
+            seconds,
+        ]
+    return found
+
+
 def codes_of_tables(arguments):
     differences = {q: [] for q in COMPONENTS}
-    print(f"{'':15}{'q':>3}  {'model':12}{'5-NN':>7}{'logistic':>10}{'R2':>8}{'trust':>8}{'s':>7}")
+    header = "".join(f"{name:>{width}}" for name, (width, _) in COLUMNS.items())
+    print(f"{'':15}{'q':>3}  {'model':12}{header}")
     for name in arguments.tables:
-        X, y = TABLES[name]()
         for q in COMPONENTS:
-            if q >= X.shape[1]:
+            if q >= TABLES[name]()[0].shape[1]:
                 continue
-            rows = {}
-            for seed in range(arguments.splits):
-                train, test, labels, test_labels = train_test_split(
-                    X, y, test_size=0.3, random_state=seed, stratify=y
-                )
-                found, encoded, center = fitted(train, test, q, seed, arguments.peers)
-                for model, (seconds, codes, test_codes, reconstruction) in found.items():
-                    row = [
-                        *measures(codes, labels, test_codes, test_labels),
-                        np.nan if reconstruction is None else r2(encoded, reconstruction, center),
-                        trustworthiness(encoded, test_codes) if q == 2 else np.nan,
-                        seconds,
-                    ]
-                    rows.setdefault(model, []).append(row)
-            means = {model: np.mean(each, axis=0) for model, each in rows.items()}
+            splits = [figures(name, q, seed, arguments.peers) for seed in range(arguments.splits)]
+            means = {model: np.mean([one[model] for one in splits], axis=0) for model in splits[0]}
             for model, mean in means.items():
-                cells = "".join(
-                    f"{value:{width}.{digits}f}"
-                    for value, width, digits in zip(
-                        mean, (7, 10, 8, 8, 7), (3, 3, 3, 3, 1), strict=True
-                    )
-                )
-                print(f"{name:15}{q:3}  {model:12}{cells}", flush=True)
+                show(name, q, model, mean)
             best = np.maximum(means["PCA"], means["scaled PCA"])
-            differences[q].append(means["VAE"][:3] - best[:3])
-            cells = "".join(
-                f"{value:+{width}.3f}"
-                for value, width in zip(differences[q][-1], (7, 10, 8), strict=True)
-            )
-            print(f"{name:15}{q:3}  {'above PCA':12}{cells}", flush=True)
+            differences[q].append((means["VAE"] - best)[:3])
+            show(name, q, "above PCA", differences[q][-1], sign="+")
     print("\nVAE above the better PCA:  5-NN mean, least;  logistic mean, least;  R2 least")
     for q, each in differences.items():
         if each:
-            (mean, least) = np.mean(each, axis=0), np.min(each, axis=0)
+            mean, least = np.mean(each, axis=0), np.min(each, axis=0)
             print(
                 f"{q:3} components  {mean[0]:+.3f} {least[0]:+.3f}   {mean[1]:+.3f} {least[1]:+.3f}"
                 f"   {least[2]:+.3f}"
