@@ -2,8 +2,8 @@
 
     SKVAE_DATA=folder python benchmarks/choices.py [--tables ...] [--splits 3]
 
-Means over 70/30 splits of each table of `reduction.py`, and over the tables; five components unless
-told:
+Means over 70/30 splits of tables of `reduction.py`, and over the tables where all of these are wide
+enough; five components unless a setting says otherwise:
 
 codes     accuracy of 5 nearest neighbours on the codes
 rows      AUC of HistGradientBoostingClassifier, by 3-fold cross-validation, telling as many drawn

@@ -3,7 +3,7 @@ What a component means
 ======================
 
 Codes serve a classifier as they are; a person wants to know what they stand for. The loadings of a
-`VAETransformer` are read like those of PCA: which columns a component moves, and which way.
+``VAETransformer`` are read like those of PCA: which columns a component moves, and which way.
 """
 
 # %%
@@ -23,7 +23,7 @@ for component, kl in zip(vae.get_feature_names_out(), vae.kl_divergence_, strict
 
 # %%
 # The first component is the one that tells most. A loading is how far the mean of a column moves,
-# in its standard deviations, where the component moves by one of the prior.
+# in its standard deviations, where the component moves by one standard deviation of the prior.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
 LatentSpaceDisplay.from_estimator(vae, X, cultivar, ax=axes[0])

@@ -261,7 +261,7 @@ class VAE(nn.Module):
         return sum(group.n_columns for group in self.groups if group.emphasis is not None)
 
     @property
-    def has_locations(self) -> bool:
+    def finds_codes_first(self) -> bool:
         """Whether there are columns by whose locations training finds the codes."""
         return any(group.is_located for group in self.groups)
 
@@ -498,22 +498,31 @@ class VAE(nn.Module):
 
         Returns a function that gives the bound, until the parameters change.
         """
-        features = self.features(cells)
-        if phase.encoder:
-            codes, into_encoder = self.encoder.vjp(features, generator, to_x=False)
-        else:
-            codes = self.encoder(features)
-        mean, free_log_std = codes.to(noise.dtype).chunk(2, dim=-1)
-        draws = Draws.of(mean, free_log_std.clamp(*LOG_STD_RANGE), noise)
+        mean, log_std, into_encoder = self._encode_vjp(cells, generator, phase)
+        draws = Draws.of(mean.to(noise.dtype), log_std.to(noise.dtype), noise)
         outputs, into_decoder = self._decode_vjp(draws.z, generator, phase)
         log_px, into_outputs = self.log_prob_vjp(cells, outputs, phase)
         bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))
-        by_z = into_decoder(into_outputs(by_log_px))
-        if phase.encoder:
-            by_mean, by_log_std = into_codes(by_z)
-            by_log_std = hardtanh_backward(by_log_std, free_log_std, *LOG_STD_RANGE)
-            into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
+        into_encoder(*into_codes(into_decoder(into_outputs(by_log_px))))
         return bound
+
+    def _encode_vjp(
+        self, cells: Cells, generator: Generator, phase: Phase
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
+        """Mean and log standard deviation, in the networks' order, and the way back from them."""
+        features = self.features(cells)
+        if not phase.encoder:  # which then is as in use: without dropout
+            mean, log_std = self.encoder(features).chunk(2, dim=-1)
+            return mean, log_std.clamp(*LOG_STD_RANGE), lambda by_mean, by_log_std: None
+        codes, into_encoder = self.encoder.vjp(features, generator, to_x=False)
+        mean, free_log_std = codes.chunk(2, dim=-1)
+
+        def backward(by_mean: Tensor, by_log_std: Tensor) -> None:
+            free = free_log_std.to(by_log_std.dtype)
+            by_log_std = hardtanh_backward(by_log_std, free, *LOG_STD_RANGE)
+            into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
+
+        return mean, free_log_std.clamp(*LOG_STD_RANGE), backward
 
     def _decode_vjp(
         self, z: Tensor, generator: Generator, phase: Phase

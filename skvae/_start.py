@@ -26,6 +26,7 @@ CLOSE = 0.01  # to its standard deviation
 SMALLEST_INFORMATION = 1e-6
 SMALLEST_VARIANCE = 0.01  # of what is learned of the noise around locations
 SMALLEST_SHARE = 0.01  # of the noise in the mean variance of the features
+LEAST_NOISE = 0.01  # to which the smallest noise around locations may fall
 
 
 def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
@@ -34,11 +35,13 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
     The encoder becomes the posterior of probabilistic PCA [1]_ given the features, and the decoder
     takes one scoring step from its marginals towards these codes. Where codes are found first, both
     start the closer to the prior the less PCA explains, so that hidden layers are not held to what
-    is linear. Where one of the networks has no linear map, or no column a location, all stays as it
-    is.
+    is linear. Networks without a linear map stay as they are, and so do those with hidden layers
+    where no column has a location.
     """
-    linear = model.encoder.has_linear and model.decoder.has_linear
-    if not (linear and any(group.likelihood.has_location for group in model.groups)):
+    if not (model.encoder.has_linear and model.decoder.has_linear):
+        return
+    is_linear = model.encoder.is_linear and model.decoder.is_linear
+    if not (is_linear or any(group.likelihood.has_location for group in model.groups)):
         return
     with one_thread(), torch.no_grad():
         features, weight = model.features(cells).double().cpu().numpy(), share.cpu().numpy()
@@ -49,7 +52,7 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
         total = weight @ np.square(centred)
         signal = (variance - noise).clip(0)
         trust = 1.0
-        if model.has_locations and not (model.encoder.is_linear and model.decoder.is_linear):
+        if model.finds_codes_first and not is_linear:
             trust = signal.sum() / max(total.sum(), np.finfo(np.float64).tiny)
         # of PCA, E[z|y] = (signal^(1/2) / variance) u'y and Var[z|y] = 1 - signal / variance
         to_code = (trust * np.sqrt(signal) / variance)[:, None] * components * scale
@@ -60,8 +63,8 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
         _set_decoder(model, cells, share, torch.as_tensor(codes, device=device))
         left = noise + (1 - trust**2) * signal.sum() / max((total > 0).sum(), 1)
         if all(group.is_located for group in model.groups):
-            # beside categories a smaller one would let the numbers have the codes to themselves
-            model.smallest_noise.clamp_(max=np.sqrt(noise))
+            # beside other columns a smaller one would let these have the codes to themselves
+            model.smallest_noise.clamp_(max=max(np.sqrt(noise), LEAST_NOISE))
         excess = max(left - float(model.smallest_noise) ** 2, SMALLEST_VARIANCE)
         model.location_noise.fill_(0.5 * np.log(excess) / NOISE_SPEED)
 

@@ -159,10 +159,10 @@ class VAETransformer(
     dropout : float, default=0.0
         Share of hidden units that a training step drops, in [0, 1).
 
-    alpha : float, default=0.0
+    alpha : float or "auto", default="auto"
         Strength of the L2 penalty on the weights, alpha / (2 batch_size) times the sum of their
-        squares, as in :class:`~sklearn.neural_network.MLPClassifier`. Where columns share a unit,
-        as pixels do, it is at least their number / 64 while their codes are found.
+        squares, as in :class:`~sklearn.neural_network.MLPClassifier`. "auto" is 0, but where
+        columns share a unit, as pixels do, their number / 64 while their codes are found.
 
     learning_rate : {"adaptive", "constant", "cosine"}, default="adaptive"
         Schedule of the learning rate. "adaptive" is constant until early stopping would end
@@ -195,7 +195,7 @@ class VAETransformer(
 
     n_iter_no_change : int, default=10
         Epochs without progress after which training stops; see ``learning_rate``. In tables with
-        histograms or columns in one unit, codes are found first; after these it takes half as many.
+        histograms or columns in one unit, codes are found first; half as many count after that.
 
     tol : float, default=1e-4
         What counts as progress, in nats per row.
@@ -243,7 +243,8 @@ class VAETransformer(
         from evenly spread minibatches of at least 8,192 rows in all where an epoch has more. In
         tables with histograms or columns in one unit, the first epochs find the codes by another
         objective, in which the locations of the columns have one noise: the curve and
-        ``validation_scores_`` jump where that ends.
+        ``validation_scores_`` jump where that ends. The codes of columns in one unit then stay as
+        they are, also in later calls that go on with training.
 
     validation_scores_ : list of float
         Mean bound of the held-out rows after each epoch, in nats per row, from more draws than
@@ -326,7 +327,7 @@ class VAETransformer(
         "free_bits": [Interval(Real, 0, None, closed="left")],
         "n_draws": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "learning_rate": [StrOptions(set(SCHEDULES))],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -360,7 +361,7 @@ class VAETransformer(
         free_bits=0.0,
         n_draws=1,
         dropout=0.0,
-        alpha=0.0,
+        alpha="auto",
         learning_rate="adaptive",
         learning_rate_init=2e-3,
         batch_size="auto",
@@ -521,7 +522,7 @@ class VAETransformer(
             plan = self._plan(learning_rate="constant", kl_warmup=0.0)
             interrupted = self._train(
                 rows,
-                [(WHOLE, plan, epoch)],
+                [(self._last_phase, plan, epoch)],
                 min_steps=1,
                 validation=None,
                 on_epoch=self._report,
@@ -558,6 +559,7 @@ class VAETransformer(
             self.loss_curve_, self.validation_scores_ = [], []
             self.n_iter_ = 0
             self._optimizer_state = None
+            self._last_phase = WHOLE  # how training goes on once it has ended
         else:
             self._check_same_architecture()
             self._columns = self._columns.go_on(table, index)
@@ -641,22 +643,23 @@ class VAETransformer(
         values["objective"] = OBJECTIVES[self.objective](self.beta, self.free_bits)
         if self.kl_warmup == "auto":
             values["kl_warmup"] = min(WARMUP_EPOCHS / self.max_iter, 0.1)
+        if self.alpha == "auto":
+            values["alpha"] = 0.0
         return Plan(**values | instead)
 
     def _phases(self, epochs):
         """The phases of a fit of so many epochs at most, as tuples (phase, plan, epochs)."""
-        plan, start, n = self._plan(), epochs.start, len(epochs)
+        plan, n, n_in_unit = self._plan(), len(epochs), self.module_.n_in_unit
         n_codes = int(CODES_SHARE * n)
-        if start > 0 or n_codes == 0 or not self.module_.has_locations:
-            return [(WHOLE, plan, epochs)]
+        if epochs.start > 0 or n_codes == 0 or not self.module_.finds_codes_first:
+            return [(self._last_phase, plan, epochs)]
+        last_phase = DECODER if n_in_unit else WHOLE
         warmup = min(plan.kl_warmup * n / n_codes, 1.0)
-        n_in_unit = self.module_.n_in_unit
-        alpha = max(plan.alpha, UNIT_ALPHA * n_in_unit)
+        alpha = UNIT_ALPHA * n_in_unit if self.alpha == "auto" else plan.alpha
         patience = -(-plan.n_iter_no_change // 2)
-        last = replace(plan, kl_warmup=0.0, n_iter_no_change=patience)
         return [
             (CODES, replace(plan, kl_warmup=warmup, alpha=alpha), range(n_codes)),
-            (DECODER if n_in_unit else WHOLE, last, epochs),
+            (last_phase, replace(plan, kl_warmup=0.0, n_iter_no_change=patience), epochs),
         ]
 
     def _train(self, rows, phases, *, order, **how):
@@ -688,7 +691,8 @@ class VAETransformer(
                 model.zero_grad(set_to_none=True)
                 if phase == CODES:
                     self._fit_noise(rows, generator)
-                self._optimizer_state = optimizer.state() if phase == WHOLE else None
+                self._optimizer_state = None if phase == CODES else optimizer.state()
+                self._last_phase = WHOLE if phase == CODES else phase
                 if history.stopped:
                     break
             self._set_components(rows, order)
@@ -1277,9 +1281,9 @@ class VAETransformer(
 
 
 def _with_skip(network, skip):
-    """The network, an MLP with or without its linear map where that is not told."""
-    untold = isinstance(network, MLP) and network.skip is None
-    return replace(network, skip=skip) if untold else network
+    """The network; an MLP that leaves its linear map open with or without one."""
+    is_open = isinstance(network, MLP) and network.skip is None
+    return replace(network, skip=skip) if is_open else network
 
 
 def _code(model, cells):

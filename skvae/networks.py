@@ -18,6 +18,7 @@ from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -170,9 +171,9 @@ class MLP(Network):
         Start weights [2]_, [1]_; biases start at zero.
     skip : bool or None, default=None
         Whether a linear map of the input is added to the output. Training starts it from PCA, and
-        the hidden layers learn what a linear map cannot do. None is True but in a
-        ``VAETransformer`` of a table that PCA cannot be made of: one without a Gaussian or
-        Histogram column.
+        the hidden layers learn what a linear map cannot do. None leaves it to
+        ``VAETransformer``: True where a column is modelled by a Histogram, a LogNormal or a
+        Gaussian with a scale of its own, which PCA can be made of, else False.
     """
 
     hidden_layer_sizes: Sequence[int] | int = (128, 128)
@@ -192,6 +193,8 @@ class MLP(Network):
                 )
         if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
             raise ValueError(f"The 'dropout' of MLP must be in [0, 1); got {self.dropout!r}.")
+        if self.skip is not None and not isinstance(self.skip, bool | np.bool_):
+            raise ValueError(f"The 'skip' of MLP must be a bool or None; got {self.skip!r}.")
         hidden = layer_sizes(self.hidden_layer_sizes)
         if not all(isinstance(width, Integral) and width > 0 for width in hidden):
             raise ValueError(
@@ -212,7 +215,7 @@ class MLP(Network):
             biases,
             self.activation,
             self.dropout,
-            skip if self.skip is not False and hidden else None,
+            skip if hidden and (self.skip is None or self.skip) else None,
         )
 
     def mirror(self) -> MLP:

@@ -1149,6 +1149,22 @@ def test_the_most_levels_survive_single_precision():
     assert set(draws.floor().unique().tolist()) == {n_levels - 1.0, n_levels - 501.0}
 
 
+def test_values_far_out_count_as_three_standard_deviations_in_a_location():
+    x = np.random.default_rng(0).normal(size=1000)
+    far, near = (np.r_[x, largest][:, None] for largest in (1e6, 100.0))
+    highest = []
+    for column in (far, near):
+        likelihood = Histogram()
+        constants = likelihood.fit(column, np.ones(1001))
+        parameters = likelihood.parameters(constants)
+        working = torch.from_numpy(likelihood.to_working(column, constants))
+        location = likelihood.location(working, parameters)[:, 0]
+        assert (np.diff(location[column[:, 0].argsort()].numpy()) >= 0).all()
+        highest.append(float(location[-1]))
+    assert highest[0] == pytest.approx(highest[1], rel=0.2)
+    assert highest[0] < 6
+
+
 @pytest.mark.parametrize("cells", [1, 7, 200 * 2])
 def test_mean_and_spread_do_not_show_their_pieces(monkeypatch, cells):
     monkeypatch.setattr(_base, "PIECE_CELLS", cells)

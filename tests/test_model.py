@@ -6,7 +6,7 @@ import torch
 from torch.distributions import Normal
 
 from skvae._columns import _stack
-from skvae._model import CODES, DECODER, NOISE_SPEED, SMALLEST_NOISE, VAE, WHOLE
+from skvae._model import CODES, DECODER, NOISE_SPEED, VAE, WHOLE
 from skvae.likelihoods import (
     Bernoulli,
     Categorical,
@@ -137,8 +137,9 @@ def test_rows_are_modelled_by_all_that_is_decoded(phase):
 def test_codes_are_found_by_locations_with_one_noise():
     model, x = build(LOCATED)
     z = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
+    model.smallest_noise.fill_(0.2)
     outputs, whole, start = model.decode(z, CODES), model.decode(z), 0
-    noise = ((NOISE_SPEED * model.location_noise).exp().square() + SMALLEST_NOISE**2).sqrt()
+    noise = ((NOISE_SPEED * model.location_noise).exp().square() + 0.2**2).sqrt()
     expected = torch.zeros(4, len(x)).double()
     for group, out, all_outputs in zip(model.groups, outputs, whole, strict=True):
         torch.testing.assert_close(out, all_outputs[..., : out.shape[-1]])

@@ -371,6 +371,8 @@ def test_mirror_reverses_the_layers():
         ("dropout", -0.1),
         ("dropout", float("nan")),
         ("dropout", "half"),
+        ("skip", "auto"),
+        ("skip", 0),
         ("hidden_layer_sizes", (0,)),
         ("hidden_layer_sizes", (8, -1)),
         ("hidden_layer_sizes", (8.0,)),

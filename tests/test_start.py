@@ -8,8 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import _model, _start
 from skvae._columns import Columns
-from skvae._model import SMALLEST_NOISE, VAE
-from skvae._start import probabilistic_pca, start_from_pca
+from skvae._model import NOISE_SPEED, SMALLEST_NOISE, VAE
+from skvae._start import LEAST_NOISE, probabilistic_pca, start_from_pca
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 
@@ -291,15 +291,29 @@ def test_a_weight_is_as_many_repetitions(likelihood):
 
 
 @pytest.mark.parametrize("with_category", [False, True])
+@torch.no_grad()
 def test_the_smallest_noise_is_what_pca_leaves(with_category):
     X = correlated(2000, 6, rank=2)
-    X[:, -1] = X[:, -1] > 0 if with_category else X[:, -1]
-    X[:, :5] += 0.0001 * RNG.normal(size=(2000, 5))
-    X[:, 1:5] = X[:, [0]] + 0.1 * X[:, 1:5]
+    X[:, 1:5] = X[:, [0]] + 0.5 * X[:, 1:5]
+    X[:, 5] = X[:, 5] > 0 if with_category else X[:, 5]
     likelihood = dict.fromkeys(["x0", "x1", "x2", "x3", "x4"], "histogram")
     likelihood["x5"] = "categorical" if with_category else "histogram"
-    model, _, _ = started(X, 4, likelihood, MLP((8,)))
+    model, _, cells = started(X, 4, likelihood, MLP((8,)))
+    smallest = float(model.smallest_noise)
     if with_category:
-        assert float(model.smallest_noise) == SMALLEST_NOISE
+        assert smallest == SMALLEST_NOISE
     else:
-        assert 0 < float(model.smallest_noise) < 0.9 * SMALLEST_NOISE
+        y = model.features(cells).double().numpy()
+        _, variance, noise = exact_pca(y, 4)
+        assert noise < 0.9 * SMALLEST_NOISE**2
+        assert smallest == pytest.approx(np.sqrt(noise), rel=1e-3)
+        # training starts with what the codes leave
+        c = (variance - noise).sum() / np.square(y - y.mean(axis=0)).mean(axis=0).sum()
+        left = noise + (1 - c**2) * (variance - noise).sum() / 6
+        start = float((NOISE_SPEED * model.location_noise).exp())
+        assert np.hypot(start, smallest) == pytest.approx(np.sqrt(left), rel=1e-3)
+
+
+def test_noise_stays_above_nothing():
+    model, _, _ = started(np.ones((1000, 3)), 2, "histogram", MLP((8,)))
+    assert float(model.smallest_noise) == pytest.approx(LEAST_NOISE)

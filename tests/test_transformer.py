@@ -28,6 +28,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch.nn.utils import parameters_to_vector
 
 from skvae import VAETransformer, _replay, _rows, _training, _transformer
+from skvae._model import CODES, DECODER, WHOLE
 from skvae.likelihoods import Bernoulli, Gaussian, Histogram
 from skvae.networks import MLP, NetworkModule
 
@@ -1057,9 +1058,34 @@ def test_codes_of_columns_in_one_unit_stay_once_they_are_found():
     vae.fit(X)
     assert watch.changes("encoder") == [True] * 5 + [False] * 3
     assert all(watch.changes("decoder"))
-    codes = vae.transform(X)
+    codes, score = vae.transform(X), vae.score(X)
     vae.set_params(warm_start=True, max_iter=10).set_callbacks().fit(X)
-    assert (vae.transform(X) != codes).any()
+    vae.partial_fit(X)
+    np.testing.assert_array_equal(np.sort(vae.transform(X)), np.sort(codes))
+    assert vae.score(X) != score
+
+
+@pytest.mark.parametrize(
+    ("table", "phases", "penalties", "patience"),
+    [
+        ("wine", [WHOLE], [0.0], [10]),
+        ("spiky", [CODES, WHOLE], [0.0, 0.0], [10, 5]),
+        ("digits", [CODES, DECODER], [61 / 64, 0.0], [10, 5]),
+    ],
+)
+def test_phases_of_tables(table, phases, penalties, patience, wine, spiky):
+    X = {"wine": wine, "spiky": spiky, "digits": load_digits().data[:300]}[table]
+    vae = VAETransformer(2, **QUICK).fit(X)
+    if table == "digits":
+        penalties[0] = vae.module_.n_in_unit / 64
+        assert vae.module_.n_in_unit > 50
+    found = vae._phases(range(9))
+    assert [phase for phase, _, _ in found] == phases
+    assert [plan.alpha for _, plan, _ in found] == penalties
+    assert [plan.n_iter_no_change for _, plan, _ in found] == patience
+    # a number is taken as it is
+    vae.set_params(alpha=0.3)
+    assert {plan.alpha for _, plan, _ in vae._phases(range(9))} == {0.3}
 
 
 def test_other_tables_train_in_one_phase(wine):

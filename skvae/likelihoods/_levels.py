@@ -30,8 +30,9 @@ SMALLEST_SCALE = 1e-9  # of a tail, as a fraction of what the bins span
 # Adam moves a parameter by about the learning rate a step: what is learned is log tau over this.
 SHARPNESS_SPEED = 10.0
 # Of a value in the location of a level, to its normal score: of few rows far out, PCA would see
-# nothing by scores alone, and little else by values alone. So many standard deviations count.
-VALUE_WEIGHT, LARGEST_VALUE = 0.5, 3.0
+# nothing by scores alone, and little else by values alone.
+VALUE_WEIGHT = 0.5
+LARGEST_VALUE = 3.0  # standard deviations, beyond which a value counts no more
 LARGEST_SHARPNESS = 1e3  # to which a start is held
 LARGEST_N_BINS = 1000  # beyond about 2000 levels float32 rounds it up to the next
 
