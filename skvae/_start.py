@@ -35,13 +35,9 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
     The encoder becomes the posterior of probabilistic PCA [1]_ given the features, and the decoder
     takes one scoring step from its marginals towards these codes. Where codes are found first, both
     start the closer to the prior the less PCA explains, so that hidden layers are not held to what
-    is linear. Networks without a linear map stay as they are, and so do those with hidden layers
-    where no column has a location.
+    is linear. Networks without a linear map stay as they are.
     """
     if not (model.encoder.has_linear and model.decoder.has_linear):
-        return
-    is_linear = model.encoder.is_linear and model.decoder.is_linear
-    if not (is_linear or any(group.likelihood.has_location for group in model.groups)):
         return
     with one_thread(), torch.no_grad():
         features, weight = model.features(cells).double().cpu().numpy(), share.cpu().numpy()
@@ -51,6 +47,7 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
         components, variance, noise = probabilistic_pca(centred, weight, model.n_components, seed)
         total = weight @ np.square(centred)
         signal = (variance - noise).clip(0)
+        is_linear = model.encoder.is_linear and model.decoder.is_linear
         trust = 1.0
         if model.finds_codes_first and not is_linear:
             trust = signal.sum() / max(total.sum(), np.finfo(np.float64).tiny)
@@ -62,11 +59,7 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
         _set_encoder(model, to_code, -to_code @ mean, log_std)
         _set_decoder(model, cells, share, torch.as_tensor(codes, device=device))
         left = noise + (1 - trust**2) * signal.sum() / max((total > 0).sum(), 1)
-        if all(group.is_located for group in model.groups):
-            # beside other columns a smaller one would let these have the codes to themselves
-            model.smallest_noise.clamp_(max=max(np.sqrt(noise), LEAST_NOISE))
-        excess = max(left - float(model.smallest_noise) ** 2, SMALLEST_VARIANCE)
-        model.location_noise.fill_(0.5 * np.log(excess) / NOISE_SPEED)
+        _set_noise(model, noise, left)
 
 
 def rows_to_start_from(model: VAE) -> int:
@@ -116,6 +109,15 @@ def _feature_scale(model: VAE) -> Array:
 def _set_encoder(model: VAE, to_code: Array, bias: Array, log_std: Array) -> None:
     weight = np.concatenate([to_code, np.zeros_like(to_code)])
     model.encoder.set_linear(_as_tensor(weight), _as_tensor(np.r_[bias, log_std]))
+
+
+def _set_noise(model: VAE, noise: float, left: float) -> None:
+    """The noise around locations, by the variance that PCA leaves and the one the start leaves."""
+    if all(group.is_located for group in model.groups):
+        # beside other columns a smaller one would let these have the codes to themselves
+        model.smallest_noise.clamp_(max=max(np.sqrt(noise), LEAST_NOISE))
+    excess = max(left - float(model.smallest_noise) ** 2, SMALLEST_VARIANCE)
+    model.location_noise.fill_(0.5 * np.log(excess) / NOISE_SPEED)
 
 
 def _set_decoder(model: VAE, cells: Cells, share: Tensor, codes: Tensor) -> None:

@@ -62,7 +62,7 @@ FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
 WARMUP_EPOCHS = 2
 # Of the epochs of a fit, at most so many find the codes where the rest of the model comes after.
 CODES_SHARE = 2 / 3
-# The least L2 penalty there for each column that shares a unit: pixels are many, and alike.
+# The L2 penalty there by "auto", for each column that shares a unit.
 UNIT_ALPHA = 1 / 64
 # Nats of mean KL divergence below which a component tells nothing of the rows.
 DEAD = 0.01
@@ -559,7 +559,7 @@ class VAETransformer(
             self.loss_curve_, self.validation_scores_ = [], []
             self.n_iter_ = 0
             self._optimizer_state = None
-            self._last_phase = WHOLE  # how training goes on once it has ended
+            self._last_phase = WHOLE  # which later calls go on with
         else:
             self._check_same_architecture()
             self._columns = self._columns.go_on(table, index)
