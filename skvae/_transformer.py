@@ -60,8 +60,10 @@ from skvae.sgvb import OBJECTIVES
 FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
 # Over which the divergence's weight rises, unless told.
 WARMUP_EPOCHS = 2
-# Of the epochs of a fit, at most so many find the codes where the rest of the model comes after.
+# Of the epochs of a fit and its patience, what at most finds the codes where the rest comes after.
 CODES_SHARE = 2 / 3
+# How much larger minibatches are there, where steps are cheap and should be sure.
+CODES_BATCH = 2
 # The L2 penalty there by "auto", for each column that shares a unit.
 UNIT_ALPHA = 1 / 64
 # Nats of mean KL divergence below which a component tells nothing of the rows.
@@ -177,7 +179,8 @@ class VAETransformer(
 
     batch_size : int or "auto", default="auto"
         Rows in a minibatch; at most as many as there are distinct rows. "auto" is 64, for over
-        8,000 training rows the power of two up to a 64th of their number, and 512 at most.
+        8,000 training rows the power of two up to a 64th of their number, and 512 at most. Where
+        codes are found first, in tables with histograms or columns in one unit, twice as many.
 
     max_iter : int, default=200
         Most epochs. An epoch is a pass over the rows, and at least 16 minibatches.
@@ -195,7 +198,8 @@ class VAETransformer(
 
     n_iter_no_change : int, default=10
         Epochs without progress after which training stops; see ``learning_rate``. In tables with
-        histograms or columns in one unit, codes are found first; half as many count after that.
+        histograms or columns in one unit, codes are found first, with two thirds of it; half of it
+        counts after that.
 
     tol : float, default=1e-4
         What counts as progress, in nats per row.
@@ -474,7 +478,7 @@ class VAETransformer(
             bound = self._mean_bound(judged)
             interrupted = self._train(
                 rows,
-                self._phases(epochs),
+                self._phases(epochs, len(rows)),
                 min_steps=MIN_STEPS,
                 validation=held_out,
                 on_epoch=on_epoch,
@@ -519,7 +523,7 @@ class VAETransformer(
             if fresh:
                 self._start_from_pca(rows)
             epoch = range(self.n_iter_, self.n_iter_ + 1)
-            plan = self._plan(learning_rate="constant", kl_warmup=0.0)
+            plan = self._plan(len(rows), learning_rate="constant", kl_warmup=0.0)
             interrupted = self._train(
                 rows,
                 [(self._last_phase, plan, epoch)],
@@ -638,43 +642,44 @@ class VAETransformer(
             return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes))
         return Rows(*shared, load(slice(None)))
 
-    def _plan(self, **instead):
+    def _plan(self, n_rows, **instead):
         values = {field.name: getattr(self, field.name) for field in fields(Plan)}
         values["objective"] = OBJECTIVES[self.objective](self.beta, self.free_bits)
         if self.kl_warmup == "auto":
             values["kl_warmup"] = min(WARMUP_EPOCHS / self.max_iter, 0.1)
         if self.alpha == "auto":
             values["alpha"] = 0.0
+        wanted = auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
+        values["batch_size"] = min(wanted, n_rows)
         return Plan(**values | instead)
 
-    def _phases(self, epochs):
+    def _phases(self, epochs, n_rows):
         """The phases of a fit of so many epochs at most, as tuples (phase, plan, epochs)."""
-        plan, n, n_in_unit = self._plan(), len(epochs), self.module_.n_in_unit
+        plan, n, n_in_unit = self._plan(n_rows), len(epochs), self.module_.n_in_unit
         n_codes = int(CODES_SHARE * n)
         if epochs.start > 0 or n_codes == 0 or not self.module_.finds_codes_first:
             return [(self._last_phase, plan, epochs)]
-        last_phase = DECODER if n_in_unit else WHOLE
-        warmup = min(plan.kl_warmup * n / n_codes, 1.0)
-        alpha = UNIT_ALPHA * n_in_unit if self.alpha == "auto" else plan.alpha
-        patience = -(-plan.n_iter_no_change // 2)
-        return [
-            (CODES, replace(plan, kl_warmup=warmup, alpha=alpha), range(n_codes)),
-            (last_phase, replace(plan, kl_warmup=0.0, n_iter_no_change=patience), epochs),
-        ]
+        codes = replace(
+            plan,
+            kl_warmup=min(plan.kl_warmup * n / n_codes, 1.0),
+            alpha=UNIT_ALPHA * n_in_unit if self.alpha == "auto" else plan.alpha,
+            n_iter_no_change=math.ceil(CODES_SHARE * plan.n_iter_no_change),
+            batch_size=min(CODES_BATCH * plan.batch_size, n_rows),
+        )
+        last = replace(plan, kl_warmup=0.0, n_iter_no_change=-(-plan.n_iter_no_change // 2))
+        return [(CODES, codes, range(n_codes)), (DECODER if n_in_unit else WHOLE, last, epochs)]
 
     def _train(self, rows, phases, *, order, **how):
         """Train ``module_`` and set the fitted attributes; whether the user interrupted."""
         device, model = rows.weight.device, self.module_
-        batch_size = auto_batch_size(len(rows)) if self.batch_size == "auto" else self.batch_size
-        batch_size = min(batch_size, len(rows))
         n_weights = sum(parameter.numel() for parameter in model.parameters())
-        work = self.n_draws * batch_size * n_weights
+        work = self.n_draws * max(plan.batch_size for _, plan, _ in phases) * n_weights
         precision = resolve_precision(self.precision, device, work)
         history = History()
         with torch_runtime(device, work=work):
             generator = generator_from(derive(self._seed, "training", self.n_iter_), device)
             for phase, plan, epochs in phases:
-                plan = replace(plan, batch_size=batch_size, precision=precision)
+                plan = replace(plan, precision=precision)
                 optimizer = Optimizer(model, plan, self._optimizer_state, model.learned(phase))
                 left = epochs if phase == CODES else epochs[: len(epochs) - len(history.loss_curve)]
                 train(
@@ -755,7 +760,7 @@ class VAETransformer(
         device = sample.weight.device
         generator = generator_from(derive(self._seed, "sample bound"), device)
         with torch_runtime(device):
-            return MeanBound(self.module_, sample, self._plan(), generator)()
+            return MeanBound(self.module_, sample, self._plan(len(sample)), generator)()
 
     def _failure(self, gain, n_rows):
         """What went wrong in training, if anything, ``gain`` what it did to the bound."""

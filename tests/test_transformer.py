@@ -1066,26 +1066,28 @@ def test_codes_of_columns_in_one_unit_stay_once_they_are_found():
 
 
 @pytest.mark.parametrize(
-    ("table", "phases", "penalties", "patience"),
+    ("table", "phases", "penalties", "patience", "batches"),
     [
-        ("wine", [WHOLE], [0.0], [10]),
-        ("spiky", [CODES, WHOLE], [0.0, 0.0], [10, 5]),
-        ("digits", [CODES, DECODER], [61 / 64, 0.0], [10, 5]),
+        ("wine", [WHOLE], [0.0], [10], [64]),
+        ("spiky", [CODES, WHOLE], [0.0, 0.0], [7, 5], [128, 64]),
+        ("digits", [CODES, DECODER], [61 / 64, 0.0], [7, 5], [128, 64]),
     ],
 )
-def test_phases_of_tables(table, phases, penalties, patience, wine, spiky):
+def test_phases_of_tables(table, phases, penalties, patience, batches, wine, spiky):
     X = {"wine": wine, "spiky": spiky, "digits": load_digits().data[:300]}[table]
     vae = VAETransformer(2, **QUICK).fit(X)
     if table == "digits":
         penalties[0] = vae.module_.n_in_unit / 64
         assert vae.module_.n_in_unit > 50
-    found = vae._phases(range(9))
+    found = vae._phases(range(9), 150)
     assert [phase for phase, _, _ in found] == phases
     assert [plan.alpha for _, plan, _ in found] == penalties
     assert [plan.n_iter_no_change for _, plan, _ in found] == patience
+    assert [plan.batch_size for _, plan, _ in found] == batches
+    assert [plan.batch_size for _, plan, _ in vae._phases(range(9), 50)] == [50] * len(batches)
     # a number is taken as it is
     vae.set_params(alpha=0.3)
-    assert {plan.alpha for _, plan, _ in vae._phases(range(9))} == {0.3}
+    assert {plan.alpha for _, plan, _ in vae._phases(range(9), 150)} == {0.3}
 
 
 def test_other_tables_train_in_one_phase(wine):
