@@ -45,10 +45,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from skvae import VAETransformer
-from skvae._fused import fused, kernels
-from skvae._random import draw_bernoulli
-from skvae._runtime import LARGE_WORK, networks_in
-from skvae._training import Optimizer, Step, _epoch
+from skvae._torch.fused import fused, kernels
+from skvae._torch.random import draw_bernoulli
+from skvae._torch.runtime import LARGE_WORK, networks_in
+from skvae._training.loop import Optimizer, Step, _epoch
 from skvae.likelihoods import Bernoulli, Gaussian
 
 LAYERS, CODE = ARTICLE["hidden_layer_sizes"], ARTICLE["n_components"]

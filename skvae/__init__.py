@@ -1,10 +1,10 @@
 """The variational autoencoder for scikit-learn."""
 
 from skvae import likelihoods, networks, priors
-from skvae._imputer import VAEImputer
-from skvae._outlier import VAEOutlierDetector
-from skvae._parts import Parts
-from skvae._transformer import VAETransformer
+from skvae._estimators.imputer import VAEImputer
+from skvae._estimators.outlier import VAEOutlierDetector
+from skvae._estimators.transformer import VAETransformer
+from skvae._table.parts import Parts
 
 __version__ = "0.1.0"
 __all__ = [

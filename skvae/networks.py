@@ -23,11 +23,12 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from skvae._fused import kernels
-from skvae._random import draw_bernoulli
-from skvae._runtime import cpu_has_bfloat16
+from skvae._blocks import CACHED_ELEMENTS
+from skvae._torch.fused import kernels
+from skvae._torch.random import draw_bernoulli
+from skvae._torch.runtime import cpu_has_bfloat16
+from skvae._torch.vjp import Backward, by_autograd
 from skvae._value import Value
-from skvae._vjp import Backward, by_autograd
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,6 @@ INITIALIZATIONS: dict[str, Callable[..., Any]] = {
     "he": nn.init.kaiming_uniform_,
     "glorot": nn.init.xavier_uniform_,
 }
-
-
-# Numbers in the widest layer of a piece of rows, which a core keeps in its cache from one operation
-# to the next. Smaller pieces cost more in calls.
-CACHED_ELEMENTS = 2**17
 
 
 class NetworkModule(nn.Module):

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from skvae._random import seed_from
+from skvae._torch.random import seed_from
 
 N_IMAGES = 10  # images in a strip
 N_PANELS = 16  # columns of a table that get a panel, unless named

@@ -9,7 +9,7 @@ import torch
 import torch._dynamo  # gradcheck imports it, and it sets warning filters of its own
 from threadpoolctl import threadpool_info
 
-from skvae._runtime import cpu_has_bfloat16
+from skvae._torch.runtime import cpu_has_bfloat16
 
 
 def global_state():

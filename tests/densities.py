@@ -2,8 +2,8 @@
 
 import torch
 
-from skvae._random import quasi_normal
-from skvae.normals import Normals
+from skvae._inference.normals import Normals
+from skvae._torch.random import quasi_normal
 
 
 def quasi(n_draws, n_components):

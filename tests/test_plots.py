@@ -175,7 +175,7 @@ def test_pipelines_and_searches(wrap, pipeline):
 
 def test_latent_space_shows_the_components_that_tell_most():
     fitted = vae(n_components=3).fit(X)
-    fitted.kl_divergence_ = np.array([1.0, 0.0, 2.0])
+    fitted._fitted.kl_divergence = np.array([1.0, 0.0, 2.0])
     display = LatentSpaceDisplay.from_estimator(fitted, X)
     assert display.components == (0, 2)
     np.testing.assert_array_equal(display.codes, fitted.transform(X)[:, [0, 2]])

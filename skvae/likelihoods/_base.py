@@ -10,16 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from skvae._chunks import chunks
+from skvae._blocks import PIECE_CELLS, chunks
+from skvae._torch.vjp import Backward, Later, by_autograd
 from skvae._value import Value
-from skvae._vjp import Backward, Later, by_autograd
 
 Array = NDArray[Any]
 Constants = dict[str, Array]
 Parameters = Mapping[str, Tensor]
 
 MOST_COPIES = 1e12  # of a row
-PIECE_CELLS = 2**18  # of a table that is summed in pieces
 STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
 
 

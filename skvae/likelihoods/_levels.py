@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from skvae._vjp import Backward, Later
+from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import (
     Array,
     Constants,

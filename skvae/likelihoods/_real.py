@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from skvae._vjp import Backward, Later
+from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import (
     Array,
     Constants,
@@ -20,7 +20,7 @@ from skvae.likelihoods._base import (
     smallest_gap,
     standardisation,
 )
-from skvae.sgvb import LOG_2PI
+from skvae.objectives import LOG_2PI
 
 SMALLEST_SIGMA = 1e-2  # as a fraction of a column's standard deviation
 # As a fraction of the spread of all columns in a unit: a pixel that was black in all training

@@ -11,9 +11,9 @@ from scipy.special import expit, logit
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from skvae._fused import kernels
-from skvae._random import draw_bernoulli
-from skvae._vjp import Backward, Later
+from skvae._torch.fused import kernels
+from skvae._torch.random import draw_bernoulli
+from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import (
     Array,
     Constants,

@@ -1,0 +1,51 @@
+"""What the estimators share that are a VAETransformer put to one use."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from skvae._estimators.transformer import VAETransformer
+from skvae._torch.random import seed_from
+
+
+class Shell(BaseEstimator):
+    """A clone of ``estimator``, fitted, does the work."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "estimator": [VAETransformer, None],
+        "random_state": ["random_state"],
+    }
+
+    def _default(self):
+        """What stands in for ``estimator=None``."""
+        raise NotImplementedError
+
+    def _train(self, X, sample_weight):
+        """A fitted clone of the estimator."""
+        model = self._default() if self.estimator is None else clone(self.estimator)
+        if self.random_state is not None:
+            model.set_params(random_state=seed_from(self.random_state) % 2**32)
+        return model.fit(X, sample_weight=sample_weight)
+
+    def _keep(self, model):
+        """Set the fitted attributes, once nothing can fail."""
+        self.estimator_ = model
+        self.n_features_in_ = model.n_features_in_
+        if hasattr(model, "feature_names_in_"):
+            self.feature_names_in_ = model.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _fitted(self):
+        check_is_fitted(self)
+        return self.estimator_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.sparse = True
+        return tags

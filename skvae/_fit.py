@@ -1,0 +1,263 @@
+"""Fit a model to a table: what is held out, where training starts, its stages, what comes after.
+
+``parameters`` is anything with the parameters of ``VAETransformer`` as attributes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skvae._blocks import LARGEST_COPY
+from skvae._fitted import Architecture, Fitted, build
+from skvae._model.cells import Cells
+from skvae._table.columns import Columns
+from skvae._table.container import BOOL, LEVEL, Container
+from skvae._table.distinct import smallest
+from skvae._torch.random import derive, generator_from
+from skvae._torch.runtime import resolve_device, torch_runtime
+from skvae._training.bounds import MeanBound, posterior_draws, posterior_means
+from skvae._training.fit import train_stages
+from skvae._training.loop import History
+from skvae._training.plan import Plan, Stage, auto_batch_size, auto_kl_warmup
+from skvae._training.rows import Rows, StoredRows, WeightedRows
+from skvae._training.schedules import resolve_schedule
+from skvae._training.start import rows_to_start_from, start_from_pca
+from skvae.networks import MLP, Network, layer_sizes
+from skvae.objectives import OBJECTIVES
+from skvae.priors import PRIORS
+
+Array = NDArray[Any]
+
+# Nats of mean KL divergence below which a component carries no information.
+UNUSED = 0.01
+# Nats that rows have lost where training ruined the model; the noise of few rows is less.
+LOST = 1.0
+# The smallest factor that codes are multiplied by.
+SMALLEST_SCALE = 1e-3
+# Rows that a fit is judged by, and the most that are held out.
+SAMPLE_ROWS, MOST_HELD_OUT = 1000, 2**16
+
+
+@dataclass
+class WeightedTable:
+    """Rows of a checked table: their numbers, weights and, to choose among them, hashes (n,)."""
+
+    table: Any
+    index: NDArray[np.intp]
+    weight: NDArray[np.float64]
+    hashes: NDArray[np.uint64]
+
+    @classmethod
+    def of_all(cls, table: Any) -> WeightedTable:
+        """Each row once."""
+        n = len(table)
+        return cls(table, np.arange(n), np.ones(n), np.arange(n, dtype=np.uint64))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, chosen: NDArray[np.bool_]) -> WeightedTable:
+        return WeightedTable(
+            self.table, self.index[chosen], self.weight[chosen], self.hashes[chosen]
+        )
+
+
+# -- before training ------------------------------------------------------------------
+
+
+def untrained(parameters: Any, container: Container, data: WeightedTable, seed: int) -> Fitted:
+    """A model with its start weights for a table, on its device."""
+    n_columns = data.table.shape[1]
+    columns = Columns.fit(
+        data.table,
+        data.index,
+        data.weight,
+        names=container.column_names(n_columns),
+        likelihood=copy.deepcopy(parameters.likelihood),
+        is_category=container.holds(LEVEL, n_columns),
+        is_bool=container.holds(BOOL, n_columns),
+    )
+    chosen = architecture(parameters, columns)
+    module = build(columns, chosen, seed).to(resolve_device(parameters.device))
+    nothing = np.zeros(chosen.n_components)
+    return Fitted(container, columns, chosen, module, seed, nothing + 1, nothing)
+
+
+def continued(fitted: Fitted, parameters: Any, data: WeightedTable) -> Fitted:
+    """A copy of a fitted model to train further, with the rows of a table."""
+    columns = fitted.columns.continued(data.table, data.index)
+    device = resolve_device(parameters.device)
+    with torch_runtime(device):
+        module = copy.deepcopy(fitted.module).to(device)
+    return replace(fitted, columns=columns, module=module)
+
+
+def architecture(parameters: Any, columns: Columns) -> Architecture:
+    """What the parameters say of the model, as values of its own."""
+    encoder, decoder = parameters.encoder, parameters.decoder
+    sizes = layer_sizes(parameters.hidden_layer_sizes)
+    default = MLP(sizes, parameters.activation, parameters.dropout)
+    if encoder is None:
+        encoder = default
+    if decoder is None:
+        decoder = (encoder if isinstance(encoder, MLP) else default).mirror()
+    skip = any(group.likelihood.has_location for group in columns.groups)
+    encoder, decoder = _with_skip(encoder, skip), _with_skip(decoder, skip)
+    chosen = Architecture(parameters.n_components, encoder, decoder, parameters.likelihood)
+    return copy.deepcopy(chosen)
+
+
+def _with_skip(network: Network, skip: bool) -> Network:
+    """The network; an MLP that leaves its linear map open with or without one."""
+    if isinstance(network, MLP) and network.skip is None:
+        return replace(network, skip=skip)
+    return network
+
+
+def split(data: WeightedTable, fraction: float, seed: int) -> tuple[WeightedTable, WeightedTable]:
+    """Rows to train and rows to validate: at least one each, of a single row the same."""
+    row_bytes = data.table.shape[1] * np.dtype(np.float32).itemsize
+    most = min(MOST_HELD_OUT, LARGEST_COPY // (4 * row_bytes), len(data) - 1)
+    n = min(round(fraction * len(data)), most)
+    held = smallest(data.hashes, max(1, n), derive(seed, "split") >> 1)
+    return (data if held.all() else data[~held]), data[held]
+
+
+def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> WeightedRows:
+    """Rows for training, in memory on its device if they are not too many, or as told."""
+    table, index, weight = data.table, data.index, data.weight
+    row_bytes = table.shape[1] * np.dtype(np.float32).itemsize
+    is_stored = not in_memory and len(index) * row_bytes > LARGEST_COPY
+    if is_stored:
+        order = np.argsort(index)  # neighbours are those of the table
+        index, weight = index[order], weight[order]
+    columns, module, device = fitted.columns, fitted.module, fitted.device
+    log_jacobian = np.average(columns.log_jacobian(table, index), weights=weight)
+
+    def load(rows: Any) -> Cells:
+        working = columns.to_working(table, index[rows], np.float32)
+        return module.cells(torch.as_tensor(working, device=device))
+
+    shared = torch.as_tensor(weight, device=device), float(log_jacobian)
+    if is_stored:
+        return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes))
+    return Rows(*shared, load(slice(None)))
+
+
+def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
+    """What the parameters say of training."""
+    values = {field.name: getattr(parameters, field.name) for field in fields(Plan)}
+    objective = OBJECTIVES[parameters.objective]
+    values["objective"] = objective(parameters.beta, parameters.free_bits)
+    values["learning_rate"] = resolve_schedule(parameters.learning_rate)
+    if parameters.kl_warmup == "auto":
+        values["kl_warmup"] = auto_kl_warmup(parameters.max_iter)
+    if parameters.alpha == "auto":
+        values["alpha"] = 0.0
+    if parameters.batch_size == "auto":
+        values["batch_size"] = auto_batch_size(n_rows)
+    values["batch_size"] = min(values["batch_size"], n_rows)
+    return Plan(**values | instead)
+
+
+# -- training -------------------------------------------------------------------------
+
+
+def start(fitted: Fitted, rows: WeightedRows) -> None:
+    """Set the start weights by PCA."""
+    seed, device = derive(fitted.seed, "start"), fitted.device
+    with torch_runtime(device):
+        sample = rows.sample(rows_to_start_from(fitted.module), generator_from(seed, device))
+        start_from_pca(fitted.module, sample.cells, sample.share, seed)
+
+
+def run(
+    fitted: Fitted,
+    rows: WeightedRows,
+    stages: Sequence[Stage],
+    *,
+    prior: Any,
+    whiten: bool,
+    is_fresh: bool,
+    **how: Any,
+) -> History:
+    """Train a model in place, put its components in order if it is fresh, and fit its prior."""
+    seed = derive(fitted.seed, "prior", fitted.training.n_epochs)
+    fitted.training, history = train_stages(
+        fitted.module, fitted.training, stages, rows, seed=fitted.seed, **how
+    )
+    describe_components(fitted, rows, whiten=whiten, order=is_fresh)
+    _fit_prior(fitted, rows, PRIORS[prior]() if isinstance(prior, str) else prior, seed)
+    return history
+
+
+def describe_components(
+    fitted: Fitted, rows: WeightedRows, *, whiten: bool, order: bool = False
+) -> None:
+    """Find the divergence and the scale of each component, after ordering them if wanted."""
+    model, few = fitted.module, sample(fitted, rows)
+    with torch_runtime(fitted.device):
+        if order:
+            kl, _ = posterior_means(model, few)
+            _, loadings = fitted.loadings()
+            model.order_components(torch.from_numpy(kl), torch.from_numpy(loadings.T))
+        fitted.kl_divergence, log_std = posterior_means(model, few)
+    # of N(0, 1), signal to noise: the variance 1 over that of the posterior, less 1
+    ratio = np.sqrt(np.maximum(np.exp(-2 * log_std) - 1, SMALLEST_SCALE**2))
+    fitted.scale = np.ones_like(ratio) if whiten else ratio
+
+
+def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Any, seed: int) -> None:
+    """Fit the prior to draws from the posteriors of the rows."""
+
+    def draw(n: int) -> NDArray[np.float64]:
+        generator = generator_from(seed, fitted.device)
+        codes = posterior_draws(fitted.module, rows, n, generator)
+        found: NDArray[np.float64] = codes.double().cpu().numpy()
+        return found
+
+    with torch_runtime(fitted.device):
+        module = prior.fit(draw, len(rows), fitted.n_components, seed)
+        fitted.module.prior = module.to(fitted.device)
+
+
+# -- judging --------------------------------------------------------------------------
+
+
+def sample(fitted: Fitted, rows: WeightedRows) -> Rows:
+    """Up to 1,000 of the rows, by which a fit is judged."""
+    with torch_runtime(fitted.device):
+        generator = generator_from(derive(fitted.seed, "sample"), fitted.device)
+        return rows.sample(SAMPLE_ROWS, generator)
+
+
+def mean_bound(fitted: Fitted, few: Rows, how: Plan) -> float:
+    """What training raises, with the same noise at every call."""
+    with torch_runtime(fitted.device):
+        generator = generator_from(derive(fitted.seed, "sample bound"), fitted.device)
+        return MeanBound(fitted.module, few, how, generator)()
+
+
+def failure(fitted: Fitted, parameters: Any, gain: float, n_rows: int) -> str | None:
+    """What went wrong in training, if anything, ``gain`` what it did to the bound."""
+    if not gain >= -LOST:  # a bound that is not a number is one that is lost
+        return (
+            "Training made the model worse than it was: the bound that it raises fell by "
+            f"{-gain:.3g} nats a row. Lower learning_rate_init={parameters.learning_rate_init}, or "
+            f"raise max_iter={parameters.max_iter} if the loss was still falling."
+        )
+    if n_rows > 1 and fitted.kl_divergence.max() < UNUSED:
+        return (
+            "The codes tell nothing of the rows: the KL divergence of no component exceeds "
+            f"{UNUSED} nats. If the columns depend on each other, lower beta={parameters.beta} or "
+            f"learning_rate_init={parameters.learning_rate_init}, or raise "
+            f"n_draws={parameters.n_draws} or max_iter={parameters.max_iter}."
+        )
+    return None

@@ -1,0 +1,319 @@
+"""A fitted model: what one fit learned, and what rows and codes are asked of it.
+
+It knows nothing of scikit-learn. Tables come in as checked numbers, NaN where a value is missing,
+and results go out as arrays in the caller's units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skvae._blocks import DRAWS_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
+from skvae._inference.map_rows import Size, map_rows
+from skvae._inference.modes import size_of_search
+from skvae._inference.proposals import FEWEST_TO_ADAPT
+from skvae._inference.scores import log_likelihood, posterior_draws
+from skvae._model.cells import Cells
+from skvae._model.vae import VAE
+from skvae._table.columns import ColumnGroup, Columns
+from skvae._table.container import Container
+from skvae._torch.random import derive, generator_from, quasi_normal
+from skvae._torch.runtime import resolve_device, torch_runtime
+from skvae._training.fit import TrainingState
+from skvae.networks import Network
+
+Array = NDArray[Any]
+
+# Weighted codes over which the missing values of a row are averaged, or from which they are drawn.
+FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
+# Codes over which the slopes of a decoder are averaged.
+SLOPE_DRAWS = 256
+# Draws of a row that a bound takes unless told, in up to so many dimensions, and in more.
+FEW_DRAWS, MANY_DRAWS, FEW_DIMENSIONS = 256, 512, 8
+
+
+class Architecture(NamedTuple):
+    """What cannot change while training continues."""
+
+    n_components: int
+    encoder: Network
+    decoder: Network
+    likelihood: Any
+
+
+@dataclass
+class Fitted:
+    """One fitted model.
+
+    Attributes
+    ----------
+    container : Container
+        The kind of table that came in, and goes out.
+    columns : Columns
+        The likelihood and the constants of each column.
+    architecture : Architecture
+    module : VAE
+        The networks, observation model and prior, in the working units of the columns.
+    seed : int
+        From which all randomness of the fit derives.
+    scale : ndarray of shape (n_components,)
+        By which codes of N(0, 1) are multiplied.
+    kl_divergence : ndarray of shape (n_components,)
+        Mean divergence of each component, in nats.
+    training : TrainingState
+        What training did, and what it needs to continue.
+    """
+
+    container: Container
+    columns: Columns
+    architecture: Architecture
+    module: VAE
+    seed: int
+    scale: Array
+    kl_divergence: Array
+    training: TrainingState = field(default_factory=TrainingState)
+
+    @property
+    def n_components(self) -> int:
+        """The number of latent dimensions."""
+        return self.architecture.n_components
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module lies."""
+        return next(self.module.parameters()).device
+
+    # -- codes ----------------------------------------------------------------------
+
+    def codes(self, table: Array, dtype: Any) -> Array:
+        """The mean of q(z|x) of each row, times ``scale``. -> (n, K)."""
+        mean, _ = self.posterior(table, dtype)
+        return mean
+
+    def posterior(self, table: Array, dtype: Any) -> tuple[Array, Array]:
+        """Mean and standard deviation of q(z|x) of each row, times ``scale``. -> 2 x (n, K)."""
+        both = self._map_table(_posterior, table, dtype)
+        mean, log_std = np.split(both, 2, axis=1)
+        scale = self.scale.astype(both.dtype)
+        return mean * scale, np.exp(log_std) * scale
+
+    def decode(self, codes: Array) -> Array:
+        """E[x|z] for codes on the scale of ``codes``. (n, K) -> (n, d)."""
+        z = codes / self.scale.astype(codes.dtype)
+        return self._map_codes(VAE.mean, z, self.columns.from_mean)
+
+    def loadings(self) -> tuple[list[str], Array]:
+        """Names of features and levels in the order of the table, and their loadings (F, K)."""
+        noise = quasi_normal(SLOPE_DRAWS, self.n_components, derive(self.seed, "slopes"))
+        parameter = next(self.module.parameters())
+        draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
+        with torch_runtime(parameter.device):
+            slopes = self.module.slopes(draws)
+        names: list[str] = []
+        loadings: list[Array] = []
+        places: list[int] = []
+        for group, slope in zip(self.columns.groups, slopes, strict=True):
+            scaled = slope.cpu().numpy() * self.columns.mean_slope_unit(group)[:, None]
+            for i, place in enumerate(group.places):
+                levels = self._names_of_statistics(group, i, int(place))
+                names += levels
+                loadings += list(scaled[:, i, : len(levels)].T)
+                places += [int(place)] * len(levels)
+        order = np.argsort(places, kind="stable")
+        return [names[i] for i in order], np.array(loadings)[order]
+
+    def _names_of_statistics(self, group: ColumnGroup, i: int, place: int) -> list[str]:
+        """The names of the statistics of the column at ``place``, the ``i``-th of its group."""
+        name = f"x{place}" if self.container.fields is None else self.columns.names[place]
+        if not group.likelihood.takes_levels:
+            return [str(name)]
+        values = group.constants["values"][i]
+        levels = self.container.levels(place, values[~np.isnan(values)])
+        return [f"{name}={level}" for level in levels]
+
+    # -- log-likelihoods --------------------------------------------------------------
+
+    def log_likelihood(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
+        """The importance-weighted bound on log p(x) of each row, in nats. -> (n,)."""
+        n_draws = self._draws(n_draws)
+        size = Size(n_draws, 2 * n_draws)  # half of it for rows whose proposal has to adapt
+        if n_draws >= FEWEST_TO_ADAPT:
+            size = self._size_of_search(DRAWS_AT_ONCE, 2 * n_draws)
+        return self._bound(log_likelihood, table, dtype, size)
+
+    def elbo(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
+        """The evidence lower bound of each row, in nats. -> (n,)."""
+        n_draws = self._draws(n_draws)
+        return self._bound(VAE.elbo, table, dtype, Size(n_draws, n_draws))
+
+    def log_likelihood_of_cells(
+        self, table: Array, dtype: Any, n_draws: int | None = None
+    ) -> Array:
+        """log p(x) - log p(x without the cell) of each cell, per unit of spread. -> (n, d)."""
+        n, d = table.shape
+        whole = self.log_likelihood(table, dtype, n_draws)
+        out = np.empty((n, d), dtype=whole.dtype)
+        for cells in chunks(n * d, LEFT_OUT_AT_ONCE // d):
+            row, place = np.divmod(np.arange(cells.start, cells.stop), d)
+            near = np.asarray(table[row[0] : row[-1] + 1], dtype=dtype)
+            others = near[row - row[0]]
+            others[np.arange(len(row)), place] = np.nan
+            out.flat[cells] = whole[row] - self.log_likelihood(others, dtype, n_draws)
+        out += self.columns.log_unit(table)
+        out[np.isnan(table)] = np.nan
+        return out
+
+    def _draws(self, n_draws: int | None) -> int:
+        if n_draws is not None:
+            return n_draws
+        return FEW_DRAWS if self.n_components <= FEW_DIMENSIONS else MANY_DRAWS
+
+    def _bound(
+        self, bound: Callable[[VAE, Cells, Tensor], Tensor], table: Array, dtype: Any, size: Size
+    ) -> Array:
+        """A bound of each row by ``size.held`` draws, in the caller's units, one noise for all."""
+        noise = self._scoring_noise(size.held)
+
+        def of_cells(model: VAE, cells: Cells) -> Tensor:
+            return bound(model, cells, cells.values.new_tensor(noise))
+
+        working = self._map_table(of_cells, table, dtype, size=size)
+        return working + self.columns.log_jacobian(table, None)
+
+    def _scoring_noise(self, n: int) -> Array:
+        """The same for all rows and calls, (n, 1, K)."""
+        return quasi_normal(n, self.n_components, derive(self.seed, "scoring"))[:, None, :]
+
+    # -- missing values and new rows ----------------------------------------------------
+
+    def conditional_mean(self, table: Array, dtype: Any) -> Array:
+        """E[x | the observed values] of each row. -> (n, d)."""
+        noise = self._scoring_noise(2 * FEWEST_IN_POOL)
+
+        def mean(model: VAE, cells: Cells) -> Tensor:
+            return model.weighted_mean(*self._weighted_codes(model, cells, noise))
+
+        size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
+        return self._map_table(mean, table, dtype, size=size, finish=self.columns.from_mean)
+
+    def conditional_draws(self, table: Array, dtype: Any, n: int, seed: int) -> Array:
+        """Draws from p(x | the observed values) for each row. -> (n_rows, n, d)."""
+        pool = min(max(FEWEST_IN_POOL, 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
+        noise = quasi_normal(2 * pool, self.n_components, derive(seed, "pool"))[:, None, :]
+        generator = generator_from(derive(seed, "conditional"), self.device)
+
+        def draw(model: VAE, cells: Cells) -> Tensor:
+            z, weight = self._weighted_codes(model, cells, noise)
+            picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
+            codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
+            # all n at once would not fit in memory for a table of many levels
+            parts = [model.sample(part, generator) for part in codes.split(DRAWS_AT_ONCE)]
+            return torch.cat(parts).transpose(0, 1)
+
+        def finish(draws: Array) -> Array:
+            flat = draws.reshape(-1, draws.shape[-1])
+            return self.columns.from_working(flat).reshape(draws.shape)
+
+        size = self._size_of_search(max(n, DRAWS_AT_ONCE), len(noise))
+        return self._map_table(draw, table, dtype, size=size, finish=finish, in_order=True)
+
+    def sample(self, n: int, seed: int) -> Array:
+        """New rows: codes from the prior, and a row from p(x|z) for each. -> (n, d)."""
+        noise = generator_from(derive(seed, "observation"), self.device)
+
+        def of_codes(model: VAE, z: Tensor) -> Tensor:
+            return model.sample(z[None], noise)[0]
+
+        codes = self.prior_codes(n, seed)
+        return self._map_codes(of_codes, codes, self.columns.from_working, in_order=True)
+
+    def prior_codes(self, n: int, seed: int) -> Array:
+        """Codes z from the prior, on the scale of N(0, 1). -> (n, K)."""
+        cpu = torch.device("cpu")
+        with torch_runtime(cpu):
+            draws = self.module.prior_on(cpu).sample(n, generator_from(derive(seed, "codes"), cpu))
+            return draws.double().numpy()
+
+    def _weighted_codes(self, model: VAE, cells: Cells, noise: Array) -> tuple[Tensor, Tensor]:
+        """Codes (S, N, K) and their weights (S, N), of sum 1, for p(z | the observed values)."""
+        z, log_weight = posterior_draws(model, cells, cells.values.new_tensor(noise))
+        lost = ~log_weight.isfinite().any(0)
+        if bool(lost.any()):
+            farthest = self.columns.order[int(cells.values[lost][0].abs().argmax())]
+            raise ValueError(
+                "The likelihood of a row is 0 in floating point, so that no code explains it: its "
+                f"column {self.columns.names[farthest]!r} holds a value far outside the training "
+                "rows. Correct the value, or let the cell be missing."
+            )
+        return z, torch.softmax(log_weight, dim=0)
+
+    # -- the way through the module -------------------------------------------------------
+
+    def _size_of_search(self, decoded: int, held: int) -> Size:
+        """The sizes where the search for modes is counted in."""
+        search = size_of_search(self.n_components)
+        return Size(*map(max, (decoded, held), search))
+
+    def _map_table(
+        self, call: Callable[[VAE, Cells], Tensor], table: Array, dtype: Any, **how: Any
+    ) -> Array:
+        """Apply ``call`` to the rows of a checked table."""
+
+        def load(rows: slice) -> Array:
+            return self.columns.to_working(table[rows], None, dtype)
+
+        def of_cells(model: VAE, x: Tensor) -> Tensor:
+            return call(model, model.cells(x))
+
+        return map_rows(self.module, of_cells, load, len(table), dtype=dtype, **how)
+
+    def _map_codes(
+        self, call: Callable[[VAE, Tensor], Tensor], z: Array, finish: Any, **how: Any
+    ) -> Array:
+        """Apply ``call`` to codes of N(0, 1), and ``finish`` to what comes out."""
+        load = z.__getitem__
+        return map_rows(self.module, call, load, len(z), dtype=z.dtype, finish=finish, **how)
+
+    # -- pickling -------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arrays in place of torch's objects: a pickle loads where there is no GPU."""
+        state = {one.name: getattr(self, one.name) for one in fields(self)}
+        return state | {"module": self.module.arrays(), "device": str(self.device)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        device, arrays = state.pop("device"), state.pop("module")
+        vars(self).update(state)
+        self.module = build(self.columns, self.architecture, self.seed)
+        self.module.load_arrays(arrays)
+        with suppress(ValueError):  # where the device is missing, the CPU serves
+            self.module.to(resolve_device(device))
+
+
+def _posterior(model: VAE, cells: Cells) -> Tensor:
+    """Mean and log standard deviation of q(z|x), side by side."""
+    return torch.cat(model.encode(cells), dim=-1)
+
+
+def build(columns: Columns, architecture: Architecture, seed: int) -> VAE:
+    """The module with its start weights, on the CPU."""
+    cpu = torch.device("cpu")
+    with torch_runtime(cpu):
+        return VAE(
+            [(g.likelihood, g.constants, len(g.places), g.emphasis) for g in columns.groups],
+            columns.gaps,
+            architecture.encoder,
+            architecture.decoder,
+            architecture.n_components,
+            generator_from(derive(seed, "weights"), cpu),
+        )

@@ -1,0 +1,1 @@
+"""Rows through a trained model: chunks, log-likelihoods, posterior draws."""

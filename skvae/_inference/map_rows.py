@@ -1,0 +1,90 @@
+"""Apply a trained module to many rows, in chunks of bounded memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import DTypeLike, NDArray
+from torch import Tensor
+
+from skvae._blocks import CHUNK_ELEMENTS, chunks
+from skvae._model.vae import VAE
+from skvae._torch.runtime import torch_runtime
+
+# Rows times draws times weights from which on several threads gain.
+SHARED_WORK = 25_000_000
+
+
+class Size(NamedTuple):
+    """How many codes of a row are decoded together, or results of it made, and how many are held.
+
+    The more, the fewer rows a chunk has.
+    """
+
+    decoded: int = 1
+    held: int = 1
+
+
+ONE = Size()
+
+
+def map_rows(
+    model: VAE,
+    call: Callable[[VAE, Tensor], Tensor],
+    load: Callable[[slice], NDArray[Any]],
+    n_rows: int,
+    *,
+    dtype: DTypeLike,
+    size: Size = ONE,
+    finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
+    in_order: bool = False,
+) -> NDArray[Any]:
+    """``finish(call(model, rows))`` of the rows that ``load`` yields by chunks. -> (n_rows, ...).
+
+    Computes in ``dtype``, that of the caller's rows: float32 arithmetic on float64 rows would
+    make a row's result depend on the rows beside it.
+
+    As many chunks at a time as torch has threads, each on one: several threads for one
+    operation would wait for each other, long ones where another process holds a core. One after
+    the other if ``in_order``, as what draws random numbers must be.
+    """
+    parameters = list(model.parameters())
+    device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
+    if precision != parameters[0].dtype:
+        model = copy.deepcopy(model).to(precision)
+    work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
+    together = work >= SHARED_WORK and device.type == "cpu" and not in_order
+    n_threads = torch.get_num_threads() if together else 1
+    shapes = [max(parameter.shape, default=1) for parameter in parameters]
+    widest = max(sum(model.n_outputs), model.prior.n_numbers, *shapes)
+    of_row = max(size.decoded * widest, size.held * model.n_components)
+    rows_at_once = min(CHUNK_ELEMENTS // of_row, -(-n_rows // n_threads))
+
+    def result(rows: slice) -> NDArray[Any]:
+        with torch_runtime(device):
+            x = torch.as_tensor(load(rows), dtype=precision, device=device)
+            return finish(call(model, x).cpu().numpy())
+
+    pieces = list(chunks(n_rows, rows_at_once)) if n_rows else [slice(0, 0)]
+    with _mapping(n_threads) as each:
+        for rows, part in zip(pieces, each(result, pieces), strict=True):
+            if rows.start == 0:
+                out = np.empty((n_rows, *part.shape[1:]), dtype=dtype)
+            out[rows] = part
+    return out
+
+
+@contextmanager
+def _mapping(n_threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """``map``, on several threads if told; then what fails cancels the rest."""
+    if n_threads == 1:
+        yield map
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            yield pool.map

@@ -1,0 +1,232 @@
+"""Normals at the modes of p(x, z), with its curvature there: Laplace's approximation.
+
+Pure functions of tensors; the axes are S draws, N rows, K latent dimensions.
+
+References
+----------
+.. [1] C. M. Bishop, "Pattern Recognition and Machine Learning", Springer 2006, section 4.4.
+.. [2] J. Nocedal and S. Wright, "Numerical Optimization", 2nd ed., Springer 2006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skvae._inference.normals import Normals
+from skvae._torch.random import quasi_normal
+
+# log p(x, z) of codes for the rows with the numbers (n,), or of the same codes for each of them.
+# (S, n, K) or (S, 1, K), (n,) -> (S, n).
+LogJoint = Callable[[Tensor, Tensor], Tensor]
+
+WIDE = 4.0  # times the posterior's standard deviations, where its surroundings are searched
+WIDTHS = (1.0, 1.7)  # of the normal at a mode; a wider one beside it covers what is skew
+
+# Modes are looked for from the highest of so many points around the posterior and of N(0, I), which
+# are the same however many draws are taken. In few dimensions they come near several modes.
+N_AROUND, N_OF_NORMAL = 128, 384
+FEW_DIMENSIONS = 8
+STARTS_IN_FEW, MODES_IN_FEW = 12, 4
+STARTS_IN_MANY, MODES_IN_MANY = 4, 2
+FIRST_STEPS, MAX_STEPS = 10, 30  # of all starts, and of the highest from there on
+NEAR = 0.1  # distance of codes on their way to the same mode
+NEGLIGIBLE = 100.0  # nats below the highest, of a mode that is not worth the way
+
+# Lengths of a step that are tried; where the longest is the best or none leads up, the metric is
+# multiplied by one of these.
+STEP_LENGTHS, LONGER, SHORTER = (2.0, 1.0, 0.3, 0.03), 4.0, 0.03
+MAX_FAILURES = 3  # to go up
+TOLERANCE = 0.02  # nats that a step must gain for another
+NARROWEST = 0.1  # standard deviation that steps start from, since an encoder can be far too sure
+SMALLEST_COSINE = 1e-6
+
+
+def size_of_search(n_components: int) -> tuple[int, int]:
+    """How many codes of a row are decoded at a time and kept where modes are looked for."""
+    n_starts, n_modes = _numbers(n_components)
+    # a Hessian takes a code for each dimension; a metric is as large as so many codes
+    return n_modes * n_components, max(N_AROUND + N_OF_NORMAL, n_starts * n_components)
+
+
+def _numbers(n_components: int) -> tuple[int, int]:
+    few = n_components <= FEW_DIMENSIONS
+    return (STARTS_IN_FEW, MODES_IN_FEW) if few else (STARTS_IN_MANY, MODES_IN_MANY)
+
+
+def at_modes(log_joint: LogJoint, posterior: Normals) -> list[Normals]:
+    """Normals at the highest modes of p(x, z) that are found, of several widths.
+
+    Ways uphill set out from the mean of the posterior and from the highest of points around it and
+    of N(0, I), each in a region of its own. After some steps the highest go on. Where fewer than
+    asked for are worth it, the highest stands for the others.
+    """
+    n, k = posterior.mean.shape
+    n_starts, n_modes = _numbers(k)
+    rows = torch.arange(n, device=posterior.mean.device)
+
+    def of_start(z: Tensor, which: Tensor) -> Tensor:
+        return log_joint(z, which % n)
+
+    starts = _starts(log_joint, posterior, n_starts)
+    wide = posterior.root @ posterior.root.mT + NARROWEST**2 * torch.eye(k).to(starts)
+    reached, metric, height = climb(
+        of_start, starts.flatten(0, 1), wide.repeat(n_starts, 1, 1), FIRST_STEPS
+    )
+    height = height.view(n_starts, n)
+    highest = _highest(reached.view_as(starts), height, n_modes, lambda far: far < NEAR)
+    chosen = (highest * n + rows).flatten()
+    worth_it = (highest != highest[0]) & (height[highest, rows] > height.amax(0) - NEGLIGIBLE)
+    worth_it[0] = True
+    go_on = worth_it.flatten().nonzero().squeeze(1)
+
+    def of_chosen(z: Tensor, which: Tensor) -> Tensor:
+        return of_start(z, chosen[go_on[which]])
+
+    found = laplace(of_chosen, reached[chosen[go_on]], metric[chosen[go_on]])
+    place = torch.where(worth_it, worth_it.flatten().cumsum(0).view_as(highest) - 1, rows)
+    return [found[place[i]].widened(width) for width in WIDTHS for i in range(n_modes)]
+
+
+def _starts(log_joint: LogJoint, posterior: Normals, n_starts: int) -> Tensor:
+    """The mean of the posterior and the highest of points. -> (n_starts, N, K)."""
+    n, k = posterior.mean.shape
+    rows = torch.arange(n, device=posterior.mean.device)
+    around, normal = posterior.mean.new_tensor(_points(k)).split([N_AROUND, N_OF_NORMAL])
+    tried = [posterior.widened(WIDE).sample(around), normal]  # the same of the latter for all rows
+    height = torch.cat([log_joint(part, rows) for part in tried])
+    z = torch.cat([part.expand(-1, n, -1) for part in tried])
+
+    def of_region(far: Tensor) -> Tensor:
+        return far <= far.kthvalue(len(z) // n_starts, dim=0).values
+
+    highest = _highest(z, height, n_starts - 1, of_region)
+    return torch.cat([posterior.mean[None], z[highest, rows]])
+
+
+def _highest(z: Tensor, height: Tensor, n: int, is_near: Callable[[Tensor], Tensor]) -> Tensor:
+    """The numbers of the n highest codes, none near a higher one. (S, N, K), (S, N) -> (n, N).
+
+    ``is_near`` tells by the distances (S, N) from one of them. Where all are near, it is again the
+    first.
+    """
+    rows = torch.arange(z.shape[1], device=z.device)
+    found = [height.argmax(0)]
+    while len(found) < n:
+        far = torch.linalg.vector_norm(z - z[found[-1], rows], dim=-1)
+        height = height.masked_fill(is_near(far), -torch.inf)
+        best = height.argmax(0)
+        found.append(torch.where(height[best, rows] > -torch.inf, best, found[0]))
+    return torch.stack(found)
+
+
+@lru_cache(maxsize=16)
+def _points(n_components: int) -> NDArray[np.float64]:
+    return quasi_normal(N_AROUND + N_OF_NORMAL, n_components, seed=0)[:, None, :]
+
+
+def climb(
+    log_joint: LogJoint, start: Tensor, metric: Tensor, max_steps: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Uphill from each of N starts to a mode of p(x, z). (N, K), (N, K, K) -> the same, (N,).
+
+    The method of Broyden, Fletcher, Goldfarb and Shanno ([2]_, section 6.1). A step is ``metric``
+    times the gradient, and by what it meets the metric comes closer to the inverse of the negative
+    Hessian. Returned are the modes, their metrics and log p(x, z).
+    """
+    mode, metric = start.clone(), metric.clone()
+    active = torch.arange(len(start), device=start.device)
+    failures = torch.zeros_like(active)
+    lengths = start.new_tensor(STEP_LENGTHS)[:, None, None]
+    height, gradient = _gradient(log_joint, mode, active)
+    for _ in range(max_steps):
+        if len(active) == 0:
+            break
+        before, own = mode[active], metric[active]
+        tried = before + lengths * torch.einsum("nkj,nj->nk", own, gradient)
+        highest, length = log_joint(tried, active).max(0)
+        rises = highest > height[active]
+        step = tried[length, torch.arange(len(active), device=start.device)] - before
+        step = torch.where(rises[:, None], step, 0.0)
+        mode[active] = before + step
+        there, gradient_there = _gradient(log_joint, mode[active], active)
+        scale = torch.where(rises, torch.where(length == 0, LONGER, 1.0), SHORTER)
+        metric[active] = _bfgs(own, step, gradient - gradient_there) * scale[:, None, None].to(own)
+        failures[active] += ~rises
+        goes_on = torch.where(
+            rises,
+            (there - height[active] > TOLERANCE) | (length == 0),
+            failures[active] < MAX_FAILURES,
+        )
+        height[active] = there
+        active, gradient = active[goes_on], gradient_there[goes_on]
+    return mode, metric, height
+
+
+def _bfgs(metric: Tensor, step: Tensor, change: Tensor) -> Tensor:
+    """The metric after a step (N, K) that changed the downward gradient so. (N, K, K).
+
+    It stays as it is where there was no step, or the curvature along it is of the wrong sign.
+    """
+    along = (step * change).sum(-1)
+    least = SMALLEST_COSINE * step.norm(dim=-1) * change.norm(dim=-1)
+    curved = along > least.clamp(min=torch.finfo(along.dtype).tiny)
+    share = torch.where(curved, 1 / along, 0.0)[:, None, None]
+    rest = torch.eye(step.shape[-1]).to(step) - share * step[:, :, None] * change[:, None, :]
+    return rest @ metric @ rest.mT + share * step[:, :, None] * step[:, None, :]
+
+
+def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
+    """The normal at the mode of p(x, z) that is uphill from each of N starts, as in ``climb``.
+
+    Its covariance is the inverse of the negative Hessian where the climb ended ([1]_), but nowhere
+    wider than N(0, I). A last step from there is Newton's.
+    """
+    mode, _, height = climb(log_joint, start, metric, MAX_STEPS)
+    rows = torch.arange(len(start), device=start.device)
+    gradient, curvature, axes = _derivatives(log_joint, mode, rows)
+    std = curvature.clamp(min=1.0).rsqrt().unsqueeze(-2)
+    # the symmetric root, which does not turn with axes of equal curvature
+    root, whiten = (axes * std) @ axes.mT, (axes / std) @ axes.mT
+    last = mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient)
+    mode = torch.where((log_joint(last[None], rows)[0] > height)[:, None], last, mode)
+    return Normals(mode, root, whiten)
+
+
+def _gradient(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """log p(x, z) and its gradient, 0 where that is not finite. (N, K) -> (N,), (N, K)."""
+    with torch.enable_grad():
+        z = z.detach().clone().requires_grad_()
+        value = log_joint(z[None], rows)[0]
+        (gradient,) = torch.autograd.grad(value.sum(), z)
+    finite = gradient.isfinite().all(-1, keepdim=True)
+    return value.detach(), torch.where(finite, gradient, 0.0)
+
+
+def _derivatives(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of log p(x, z), and the curvatures of its negative with their axes.
+
+    (N, K) -> (N, K), (N, K), (N, K, K). Where they are not finite, the gradient is 0 and the
+    curvatures are those of the prior.
+    """
+    k = z.shape[-1]
+    with torch.enable_grad():
+        # a copy for each dimension, so that one backward pass yields all rows of the Hessian
+        copies = z.detach().expand(k, -1, -1).clone().requires_grad_()
+        value = log_joint(copies, rows)
+        (gradient,) = torch.autograd.grad(value.sum(), copies, create_graph=True)
+        own = gradient.diagonal(dim1=0, dim2=2)
+        (hessian,) = torch.autograd.grad(own.sum(), copies)
+    gradient = gradient[0].detach()
+    finite = gradient.isfinite().all(-1) & hessian.isfinite().all(-1).all(0)
+    gradient = torch.where(finite[:, None], gradient, 0.0)
+    prior = torch.eye(k, dtype=z.dtype, device=z.device)
+    curvature, axes = torch.linalg.eigh(
+        torch.where(finite[:, None, None], -hessian.transpose(0, 1), prior)
+    )
+    return gradient, curvature, axes

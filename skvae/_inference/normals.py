@@ -1,0 +1,42 @@
+"""Normal densities, one for each row. The axes are S draws, N rows, K dimensions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from skvae.objectives import LOG_2PI
+
+
+@dataclass
+class Normals:
+    """A normal for each row: mean (N, K), a root of the covariance and its inverse (N, K, K)."""
+
+    mean: Tensor
+    root: Tensor
+    whiten: Tensor
+
+    @classmethod
+    def diagonal(cls, mean: Tensor, log_std: Tensor) -> Self:
+        """Independent dimensions. (N, K), (N, K)."""
+        return cls(mean, log_std.exp().diag_embed(), (-log_std).exp().diag_embed())
+
+    def __getitem__(self, rows: Tensor | slice) -> Normals:
+        return Normals(self.mean[rows], self.root[rows], self.whiten[rows])
+
+    def widened(self, factor: float) -> Normals:
+        """The same with ``factor`` times the standard deviations."""
+        return Normals(self.mean, self.root * factor, self.whiten / factor)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Draws by standard normal noise. (S, 1, K) -> (S, N, K)."""
+        return self.mean + torch.einsum("nkj,sj->snk", self.root, noise.squeeze(1))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """(S, N, K) -> (S, N)."""
+        standard = torch.einsum("njk,snk->snj", self.whiten, z - self.mean)
+        log_scale: Tensor = torch.linalg.slogdet(self.whiten).logabsdet
+        return log_scale - 0.5 * (standard.square() + LOG_2PI).sum(-1)

@@ -1,0 +1,53 @@
+"""Rows as the model takes them: values, and which of them are observed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Cells:
+    """Rows in working units (N, D), a value of the support where one is missing.
+
+    ``observed`` (N, D) tells which are there; None for all of them.
+    """
+
+    values: Tensor
+    observed: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, rows: Tensor) -> Cells:
+        """The rows of these numbers, faster than by brackets."""
+        observed = None if self.observed is None else self.observed.index_select(0, rows)
+        return Cells(self.values.index_select(0, rows), observed)
+
+    def copy_(self, other: Cells) -> None:
+        """Become equal to others of the same shape, in place."""
+        self.values.copy_(other.values)
+        if self.observed is not None and other.observed is not None:
+            self.observed.copy_(other.observed)
+
+    def __getitem__(self, rows: Tensor | slice) -> Cells:
+        observed = None if self.observed is None else self.observed[rows]
+        return Cells(self.values[rows], observed)
+
+
+def observed_sum(x: Tensor, cells: Cells) -> Tensor:
+    """The sum over the cells of a row that are there. (S, N, D) -> (S, N)."""
+    return (x if cells.observed is None else torch.where(cells.observed, x, 0.0)).sum(-1)
+
+
+def split(x: Tensor, sizes: Sequence[int], dim: int = -1) -> Sequence[Tensor]:
+    """The parts of an axis, the last one if not told; ``x`` itself where there is only one."""
+    return [x] if len(sizes) == 1 else x.split(sizes, dim=dim)
+
+
+def join(parts: Sequence[Tensor]) -> Tensor:
+    """The parts side by side along the last axis."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=-1)

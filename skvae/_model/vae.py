@@ -1,0 +1,434 @@
+"""The variational autoencoder as a module: encoder, decoder, observation model and prior."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from skvae._blocks import DRAWS_AT_ONCE
+from skvae._model.cells import Cells, join, observed_sum, split
+from skvae._model.observation import Columns, ObservationModel
+from skvae._model.phases import CODES, WHOLE, Phase
+from skvae._torch.vjp import Backward, Later
+from skvae.networks import Network, NetworkModule
+from skvae.objectives import ELBO, LOG_2PI, Draws, Objective
+from skvae.priors._mixture import NormalMixture
+
+hardtanh_backward = torch.ops.aten.hardtanh_backward
+
+# Hidden layers start small: the encoder close to the prior and the decoder close to the mean of the
+# data, or both close to PCA.
+ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
+# Of the noise around locations: what it stays above, where PCA does not leave less, and the speed
+# at which its logarithm is learned.
+SMALLEST_NOISE, NOISE_SPEED = 0.5, 10.0
+# Bounds on log std of the posterior: rows far outside the training data stay finite.
+LOG_STD_RANGE = (-10.0, 5.0)
+SLOPE_STEP = 0.1  # of the differences that slopes are found by
+
+
+class VAE(nn.Module):
+    """A variational autoencoder over working units.
+
+    The columns of a row lie group by group, one likelihood a group. Nothing is averaged over
+    rows. A method that takes ``generator=None`` is deterministic without one.
+
+    Parameters
+    ----------
+    groups : sequence of (Likelihood, constants, number of columns, emphasis or None)
+    gaps : sequence of int
+        Columns that miss cells in training: the encoder is told which of them are there.
+    encoder, decoder : Network
+    n_components : int
+    generator : Generator
+        Draws the start weights.
+    """
+
+    gaps: Tensor
+    smallest_noise: Tensor
+    order: Tensor
+    place: Tensor
+    sign: Tensor
+
+    def __init__(
+        self,
+        groups: Sequence[Columns],
+        gaps: Sequence[int],
+        encoder: Network,
+        decoder: Network,
+        n_components: int,
+        generator: Generator,
+    ) -> None:
+        super().__init__()
+        self.n_components = n_components
+        self.groups = [ObservationModel(*group) for group in groups]
+        # one noise for all columns: no column of numbers may keep one of its own beside it
+        if any(group.is_located for group in self.groups):
+            for group in self.groups:
+                group.is_located = group.likelihood.has_location
+        self.observations = nn.ModuleList(self.groups)  # whose parameters are the module's too
+        self.n_columns = [group.n_columns for group in self.groups]
+        self.n_outputs = [group.n_outputs for group in self.groups]
+        self.n_first = [group.n_outputs - group.n_shape_outputs for group in self.groups]
+        numbers = torch.tensor(gaps, dtype=torch.int64, device="cpu")
+        self.register_buffer("gaps", numbers, persistent=False)
+        self.encoder = encoder.build(
+            sum(group.n_features for group in self.groups) + len(gaps),
+            2 * n_components,
+            output_gain=ENCODER_GAIN,
+            generator=generator,
+        )
+        n_shape_outputs = sum(group.n_shape_outputs for group in self.groups)
+        self.decoder = decoder.build(
+            n_components,
+            sum(self.n_first),
+            output_gain=DECODER_GAIN,
+            generator=generator,
+        )
+        # of what is learned once the codes are found: it starts at zero
+        self.shapes: NetworkModule | None = None
+        if n_shape_outputs:
+            self.shapes = decoder.build(
+                n_components, n_shape_outputs, output_gain=0.0, generator=generator
+            )
+        for network, module in ((encoder, self.encoder), (decoder, self.decoder)):
+            if not isinstance(module, NetworkModule):
+                raise TypeError(
+                    f"{type(network).__name__}.build must return a skvae.networks.NetworkModule; "
+                    f"got a {type(module).__name__}. Let its class derive from that."
+                )
+        # the log of the noise around locations, over its speed
+        self.location_noise = nn.Parameter(torch.zeros(1, dtype=torch.float32, device="cpu"))
+        smallest = torch.full((1,), SMALLEST_NOISE, dtype=torch.float32, device="cpu")
+        self.register_buffer("smallest_noise", smallest)
+        # components as they are shown, by those of the networks
+        self.register_buffer("order", torch.arange(n_components, device="cpu"))
+        self.register_buffer("place", self.order.clone())  # in the order shown
+        self.register_buffer("sign", torch.ones(n_components, dtype=torch.float32, device="cpu"))
+        self.prior = NormalMixture.standard(n_components)  # until training is over
+        self.eval()  # what differs in training comes with a generator, not with a mode
+
+    @property
+    def replayable(self) -> bool:
+        """Whether a step of training on a GPU may be recorded once and replayed."""
+        networks = all(module.replayable for module in self._networks())
+        return networks and all(group.likelihood.replayable for group in self.groups)
+
+    @property
+    def n_in_unit(self) -> int:
+        """How many columns share a unit."""
+        return sum(group.n_columns for group in self.groups if group.emphasis is not None)
+
+    @property
+    def finds_codes_first(self) -> bool:
+        """Whether there are columns by whose locations training finds the codes."""
+        return any(group.is_located for group in self.groups)
+
+    def _networks(self) -> list[NetworkModule]:
+        return [m for m in (self.encoder, self.decoder, self.shapes) if m is not None]
+
+    def learned(self, phase: Phase) -> list[nn.Parameter]:
+        """The parameters that a phase of training changes."""
+        parts: list[nn.Module] = [self.encoder, self.decoder] if phase.encoder else [self.decoder]
+        if self.shapes is not None and not phase.by_location:
+            parts.append(self.shapes)
+        parts += [g for g in self.groups if not (phase.by_location and g.is_located)]
+        found = [parameter for part in parts for parameter in part.parameters()]
+        return [*found, self.location_noise] if phase.by_location else found
+
+    @torch.no_grad()
+    def fit_noise(self, cells: Cells, share: Tensor, noise: Tensor) -> None:
+        """Set the noise of located columns by rows of these shares. N rows, (N,), (1, N, K)."""
+        z = Draws.of(*self.encode(cells), noise).z
+        for group, place, outputs in self._located(self.decode(z, CODES)):
+            weight = share.unsqueeze(-1).expand(-1, group.n_columns)
+            if cells.observed is not None:
+                weight = weight * cells.observed[:, place]
+            group.fit_noise(cells.values[:, place], outputs[0], weight)
+
+    def _located(
+        self, outputs: Sequence[Tensor]
+    ) -> Iterator[tuple[ObservationModel, slice, Tensor]]:
+        """The groups of located columns, the places of these, and the outputs for them."""
+        start = 0
+        for group, out in zip(self.groups, outputs, strict=True):
+            if group.is_located:
+                yield group, slice(start, start + group.n_columns), out
+            start += group.n_columns
+
+    @torch.no_grad()
+    def order_components(self, kl: Tensor, loading: Tensor) -> None:
+        """Sort components by their divergence (K,), the largest first, and fix their signs.
+
+        The largest loading (K, P) of each, by its absolute value, becomes positive, as in PCA.
+        """
+        kl, loading = kl.to(self.order.device), loading.to(self.order.device)
+        order = torch.argsort(kl, descending=True, stable=True)
+        largest = loading.gather(1, loading.abs().argmax(1, keepdim=True))[:, 0]
+        sign = torch.where(largest < 0, -1.0, 1.0)[order]
+        self.sign.copy_(self.sign[order] * sign)
+        self.order.copy_(self.order[order])
+        self.place.copy_(torch.argsort(self.order))
+
+    # -- rows ---------------------------------------------------------------------
+
+    def cells(self, x: Tensor) -> Cells:
+        """Rows with NaN where a cell is missing. (N, D) -> N rows."""
+        if not bool(x.sum().isnan()):  # faster than to look at each cell
+            return Cells(x, None)
+        missing = x.isnan()
+        fillers = [group.likelihood.filler for group in self.groups for _ in range(group.n_columns)]
+        return Cells(torch.where(missing, x.new_tensor(fillers), x), ~missing)
+
+    def draw_target(self, cells: Cells, generator: Generator) -> Cells:
+        """What a training step should see for the rows."""
+        values = self._by_group(
+            lambda group, x: group.likelihood.draw_target(x, generator),
+            split(cells.values, self.n_columns),
+        )
+        return Cells(values, cells.observed)
+
+    # -- state ----------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All parameters and buffers, by name, as numpy arrays."""
+        return {name: tensor.cpu().numpy() for name, tensor in self.state_dict().items()}
+
+    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Set all parameters and buffers to what ``arrays`` gave."""
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+        prior = [tensors[f"prior.{name}"] for name in ("log_share", "mean", "root")]
+        self.prior = NormalMixture(*prior)
+        self.load_state_dict(tensors)
+
+    def prior_on(self, device: torch.device) -> NormalMixture:
+        """A copy of the prior on a device."""
+        return copy.deepcopy(self.prior).to(device)
+
+    # -- the two networks -----------------------------------------------------------
+
+    def encode(self, cells: Cells) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of q(z|x), x the cells that are there. -> 2 x (N, K)."""
+        mean, log_std = self.encoder(self.features(cells)).chunk(2, dim=-1)
+        mean, log_std = (part.index_select(-1, self.order) for part in (mean, log_std))
+        return mean * self.sign, log_std.clamp(*LOG_STD_RANGE)
+
+    def decode(self, z: Tensor, phase: Phase = WHOLE) -> list[Tensor]:
+        """The parameters of p(x|z), group by group. (S, N, K) -> (S, N, P) of each."""
+        z = (z * self.sign).index_select(-1, self.place)
+        shapes = None if self.shapes is None or phase.by_location else self.shapes(z)
+        return self._outputs(self.decoder(z), shapes)
+
+    def _outputs(self, first: Tensor, shapes: Tensor | None) -> list[Tensor]:
+        """The outputs of the two networks, group by group."""
+        parts = list(split(first, self.n_first))
+        if shapes is not None:
+            n_shape = [group.n_shape_outputs for group in self.groups]
+            pairs = zip(parts, shapes.split(n_shape, dim=-1), strict=True)
+            parts = [torch.cat(pair, dim=-1) if pair[1].shape[-1] else pair[0] for pair in pairs]
+        return parts
+
+    def features(self, cells: Cells) -> Tensor:
+        """What the encoder sees: zeros for a missing cell, and which cells are there."""
+        parts = [
+            group.features(x)
+            for group, x in zip(self.groups, split(cells.values, self.n_columns), strict=True)
+        ]
+        if cells.observed is not None:
+            observed = split(cells.observed.unsqueeze(-1), self.n_columns, dim=-2)
+            parts = [part * there for part, there in zip(parts, observed, strict=True)]
+        parts = [part.flatten(-2) for part in parts]
+        if len(self.gaps):
+            everywhere = torch.ones_like(cells.values) if cells.observed is None else cells.observed
+            parts.append(everywhere.index_select(1, self.gaps).to(cells.values.dtype))
+        return join(parts)
+
+    # -- p(x|z) ---------------------------------------------------------------------
+
+    def log_prob(self, cells: Cells, outputs: Sequence[Tensor], phase: Phase = WHOLE) -> Tensor:
+        """log p(x|z), by what is decoded from z. N rows, (S, N, P) of each group -> (S, N)."""
+
+        def of_group(group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
+            if phase.by_location and group.is_located:
+                return self._location_log_prob(group, x, outputs[..., : group.n_columns])
+            return group.log_prob(x, outputs)
+
+        found = self._by_group(of_group, split(cells.values, self.n_columns), outputs)
+        return observed_sum(found, cells)
+
+    def _noise(self) -> tuple[Tensor, Tensor]:
+        """The noise around locations, and what is learned of it."""
+        free = (NOISE_SPEED * self.location_noise).exp()
+        return torch.hypot(free, self.smallest_noise), free
+
+    def _location_log_prob(self, group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
+        """log N(location; what is decoded, noise^2 I) of each cell. (S, N, d)."""
+        noise, _ = self._noise()
+        standard = (group.location(x) - group.emphasised(outputs)) / noise
+        return -0.5 * (standard.square() + LOG_2PI) - noise.log()
+
+    def _location_vjp(
+        self, group: ObservationModel, x: Tensor, outputs: Tensor
+    ) -> tuple[Later, Backward]:
+        noise, free = self._noise()
+        outputs = outputs.to(x.dtype)
+        standard = (group.location(x) - group.emphasised(outputs)) / noise
+
+        def backward(gradient: Tensor) -> Tensor:
+            by_noise = (gradient * (standard.square() - 1)).sum() * (free / noise).square()
+            if self.location_noise.grad is not None:
+                self.location_noise.grad.add_(by_noise, alpha=NOISE_SPEED)
+            return group.emphasised(gradient * standard / noise)
+
+        return lambda: -0.5 * (standard.square() + LOG_2PI) - noise.log(), backward
+
+    def log_prob_vjp(
+        self, cells: Cells, outputs: Sequence[Tensor], phase: Phase
+    ) -> tuple[Later, Backward]:
+        """A function that gives ``log_prob`` in training, and the way back to ``outputs``."""
+        pieces = [
+            self._location_vjp(group, x, out)
+            if phase.by_location and group.is_located
+            else group.vjp(x, out)
+            for group, x, out in zip(
+                self.groups, split(cells.values, self.n_columns), outputs, strict=True
+            )
+        ]
+
+        def log_prob() -> Tensor:
+            return observed_sum(join([of_group() for of_group, _ in pieces]), cells)
+
+        def backward(gradient: Tensor) -> list[Tensor]:
+            by_cell = gradient.unsqueeze(-1)
+            if cells.observed is None:
+                by_cell = by_cell.expand(*gradient.shape, sum(self.n_columns))
+            else:
+                by_cell = by_cell * cells.observed
+            by_group = split(by_cell, self.n_columns)
+            return [back(part) for (_, back), part in zip(pieces, by_group, strict=True)]
+
+        return log_prob, backward
+
+    def mean(self, z: Tensor) -> Tensor:
+        """E[x|z], the mode of categories, in the units of means. (N, K) -> (N, D)."""
+        return self.weighted_mean(z[None], z.new_ones(1, len(z)))
+
+    @torch.no_grad()
+    def slopes(self, z: Tensor) -> list[Tensor]:
+        """The mean slope of E[x|z], or of the mass of each level, by each component of z.
+
+        Central differences, averaged over the codes (N, K), which are in the order and with the
+        signs of the networks' own components. -> (K, d, M) of each group.
+        """
+        z = z.index_select(-1, self.order) * self.sign
+
+        def statistics(at: Tensor) -> list[Tensor]:
+            outputs = self.decode(at.unsqueeze(0))
+            pairs = zip(self.groups, outputs, strict=True)
+            return [group.statistics(out)[0].double().mean(0) for group, out in pairs]
+
+        found: list[list[Tensor]] = [[] for _ in self.groups]
+        for step in SLOPE_STEP * torch.eye(self.n_components, dtype=z.dtype, device=z.device):
+            for kept, above, below in zip(
+                found, statistics(z + step), statistics(z - step), strict=True
+            ):
+                kept.append((above - below) / (2 * SLOPE_STEP))
+        return [torch.stack(kept) for kept in found]
+
+    def weighted_mean(self, z: Tensor, weight: Tensor) -> Tensor:
+        """E[x] over weighted codes, the mode of categories. (S, N, K), (S, N) -> (N, D)."""
+        totals = [z.new_zeros(())] * len(self.groups)
+        for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
+            for place, outputs in enumerate(self.decode(some)):
+                statistics = self.groups[place].statistics(outputs)
+                totals[place] = totals[place] + torch.einsum("sn,sndm->ndm", share, statistics)
+        return self._by_group(lambda group, total: group.likelihood.summary(total), totals)
+
+    def sample(self, z: Tensor, generator: Generator) -> Tensor:
+        """Draws from p(x|z) in working units. (S, N, K) -> (S, N, D)."""
+        return self._by_group(
+            lambda group, outputs: group.sample(outputs, generator), self.decode(z)
+        )
+
+    def _by_group(self, call: Callable[..., Tensor], *per_group: Sequence[Tensor]) -> Tensor:
+        return join([call(*args) for args in zip(self.groups, *per_group, strict=True)])
+
+    # -- bounds ---------------------------------------------------------------------
+
+    def bound(
+        self, objective: Objective, cells: Cells, noise: Tensor, phase: Phase = WHOLE
+    ) -> Tensor:
+        """What training raises, of each row, prior N(0, I). N rows, (S, N, K) -> (N,)."""
+        draws = Draws.of(*self.encode(cells), noise)
+        return objective.bound(self.log_prob(cells, self.decode(draws.z, phase), phase), draws)
+
+    def find_gradient(
+        self,
+        objective: Objective,
+        cells: Cells,
+        noise: Tensor,
+        generator: Generator,
+        phase: Phase = WHOLE,
+    ) -> Later:
+        """Put the gradient of minus the mean ``bound`` into each ``grad``.
+
+        Returns a function that gives the bound, until the parameters change.
+        """
+        mean, log_std, into_encoder = self._encode_vjp(cells, generator, phase)
+        draws = Draws.of(mean.to(noise.dtype), log_std.to(noise.dtype), noise)
+        outputs, into_decoder = self._decode_vjp(draws.z, generator, phase)
+        log_px, into_outputs = self.log_prob_vjp(cells, outputs, phase)
+        bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))
+        into_encoder(*into_codes(into_decoder(into_outputs(by_log_px))))
+        return bound
+
+    def _encode_vjp(
+        self, cells: Cells, generator: Generator, phase: Phase
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
+        """Mean and log standard deviation, in the networks' order, and the way back from them."""
+        features = self.features(cells)
+        if not phase.encoder:  # which then is as in use: without dropout
+            mean, log_std = self.encoder(features).chunk(2, dim=-1)
+            return mean, log_std.clamp(*LOG_STD_RANGE), lambda by_mean, by_log_std: None
+        codes, into_encoder = self.encoder.vjp(features, generator, to_x=False)
+        mean, free_log_std = codes.chunk(2, dim=-1)
+
+        def backward(by_mean: Tensor, by_log_std: Tensor) -> None:
+            free = free_log_std.to(by_log_std.dtype)
+            by_log_std = hardtanh_backward(by_log_std, free, *LOG_STD_RANGE)
+            into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
+
+        return mean, free_log_std.clamp(*LOG_STD_RANGE), backward
+
+    def _decode_vjp(
+        self, z: Tensor, generator: Generator, phase: Phase
+    ) -> tuple[list[Tensor], Backward]:
+        """What the networks decode from their codes in training, and the way back to these."""
+        rows = z.flatten(0, 1)
+        first, into_first = self.decoder.vjp(rows, generator, to_x=True)
+        shapes = None
+        if self.shapes is not None and not phase.by_location:
+            shapes, into_shapes = self.shapes.vjp(rows, generator, to_x=True)
+        outputs = [part.unflatten(0, z.shape[:2]) for part in self._outputs(first, shapes)]
+
+        def backward(gradients: Sequence[Tensor]) -> Tensor:
+            flat = [gradient.flatten(0, 1) for gradient in gradients]
+            if shapes is None:
+                by_z: Tensor = into_first(join(flat))
+            else:
+                pairs = zip(flat, self.n_first, strict=True)
+                parts = [gradient.tensor_split([n], dim=-1) for gradient, n in pairs]
+                by_first, by_shapes = zip(*parts, strict=True)
+                by_z = into_first(join(by_first)) + into_shapes(join(by_shapes))
+            return by_z.view_as(z)
+
+        return outputs, backward
+
+    def elbo(self, cells: Cells, noise: Tensor) -> Tensor:
+        """The evidence lower bound, whatever trained the model. N rows, (S, 1, K) -> (N,)."""
+        return self.bound(ELBO(), cells, noise)

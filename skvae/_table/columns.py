@@ -1,0 +1,443 @@
+"""Between the caller's numbers and the working units of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skvae._blocks import BLOCK_CELLS, COLUMN_CELLS, SAMPLE_CELLS, chunks
+from skvae._table.auto import FEW_VALUES, SAMPLE_ROWS, choose
+from skvae._table.container import warn_unknown
+from skvae._table.units import shared_unit, spreads
+from skvae._warn import warn
+from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
+from skvae.likelihoods._base import count_rows
+
+Array = NDArray[Any]
+_T = TypeVar("_T")
+LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
+
+# A column of categories is a key where more than these, and than this share of the rows, differ.
+FEW_LEVELS, MANY_LEVELS = 50, 0.5
+FEWEST_SAMPLE_ROWS = 1000
+
+
+@dataclass
+class ColumnGroup:
+    """Columns of one likelihood: their places in the table and their constants, each (d, ...).
+
+    ``emphasis`` (d,) is the standard deviation of each column to the root mean square of all that
+    share their unit, None for columns that share none.
+    """
+
+    likelihood: Likelihood
+    places: NDArray[np.intp]
+    constants: Constants
+    emphasis: Array | None = None
+
+    def in_unit(self, unit: float, emphasis: Array) -> ColumnGroup:
+        """The group of columns that share a unit, their spreads in it (d,)."""
+        constants = self.likelihood.in_unit(self.constants, unit)
+        return replace(self, constants=constants, emphasis=emphasis)
+
+    @property
+    def columns(self) -> NDArray[np.intp] | slice:
+        """The places as an index, which takes neighbours without a copy."""
+        return _neighbours(self.places)
+
+
+class Columns:
+    """A table's columns: which likelihood models each, and in which units.
+
+    The table is of numbers, NaN where a cell is missing, categories numbered from 0. In working
+    units the columns lie group by group, one group a likelihood.
+
+    Attributes
+    ----------
+    names : list of str
+    groups : list of ColumnGroup
+    gaps : list of int
+        Columns, in working order, that miss cells in training.
+    spread : ndarray of shape (d,)
+        The standard deviation of each column, by its place in the table.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        groups: Sequence[ColumnGroup],
+        gaps: Sequence[int],
+        spread: Array,
+    ) -> None:
+        self.names = list(names)
+        self.groups = list(groups)
+        self.gaps = list(gaps)
+        self.spread = spread
+
+    @classmethod
+    def fit(
+        cls,
+        X: Array,
+        index: NDArray[np.intp],
+        weight: NDArray[np.float64],
+        *,
+        names: Sequence[str],
+        likelihood: LikelihoodChoice,
+        is_category: Sequence[bool],
+        is_bool: Sequence[bool],
+    ) -> Columns:
+        """Choose and fit the likelihoods on the rows ``index`` of ``X`` with their weights."""
+        columns = cls(names, [], [], np.zeros(len(names)))
+        # rows lie in the order of their hashes: the first are a random sample
+        n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
+        sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
+        chosen = columns._choose(X, index, weight, sample, likelihood, is_category, is_bool)
+        columns.spread = spreads(sample, weight[:n_sample])
+        located = np.array([likelihood.may_share_unit for likelihood in chosen])
+        emphasis, unit = shared_unit(
+            sample, columns.spread, located & ~np.asarray(is_category, dtype=bool)
+        )
+        shared = ~np.isnan(emphasis)
+        missing = np.zeros(len(names), dtype=bool)
+        order = np.argsort(index)
+        for one, in_unit in _distinct(list(zip(chosen, shared.tolist(), strict=True))):
+            alike = np.array([other == one for other in chosen])
+            places = np.flatnonzero(alike & (shared == in_unit))
+            fitted = []
+            for block in chunks(len(places), COLUMN_CELLS // max(1, len(X))):
+                cells = X[:, _neighbours(places[block])]
+                x = np.empty((len(index), cells.shape[1]))
+                for rows, part in _row_blocks(cells, index, order):
+                    x[rows] = part
+                missing[places[block]] = np.isnan(x).any(axis=0)
+                fitted += columns._fit_block(one, x, weight, places[block])
+            groups = _by_size(one, fitted)
+            if in_unit:
+                groups = [g.in_unit(unit, emphasis[g.places]) for g in groups]
+            columns.groups += groups
+        columns.gaps = [int(i) for i in np.flatnonzero(missing[columns.order])]
+        return columns
+
+    def continued(self, X: Array, index: NDArray[np.intp]) -> Columns:
+        """The columns for training that goes on with the rows ``index`` of ``X``."""
+        groups = self.groups
+        for _, x in _row_blocks(X, index):
+            groups = [
+                replace(
+                    group, constants=group.likelihood.go_on(x[:, group.columns], group.constants)
+                )
+                for group in groups
+            ]
+        return Columns(self.names, groups, self.gaps, self.spread)
+
+    @property
+    def order(self) -> list[int]:
+        """The place in the table of each column in working order."""
+        return [int(place) for group in self.groups for place in group.places]
+
+    def _choose(
+        self,
+        X: Array,
+        index: NDArray[np.intp],
+        weight: NDArray[np.float64],
+        sample: Array,
+        likelihood: LikelihoodChoice,
+        is_category: Sequence[bool],
+        is_bool: Sequence[bool],
+    ) -> list[Likelihood]:
+        """The likelihood of each column, ``sample`` being the first rows ``index``.
+
+        A mapping names columns by name, or by place where they have none; "auto" takes the rest.
+        """
+        wanted = _wanted(self.names, likelihood)
+        automatic = [value == "auto" for value in wanted]
+        is_binary = np.ones(len(self.names), dtype=bool)
+        for _, x in _row_blocks(X, index) if any(automatic) else ():
+            is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
+            if not (is_binary & automatic).any():
+                break
+        own = choose(
+            sample,
+            weight[: len(sample)],
+            count_rows(weight),
+            is_category=is_category,
+            is_bool=is_bool,
+            is_binary=is_binary,
+            wanted=automatic,
+        )
+        chosen = [
+            _resolve(name, a if b is None else b)
+            for name, a, b in zip(self.names, wanted, own, strict=True)
+        ]
+        few = []
+        many = MANY_LEVELS * len(sample)
+        for name, one, category, auto, x in zip(
+            self.names, chosen, is_category, automatic, sample.T, strict=True
+        ):
+            if category and not one.takes_levels:
+                raise ValueError(
+                    f"Column {name!r} holds categories, and {type(one).__name__} is for numbers. "
+                    "Choose 'categorical' or 'ordinal' for it."
+                )
+            n_levels = len(np.unique(x[~np.isnan(x)])) if category else 0
+            if n_levels > max(FEW_LEVELS, many):
+                warn(
+                    f"Column {name!r} holds {n_levels} different categories in {len(sample)} rows, "
+                    "as a name or a key would, which tell little of a row. Drop it, or join rare "
+                    "ones."
+                )
+            n_values = 0 if auto or not one.is_density else len(np.unique(x[~np.isnan(x)]))
+            if 1 < n_values <= FEW_VALUES and len(index) >= 10 * n_values:
+                few.append((name, n_values, one))
+        if few:
+            name, n_values, one = few[0]
+            others = f", and {len(few) - 1} others few" if len(few) > 1 else ""
+            warn(
+                f"Column {name!r} holds only {n_values} different values{others}, which a density "
+                f"such as {type(one).__name__} makes more and more likely as its noise shrinks. "
+                "Choose 'histogram', 'categorical' or 'ordinal' for it, or a likelihood of counts."
+            )
+        return chosen
+
+    def _fit_block(
+        self, one: Likelihood, x: Array, weight: NDArray[np.float64], places: NDArray[np.intp]
+    ) -> list[ColumnGroup]:
+        """Groups of columns that were fitted together: all complete ones, or each alone."""
+        self._check_support(one, x, places, {})
+        together = np.zeros(x.shape[1], dtype=bool) if one.ragged else ~np.isnan(x).any(axis=0)
+        fitted = []
+        if together.any():
+            cells = x if together.all() else x[:, together]
+            fitted.append(ColumnGroup(one, places[together], one.fit(cells, weight)))
+        for column in np.flatnonzero(~together):
+            there = ~np.isnan(x[:, column])
+            if not there.any():
+                raise ValueError(
+                    f"Column {self.names[places[column]]!r} holds no value in any row. Drop it."
+                )
+            constants = one.fit(x[there, column, None], weight[there])
+            fitted.append(ColumnGroup(one, places[column, None], constants))
+        return fitted
+
+    def known(self, X: Array, *, strict: bool = False) -> Array:
+        """``X`` with NaN for what training has not seen, where a likelihood knows no other values.
+
+        With a warning, or an error if ``strict``. The same array where there are none.
+        """
+        for group in self.groups:
+            if not group.likelihood.takes_levels:
+                continue
+            for i, place in enumerate(group.places):
+                one = {name: constant[i : i + 1] for name, constant in group.constants.items()}
+                x = np.asarray(X[:, [place]], dtype=np.float64)
+                working = group.likelihood.to_working(x, one)
+                unknown = (np.isnan(working) & ~np.isnan(x))[:, 0]
+                if not unknown.any():
+                    continue
+                values = np.unique(x[unknown]).tolist()
+                if strict:
+                    raise ValueError(
+                        f"Column {self.names[place]!r} holds {values[0]}, which training has not "
+                        "seen."
+                    )
+                warn_unknown(self.names[place], values)
+                X = np.array(X, dtype=np.result_type(X.dtype, np.float32))
+                X[unknown, place] = np.nan
+        return X
+
+    def to_working(self, X: Array, index: NDArray[np.intp] | None, dtype: Any) -> Array:
+        """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d)."""
+        out = np.empty((len(X) if index is None else len(index), len(self.names)), dtype=dtype)
+        for rows, x in _row_blocks(X, index):
+            for group, place in self._slices():
+                cells = x[:, group.columns]
+                self._check_support(group.likelihood, cells, group.places, group.constants)
+                out[rows, place] = group.likelihood.to_working(cells, group.constants)
+        return out
+
+    def from_working(self, U: Array) -> NDArray[np.float64]:
+        """Draws in working units to the caller's. (n, d) -> (n, d)."""
+        return self._back(U, lambda one, u, constants: one.from_working(u, constants))
+
+    def from_mean(self, U: Array) -> NDArray[np.float64]:
+        """Means in their units to the caller's. (n, d) -> (n, d)."""
+        return self._back(U, lambda one, u, constants: one.from_mean(u, constants))
+
+    def _back(self, U: Array, change: Callable[..., Array]) -> NDArray[np.float64]:
+        out = np.empty(U.shape, dtype=np.float64)
+        for rows, u in _row_blocks(U, None):
+            for group, place in self._slices():
+                out[rows, group.places] = change(group.likelihood, u[:, place], group.constants)
+        return out
+
+    def mean_slope_unit(self, group: ColumnGroup) -> Array:
+        """How many spreads the caller's mean moves where that of the model moves by 1. -> (d,).
+
+        1 for levels, whose statistics are probabilities.
+        """
+        n = len(group.places)
+        if group.likelihood.takes_levels:
+            return np.ones(n)
+        low, high = (
+            group.likelihood.from_mean(np.full((1, n), u), group.constants)[0] for u in (1.0, 2.0)
+        )
+        spread = self.spread[group.places]
+        return (high - low) / np.where(spread > 0, spread, np.inf)
+
+    def log_jacobian(self, X: Array, index: NDArray[np.intp] | None) -> NDArray[np.float64]:
+        """The log of d working / d caller, summed over the cells of a row. -> (n,)."""
+        out = np.zeros(len(X) if index is None else len(index))
+        groups = [group for group in self.groups if group.likelihood.has_jacobian]
+        if not groups:
+            return out
+        for rows, x in _row_blocks(X, index):
+            for group in groups:
+                cells = x[:, group.columns]
+                part = group.likelihood.log_jacobian(cells, group.constants)
+                missing = np.isnan(cells)
+                part = np.where(missing, 0.0, part) if missing.any() else part
+                out[rows] += part.sum(axis=1)
+        return out
+
+    def log_unit(self, X: Array) -> NDArray[np.float64]:
+        """The log of the unit of each cell's density, 0 for a mass or a missing cell. -> (n, d)."""
+        out = np.empty(X.shape)
+        for rows, x in _row_blocks(X, None):
+            for group in self.groups:
+                cells = x[:, group.columns]
+                unit = group.likelihood.log_unit(cells, group.constants)
+                out[rows, group.places] = np.where(np.isnan(cells), 0.0, unit)
+        return out
+
+    def sum_of_log_units(self, X: Array) -> NDArray[np.float64]:
+        """``log_unit`` summed over the cells of a row. -> (n,)."""
+        out = np.empty(len(X))
+        for rows, x in _row_blocks(X, None):
+            out[rows] = self.log_unit(x).sum(axis=1)
+        return out
+
+    @property
+    def likelihoods(self) -> dict[str, Likelihood]:
+        """The likelihood of each column, by name."""
+        of = {place: group.likelihood for group in self.groups for place in group.places}
+        return {name: of[place] for place, name in enumerate(self.names)}
+
+    def _check_support(
+        self, likelihood: Likelihood, x: Array, places: Array, constants: Constants
+    ) -> None:
+        if likelihood.needs_all and np.isnan(x).any():
+            row, column = np.argwhere(np.isnan(x))[0]
+            raise ValueError(
+                f"Column {self.names[places[column]]!r} misses a cell, and {likelihood} takes the "
+                "sum of all in a row. Fill it, or leave library_size=False."
+            )
+        with np.errstate(invalid="ignore"):
+            inside = likelihood.inside(x, constants)
+        if not inside.all():
+            inside = inside | np.isnan(x)
+        if not inside.all():
+            row, column = np.argwhere(~inside)[0]
+            raise ValueError(
+                f"Column {self.names[places[column]]!r} is modelled by "
+                f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
+                f"holds {x[row, column]}. Choose one that takes it when you fit, as in "
+                f"likelihood={{{self.names[places[column]]!r}: 'gaussian'}} for any number ('auto' "
+                "goes by the rows of fit), or change its values."
+            )
+
+    def _slices(self) -> Iterator[tuple[ColumnGroup, slice]]:
+        start = 0
+        for group in self.groups:
+            stop = start + len(group.places)
+            yield group, slice(start, stop)
+            start = stop
+
+
+def _row_blocks(
+    X: Array, index: NDArray[np.intp] | None, order: NDArray[np.intp] | None = None
+) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.float64]]]:
+    """Blocks of the rows ``index`` (all for None), and their places in it.
+
+    In the order in which they are stored, so that a table on disk is read from end to end:
+    ``order``, which sorts ``index``, where it is known.
+    """
+    n = len(X) if index is None else len(index)
+    if index is not None and order is None:
+        order = np.argsort(index)
+    for block in chunks(n, BLOCK_CELLS // max(1, X.shape[1])):
+        places = block if order is None else order[block]
+        rows = places if index is None else index[places]
+        cells = np.asarray(X[rows], dtype=np.float64)
+        cells.flags.writeable = False  # they may be the caller's
+        yield places, cells
+
+
+def _neighbours(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+    """Places as a slice if they are consecutive, which takes columns without a copy."""
+    if (np.diff(places) == 1).all():
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
+
+
+def _by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup]:
+    """One group, or several of constants of about the same length, padded by NaN."""
+    by_size: dict[int, list[ColumnGroup]] = {}
+    for group in fitted:
+        lengths = [a.shape[1] for a in group.constants.values() if a.ndim > 1]
+        by_size.setdefault(int(np.ceil(np.log2(max(lengths, default=1)))), []).append(group)
+    groups = []
+    for _, alike in sorted(by_size.items()):
+        places = np.concatenate([group.places for group in alike])
+        names = alike[0].constants
+        constants = {name: _stack([group.constants[name] for group in alike]) for name in names}
+        order = np.argsort(places)
+        groups.append(ColumnGroup(one, places[order], {k: v[order] for k, v in constants.items()}))
+    return groups
+
+
+def _stack(arrays: Sequence[Array]) -> Array:
+    """Arrays (d_i, ...) one below the other, their second axis padded by NaN to the longest."""
+    if arrays[0].ndim > 1:
+        longest = max(array.shape[1] for array in arrays)
+        arrays = [
+            np.pad(a, ((0, 0), (0, longest - a.shape[1])), constant_values=np.nan) for a in arrays
+        ]
+    return np.concatenate(arrays)
+
+
+def _wanted(names: Sequence[str], likelihood: LikelihoodChoice) -> list[str | Likelihood]:
+    """What the caller chose for each column."""
+    if not isinstance(likelihood, Mapping):
+        return [likelihood] * len(names)
+    wanted: list[str | Likelihood] = ["auto"] * len(names)
+    places = {name: place for place, name in enumerate(names)}
+    for key, value in likelihood.items():
+        if key not in places:
+            raise ValueError(
+                f"'likelihood' names the column {key!r}, but the columns are {list(names)}."
+            )
+        wanted[places[key]] = value
+    return wanted
+
+
+def _resolve(name: Any, likelihood: str | Likelihood) -> Likelihood:
+    if isinstance(likelihood, Likelihood):
+        return likelihood
+    if not isinstance(likelihood, str) or likelihood not in LIKELIHOODS:
+        raise ValueError(
+            f"The 'likelihood' of column {name!r} must be 'auto', one of {sorted(LIKELIHOODS)}, or "
+            f"a Likelihood, such as Gaussian(); got {likelihood!r}."
+        )
+    return LIKELIHOODS[likelihood]()
+
+
+def _distinct(values: Sequence[_T]) -> list[_T]:
+    found: list[_T] = []
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found

@@ -1,0 +1,152 @@
+"""What may come in: scikit-learn's checks, and those that numpy's conversions would swallow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
+
+from skvae._blocks import CHECKED_CELLS, chunks
+from skvae._table.container import Container, as_frame
+from skvae._table.parts import Parts
+from skvae._table.sparse import SparseTable
+
+
+def validate_table(
+    estimator: Any, X: Any, container: Container, *, reset: bool, min_rows: int = 1
+) -> Any:
+    """``X`` as numbers (n, n_features) in a dtype of its own, NaN where a cell is missing.
+
+    Raises ValueError or TypeError for infinities, complex numbers, dates, masked cells, lazy
+    frames, the wrong shape or the wrong feature names.
+    """
+    refuse_lossy(X)
+    checks: dict[str, Any] = {
+        "dtype": None,
+        "ensure_all_finite": False,
+        "ensure_min_samples": min_rows,
+        "copy": False,
+    }
+    if issparse(X) or isinstance(X, Parts):
+        table = _checked_numbers(estimator, X, container, reset=reset, **checks)
+    elif as_frame(X) is None:
+        table = validate_data(estimator, container.numbers(X), reset=reset, **checks)
+    else:  # its names and their number, then its numbers
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        numbers = container.numbers(X)
+        table = check_array(numbers, estimator=estimator, input_name="X", **checks)
+    if table.dtype.kind not in "fiub":
+        table = check_array(table, dtype=np.float64, ensure_all_finite=False, input_name="X")
+    refuse_infinite(table, "X", container.column_names(table.shape[1]))
+    return table
+
+
+def _checked_numbers(
+    estimator: Any, X: Any, container: Container, *, reset: bool, **checks: Any
+) -> SparseTable | Parts:
+    """A table that is sparse or in parts, which holds numbers only."""
+    for field in container.fields or []:
+        if field.levels is not None:
+            raise TypeError(
+                f"X is {'sparse' if issparse(X) else 'in parts'}, and column {field.name!r} held "
+                "categories in fit. Give the table in the form that fit saw."
+            )
+    if issparse(X):
+        return SparseTable(validate_data(estimator, X, reset=reset, accept_sparse="csr", **checks))
+    validate_data(estimator, X, reset=reset, skip_check_array=True)
+    if len(X) < checks["ensure_min_samples"]:
+        raise ValueError(
+            f"Found {len(X)} rows in X, but at least {checks['ensure_min_samples']} are required."
+        )
+    parts: Parts = X
+    return parts
+
+
+def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[np.float64]:
+    """What is known of rows, by column name or as a table, as numbers with NaN elsewhere.
+
+    Raises ValueError for names that are no columns, several values for one, infinities, and
+    categories that ``fit`` did not see.
+    """
+    names = container.column_names(n_columns)
+    if isinstance(given, Mapping):
+        several = [name for name, value in given.items() if np.ndim(value) > 0]
+        if several:
+            raise ValueError(
+                f"'given' holds several values for column {several[0]!r}. Give one for each "
+                "column, or a table of the rows."
+            )
+        columns = {name: [value] for name, value in given.items()}
+    elif (frame := as_frame(given)) is not None:
+        columns = {name: frame[:, at].to_list() for at, name in enumerate(frame.columns)}
+    else:
+        cells = np.asarray(given, dtype=object)
+        if cells.ndim != 2 or cells.shape[1] != len(names):
+            raise ValueError(
+                f"'given' must be a dict, a data frame, or an array of {len(names)} columns; "
+                f"got a {type(given).__name__} of shape {cells.shape}."
+            )
+        columns = dict(zip(names, cells.T, strict=True))
+    unknown = [name for name in columns if name not in names]
+    if unknown:
+        raise ValueError(f"'given' names {unknown[0]!r}, but the columns are {names}.")
+    n_rows = len(next(iter(columns.values()), [None]))
+    cells = np.full((n_rows, len(names)), None, dtype=object)
+    for name, column in columns.items():
+        cells[:, names.index(name)] = column
+    table: NDArray[np.float64] = check_array(
+        container.numbers(cells, strict=True),
+        dtype=np.float64,
+        ensure_all_finite=False,
+        input_name="given",
+    )
+    refuse_infinite(table, "given", names)
+    return table
+
+
+def refuse_lossy(X: Any) -> None:
+    """Raise where turning ``X`` into numbers would lose or invent something."""
+    if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
+        raise ValueError(
+            f"X is a masked array with {np.ma.count_masked(X)} masked cells, and their mask would "
+            "be lost. Mark them as missing, X.astype(float).filled(numpy.nan), or drop their rows."
+        )
+    if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
+        raise TypeError("X is a lazy frame, whose rows are not there yet. Collect it first.")
+    kind = getattr(getattr(X, "dtype", None), "kind", "")
+    if kind and kind in "mMV":
+        raise ValueError(
+            f"X has dtype {X.dtype}, which is neither numbers nor categories. Convert it first."
+        )
+
+
+def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
+    """Raise for the first infinity in a table of numbers, with the name of its column."""
+    for rows in chunks(len(table), CHECKED_CELLS // max(1, table.shape[1])):
+        block = table[rows]
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = block.sum(dtype=np.float64)
+        if np.isfinite(total):  # as of most tables: one number tells
+            continue
+        infinite = np.isinf(block)
+        if infinite.any():
+            row, column = np.argwhere(infinite)[0]
+            raise ValueError(
+                f"{what} holds infinity: {block[row, column]} in column {names[column]!r}, "
+                f"row {rows.start + row}. Mark the cell as missing by NaN, or clip it."
+            )
+
+
+def validate_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:
+    """``sample_weight`` as non-negative float64 (n,), not all of them zero."""
+    weight: NDArray[np.float64] = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weight.any():
+        raise ValueError("Every sample_weight is zero; at least one row must count.")
+    return weight

@@ -1,0 +1,1 @@
+"""The caller's torch left alone (threads, modes, generators, precision), and torch made fast."""

@@ -1,0 +1,1 @@
+"""Training: rows, steps, stages, schedules and where they start."""

@@ -1,0 +1,69 @@
+"""What training is judged by: bounds and posteriors of rows, averaged by their weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from skvae._blocks import CHUNK_ROWS, chunks
+from skvae._model.phases import WHOLE, Phase
+from skvae._model.vae import VAE
+from skvae._training.plan import Plan
+from skvae._training.rows import Rows, WeightedRows
+from skvae.objectives import Draws, kl_to_standard_normal
+
+# Validation takes this many posterior draws in all, so that few rows are scored with many.
+VALIDATION_DRAWS = 256
+
+
+class MeanBound:
+    """The weighted mean bound of rows, with the same noise at every call."""
+
+    def __init__(
+        self, model: VAE, rows: Rows, plan: Plan, generator: Generator, phase: Phase = WHOLE
+    ) -> None:
+        self.phase = phase
+        n_draws = max(plan.n_draws, min(VALIDATION_DRAWS // len(rows), 50), 1)
+        shape = (n_draws, len(rows), model.n_components)
+        self.model = model
+        self.objective = plan.objective
+        self.log_jacobian = rows.log_jacobian
+        self.cells = model.draw_target(rows.cells, generator)
+        self.share = rows.share
+        self.noise = rows.cells.values.new_empty(shape).normal_(generator=generator)
+
+    def __call__(self) -> float:
+        bound = torch.cat(
+            [
+                self.model.bound(self.objective, self.cells[rows], self.noise[:, rows], self.phase)
+                for rows in chunks(len(self.cells), CHUNK_ROWS // len(self.noise))
+            ]
+        )
+        return float(self.share @ bound.double()) + self.log_jacobian
+
+
+def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator) -> Tensor:
+    """Draws from the posteriors of the rows, in number by their weights. -> (n, K)."""
+    slots = rows.slots(n, generator)
+    found = []
+    for place in chunks(n, CHUNK_ROWS):
+        mean, log_std = model.encode(rows.take(slots[place]))
+        noise = torch.empty_like(mean).normal_(generator=generator)
+        found.append(Draws.of(mean, log_std, noise).z)
+    return torch.cat(found)
+
+
+def posterior_means(model: VAE, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weighted means over the posteriors, of each component. -> 2 x (K,).
+
+    Of the divergence from N(0, 1), in nats, and of the log standard deviation.
+    """
+    kl, log_std = [], []
+    for place in chunks(len(rows), CHUNK_ROWS):
+        posterior = model.encode(rows.cells[place])
+        kl.append(kl_to_standard_normal(*posterior))
+        log_std.append(posterior[1])
+    kl_mean, log_std_mean = (rows.share @ torch.cat(part).double() for part in (kl, log_std))
+    return kl_mean.cpu().numpy(), log_std_mean.cpu().numpy()

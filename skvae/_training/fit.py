@@ -1,0 +1,106 @@
+"""A run of training: its stages one after the other, and what later runs continue from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import Generator
+
+from skvae._model.phases import CODES, WHOLE, Phase
+from skvae._model.vae import VAE
+from skvae._torch.random import derive, generator_from
+from skvae._torch.runtime import resolve_precision, torch_runtime
+from skvae._training.loop import History, train
+from skvae._training.optimizer import Optimizer
+from skvae._training.plan import Stage
+from skvae._training.rows import WeightedRows
+from skvae._training.start import rows_to_start_from
+
+
+@dataclass
+class TrainingState:
+    """What training did so far, and what it needs to continue.
+
+    ``optimizer`` and ``phase`` are those of the last stage; codes are found in the first run only.
+    """
+
+    loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+    best_validation_score: float | None = None
+    precision: str = "float32"
+    optimizer: dict[str, NDArray[Any]] | None = None
+    phase: Phase = WHOLE
+
+    @property
+    def n_epochs(self) -> int:
+        """The number of epochs so far."""
+        return len(self.loss_curve)
+
+
+def train_stages(
+    model: VAE,
+    state: TrainingState,
+    stages: Sequence[Stage],
+    rows: WeightedRows,
+    *,
+    seed: int,
+    **how: Any,
+) -> tuple[TrainingState, History]:
+    """Train ``model`` in place; the state after that, and what happened in this run.
+
+    A stage gets the epochs that those before it left. ``how`` goes to ``train``. Raises
+    KeyboardInterrupt for one before the first epoch is done.
+    """
+    device = rows.weight.device
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    work = max(stage.plan.n_draws * stage.plan.batch_size for stage in stages) * n_weights
+    history = History()
+    with torch_runtime(device, work=work):
+        generator = generator_from(derive(seed, "training", state.n_epochs), device)
+        optimizer_state, phase, precision = state.optimizer, state.phase, state.precision
+        for stage in stages:
+            finds_codes, phase = stage.phase == CODES, stage.phase
+            precision = resolve_precision(stage.plan.precision, device, work)
+            plan = replace(stage.plan, precision=precision)
+            optimizer = Optimizer(model, plan, optimizer_state, model.learned(phase))
+            n_left = len(stage.epochs) - len(history.loss_curve)
+            train(
+                model,
+                rows,
+                plan,
+                phase=phase,
+                epochs=stage.epochs[:n_left],
+                optimizer=optimizer,
+                generator=generator,
+                history=history,
+                **how,
+            )
+            model.zero_grad(set_to_none=True)
+            optimizer_state = optimizer.state()
+            if finds_codes:
+                _fit_noise(model, rows, generator)
+                optimizer_state, phase = None, WHOLE
+            if history.stopped:
+                break
+    if history.interrupted and not history.loss_curve:
+        raise KeyboardInterrupt
+    after = TrainingState(
+        state.loss_curve + history.loss_curve,
+        state.validation_scores + history.validation_scores,
+        history.best_validation_score,
+        precision,
+        optimizer_state,
+        phase,
+    )
+    return after, history
+
+
+def _fit_noise(model: VAE, rows: WeightedRows, generator: Generator) -> None:
+    """Set the noise of columns by whose locations the codes were found."""
+    sample = rows.sample(rows_to_start_from(model), generator)
+    noise = sample.cells.values.new_empty(1, len(sample), model.n_components)
+    noise.normal_(generator=generator)
+    model.fit_noise(sample.cells, sample.share, noise)

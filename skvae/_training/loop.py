@@ -1,0 +1,223 @@
+"""Minibatch stochastic gradient variational Bayes: rows in, a trained module out.
+
+The article's recipe [1]_, over minibatches whose composition follows the weights.
+
+References
+----------
+.. [1] "Under the Hood of the Variational Autoencoder (in Prose and Code)",
+       Fast Forward Labs, 2016.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor
+
+from skvae._model.cells import Cells
+from skvae._model.phases import WHOLE, Phase
+from skvae._model.vae import VAE
+from skvae._torch.replay import FEWEST_STEPS, Replay
+from skvae._torch.runtime import networks_in
+from skvae._training.bounds import MeanBound
+from skvae._training.optimizer import Optimizer
+from skvae._training.plan import Plan
+from skvae._training.rows import Rows, WeightedRows
+from skvae.objectives import Objective
+
+# What "adaptive" multiplies the rate by, once, when the validation score no longer rises.
+REDUCTION = 0.2
+# An epoch of fit takes at least so many steps: it passes several times over a small table, whose
+# validation would else cost more than its training and whose patience would end in a few steps.
+MIN_STEPS = 16
+# An epoch's loss is told by evenly spread steps of so many rows at least, and by at least so many
+# steps: others spare the bound, a twentieth of their time, and follow its gradient alone.
+LOSS_ROWS, LOSS_STEPS = 2**13, 8
+
+
+@dataclass
+class History:
+    """What training did, epoch by epoch, in nats per row and the caller's units."""
+
+    loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+    best_validation_score: float | None = None
+    stopped: bool = False  # by a callback or the keyboard
+    interrupted: bool = False  # by the keyboard
+
+
+class Step:
+    """A step of training. The tensors that it needs beside the rows are made once."""
+
+    def __init__(
+        self,
+        model: VAE,
+        plan: Plan,
+        optimizer: Optimizer,
+        generator: Generator,
+        *,
+        n_steps: int,
+        phase: Phase = WHOLE,
+    ) -> None:
+        self.phase = phase
+        values, batch = optimizer.values, plan.batch_size
+        self.model, self.plan, self.optimizer, self.generator = model, plan, optimizer, generator
+        self.noise = values.new_empty(plan.n_draws, batch, model.n_components)
+        self.loss = values.new_zeros(batch, dtype=torch.float64)
+        many = values.device.type == "cuda" and n_steps >= FEWEST_STEPS
+        self.replay = Replay(generator) if many and model.replayable else None
+        self.held: dict[bool, tuple[Cells, Tensor]] = {}
+
+    def __call__(self, cells: Cells, done: float, rate: float, *, tell: bool) -> None:
+        """Go one step, after the share ``done`` of them; ``loss`` grows by its loss if told."""
+        objective = self.plan.objective_at(done)
+        rate *= self.plan.learning_rate.factor(done)
+        if self.replay is None:
+            self._go(cells, objective, rate, tell)
+        else:
+            # where the first minibatch lies all of them will, and their rates in one tensor
+            whole = cells.observed is None
+            held, rate_held = self.held.setdefault(whole, (cells, self.noise.new_empty(())))
+            held.copy_(cells)
+            rate_held.fill_(rate)
+            key = whole, objective, tell
+            self.replay(key, lambda: self._go(held, objective, rate_held, tell))
+
+    def _go(self, cells: Cells, objective: Objective, rate: float | Tensor, tell: bool) -> None:
+        cells = self.model.draw_target(cells, self.generator)
+        self.noise.normal_(generator=self.generator)
+        bound = self.model.find_gradient(objective, cells, self.noise, self.generator, self.phase)
+        if tell:
+            self.loss -= bound()
+        del bound  # and the minibatch that it holds
+        self.optimizer.step(rate)
+
+
+def train(
+    model: VAE,
+    rows: WeightedRows,
+    plan: Plan,
+    *,
+    epochs: range,
+    min_steps: int,
+    validation: Rows | None,
+    optimizer: Optimizer,
+    generator: Generator,
+    on_epoch: Callable[[History], bool],
+    phase: Phase = WHOLE,
+    history: History | None = None,
+) -> History:
+    """Train ``model`` in place and return what happened, after what ``history`` holds.
+
+    Runs the epochs numbered ``epochs`` of ``epochs.stop`` in all, each a pass over the rows and at
+    least ``min_steps`` steps.
+    With ``plan.early_stopping`` training ends once the validation bound has not risen by ``tol``
+    nats in ``n_iter_no_change`` epochs, and the weights of its best epoch come back. The "adaptive"
+    learning rate first goes on from there in smaller steps, which show sooner that no more comes:
+    until that happens in half as many epochs.
+    ``on_epoch`` is called after each epoch and ends training by returning True; so does an
+    interrupt from the keyboard. Raises ValueError when an epoch's loss or a weight is not finite.
+    """
+    history = History() if history is None else history
+    history.best_validation_score = None
+    score = None if validation is None else MeanBound(model, validation, plan, generator, phase)
+    per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
+    n_steps = per_epoch * len(epochs)
+    step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
+    optimizer.average_over(plan.learning_rate.averaged_steps(per_epoch * epochs.stop))
+    watch = Watch(optimizer, plan)
+    try:
+        if score is not None:
+            # the first epochs of a fit may take a detour, those after a fit or a phase may not
+            watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
+        for epoch in epochs:
+            progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
+            loss = _epoch(rows, progress, watch.rate, step)
+            value = 0.0 if score is None else score()
+            finite = math.isfinite(loss) and math.isfinite(value)
+            if not (finite and bool(torch.isfinite(optimizer.values).all())):
+                number = max(epoch, len(history.loss_curve)) + 1
+                raise ValueError(
+                    f"Training diverged in epoch {number}: the loss, a weight or the validation "
+                    f"score is not finite at learning_rate_init={plan.learning_rate_init}. Lower "
+                    "learning_rate_init or gradient_clip, or look for outliers in the rows."
+                )
+            history.loss_curve.append(loss - rows.log_jacobian)
+            if score is not None:
+                history.validation_scores.append(value)
+                watch.see(value)
+            history.best_validation_score = watch.best_score
+            if on_epoch(history):
+                history.stopped = True
+                break
+            if plan.early_stopping and watch.is_over():
+                break
+    except KeyboardInterrupt:
+        history.stopped = history.interrupted = True
+    history.best_validation_score = watch.best_score
+    if plan.early_stopping and watch.best_score is not None:
+        optimizer.values.copy_(watch.best)
+    return history
+
+
+class Watch:
+    """The validation scores of a training: its best weights, and when it should end.
+
+    Attributes
+    ----------
+    best, best_score : Tensor, float or None
+        The weights of the best epoch, and its score; None before the first.
+    rate : float
+        By which the learning rate is multiplied.
+    """
+
+    def __init__(self, optimizer: Optimizer, plan: Plan) -> None:
+        self.optimizer, self.plan = optimizer, plan
+        self.best = optimizer.values.clone()
+        self.best_score: float | None = None
+        self.rate, self.patience = 1.0, plan.n_iter_no_change
+        self.bar, self.since_best = -math.inf, 0  # what the next score must exceed to be progress
+
+    def begin(self, score: float, *, may_fall: bool) -> None:
+        """Take the score of the start weights, below which the next ones may fall or not."""
+        self.best_score = score
+        if not may_fall:
+            self.bar = score + self.plan.tol
+
+    def see(self, score: float) -> None:
+        """Take the score of an epoch."""
+        if self.best_score is None or score > self.best_score:
+            self.best_score = score
+            self.best.copy_(self.optimizer.values)
+        self.since_best = 0 if score > self.bar else self.since_best + 1
+        self.bar = max(self.bar, score + self.plan.tol)
+
+    def is_over(self) -> bool:
+        """Whether training ends. A schedule may go on once from the best weights more slowly."""
+        if self.since_best < self.patience:
+            return False
+        if not self.plan.learning_rate.reduces or self.rate < 1:
+            return True
+        self.rate, self.patience, self.since_best = REDUCTION, -(-self.patience // 2), 0
+        self.optimizer.values.copy_(self.best)
+        return False
+
+
+def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -> float:
+    """A step for each entry of ``progress`` through training; the mean loss."""
+    plan, device = step.plan, step.loss.device
+    n_steps = len(progress)
+    stride = max(1, min(n_steps * plan.batch_size // LOSS_ROWS, n_steps // LOSS_STEPS))
+    told = range(stride // 2, n_steps, stride)
+    step.loss.zero_()
+    numbered = iter(enumerate(progress))
+    for lot in rows.lots(n_steps, plan.batch_size, step.generator):
+        # what is made here stays here, so torch need not keep the books that autograd would want
+        with step.optimizer.steps(), torch.inference_mode(), networks_in(plan.precision, device):
+            for batch in lot.batches:
+                number, done = next(numbered)
+                step(lot.cells.take(batch), done, rate, tell=number in told)
+    return float(step.loss.mean()) / len(told)

@@ -1,0 +1,168 @@
+"""Adam over all parameters at once, every element of the gradient clipped.
+
+References
+----------
+.. [1] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from skvae._torch.fused import kernels
+from skvae._training.plan import Plan
+from skvae._training.schedules import ADAM_STEPS
+
+# Adam's, whose other average is over as many steps as the schedule says.
+BETA1, EPSILON = 0.9, 1e-8
+
+
+class Optimizer:
+    """Adam over the parameters of a module, or those ``learned``, laid out as one vector.
+
+    The parameters become views of ``values`` and their gradients views of ``gradient``, so
+    that a clip, a step or a copy is one call. Within ``steps`` those of networks in closed form
+    are copies in the plan's precision, made and read back by one call too.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        plan: Plan,
+        state: dict[str, NDArray[Any]] | None,
+        learned: Sequence[nn.Parameter] | None = None,
+    ) -> None:
+        networks = [m for m in module.children() if getattr(m, "closed_form", False)]
+        closed = {p for network in networks for p in network.parameters()}
+        # weight matrices first, since L2 spares the rest; networks in closed form in the middle
+        parameters = sorted(
+            module.parameters() if learned is None else learned,
+            key=lambda p: (p.dim() < 2, (p in closed) == (p.dim() >= 2)),
+        )
+        self.n_decayed = sum(p.numel() for p in parameters if p.dim() >= 2)
+        self.values = torch.cat([p.detach().reshape(-1) for p in parameters])
+        self.gradient = torch.zeros_like(self.values)
+        _lay(parameters, self.values, self.gradient)
+        self.closed = [p for p in parameters if p in closed]
+        start = sum(p.numel() for p in parameters if p.dim() >= 2 and p not in closed)
+        place = slice(start, start + sum(p.numel() for p in self.closed))
+        # a kernel's call takes what has one kind of gradient, and all of it decays or none
+        borders = sorted({0, place.start, self.n_decayed, place.stop, len(self.values)})
+        self.pieces = [slice(*ends) for ends in pairwise(borders)]
+        self.place = place
+        self.owned = self.values[place], self.gradient[place]
+        # in float32 the same tensors, so that copies between them are none
+        self.working = tuple(t.to(getattr(torch, plan.precision)) for t in self.owned)
+        self.added_to = [g for g in (self.gradient[:start], self.gradient[place.stop :]) if len(g)]
+        self.plan = plan
+        self.moments = {
+            "first": torch.zeros_like(self.values),
+            "second": torch.zeros_like(self.values),
+            "steps": self.values.new_zeros(()),
+        }
+        self.averaged_steps = ADAM_STEPS
+        if state is not None:
+            for name, moment in self.moments.items():
+                moment.copy_(torch.from_numpy(state[name]))
+            self.averaged_steps = float(state["averaged_steps"])
+
+    @contextmanager
+    def steps(self) -> Iterator[None]:
+        """Where gradients are found and ``step`` is called."""
+        try:
+            self.working[0].copy_(self.owned[0])
+            _lay(self.closed, *self.working)
+            yield
+        finally:
+            _lay(self.closed, *self.owned)
+
+    def average_over(self, n_steps: float) -> None:
+        """Average squared gradients over so many steps from now on."""
+        taken = float(self.moments["steps"])
+        if taken > 0:
+            # Adam divides the average by the weight of what it has seen, which changes too
+            seen = [1 - (1 - 1 / n) ** taken for n in (n_steps, self.averaged_steps)]
+            self.moments["second"] *= seen[0] / seen[1]
+        self.averaged_steps = n_steps
+
+    def step(self, rate: float | Tensor) -> None:
+        """Go one step down the gradient, at ``rate`` times the first step size."""
+        self.moments["steps"] += 1
+        # alpha / (2 batch_size) |W|^2, as in MLPClassifier
+        decay = self.plan.alpha / self.plan.batch_size
+        fused = kernels()
+        if fused is not None:
+            self._step_by_kernel(fused.adam, float(rate), decay)
+        else:
+            self._step_by_torch(rate, decay)
+        for gradient in self.added_to:
+            gradient.zero_()
+
+    def _step_by_torch(self, rate: float | Tensor, decay: float) -> None:
+        self.owned[1].copy_(self.working[1])
+        if decay > 0:
+            self.gradient[: self.n_decayed].add_(self.values[: self.n_decayed], alpha=decay)
+        if self.plan.gradient_clip is not None:
+            self.gradient.clamp_(-self.plan.gradient_clip, self.plan.gradient_clip)
+        # the kernel of torch.optim.Adam, whose import and calls cost more than a small step
+        torch._fused_adam_(
+            [self.values],
+            [self.gradient],
+            [self.moments["first"]],
+            [self.moments["second"]],
+            [],
+            [self.moments["steps"]],
+            lr=rate * self.plan.learning_rate_init,
+            beta1=BETA1,
+            beta2=1 - 1 / self.averaged_steps,
+            weight_decay=0.0,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+        self.working[0].copy_(self.owned[0])
+
+    def _step_by_kernel(self, adam: Callable[..., None], rate: float, decay: float) -> None:
+        """The same by a kernel, which copies to and from what networks work with too."""
+        apart = self.working[0] is not self.owned[0]
+        values, first, second = self.values, self.moments["first"], self.moments["second"]
+        for piece in self.pieces:
+            copied = apart and self.place.start <= piece.start < self.place.stop
+            within = slice(piece.start - self.place.start, piece.stop - self.place.start)
+            adam(
+                values[piece],
+                self.working[1][within] if copied else self.gradient[piece],
+                first[piece],
+                second[piece],
+                self.working[0][within] if copied else None,
+                decay=decay if piece.start < self.n_decayed else 0.0,
+                clip=self.plan.gradient_clip or math.inf,
+                betas=(BETA1, 1 - 1 / self.averaged_steps),
+                n_steps=float(self.moments["steps"]),
+                rate=rate * self.plan.learning_rate_init,
+                eps=EPSILON,
+            )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The running moments and what they are averages over, as arrays."""
+        arrays = {name: tensor.cpu().numpy().copy() for name, tensor in self.moments.items()}
+        return arrays | {"averaged_steps": np.array(self.averaged_steps)}
+
+
+def _lay(parameters: Iterable[nn.Parameter], values: Tensor, gradient: Tensor) -> None:
+    """Make the parameters and their gradients views of two vectors, one after the other."""
+    start = 0
+    for parameter in parameters:
+        place = slice(start, start + parameter.numel())
+        parameter.data = values[place].view_as(parameter)
+        parameter.grad = gradient[place].view_as(parameter)
+        start = place.stop

@@ -1,0 +1,124 @@
+"""The rows that training goes through, at hand or where they are stored, and their minibatches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from skvae._blocks import BLOCK_ROWS, chunks
+from skvae._model.cells import Cells
+
+
+@dataclass
+class WeightedRows:
+    """Distinct rows in working units and their weights (n,), on the training device.
+
+    ``log_jacobian``, a mean over the rows, brings bounds to the caller's units.
+    """
+
+    weight: Tensor
+    log_jacobian: float
+
+    def __post_init__(self) -> None:
+        # on the CPU: on CUDA a cumulative sum may round differently at each call
+        self.cumulative = self.weight.cpu().cumsum(0).to(self.weight.device)
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def slots(self, n_slots: int, generator: Generator) -> Tensor:
+        """A row for each slot of an epoch, in increasing order. -> (n_slots,).
+
+        The slots lie evenly on the scale of cumulative weight, shifted by one uniform number; each
+        takes the row on whose stretch it lands. A row's expected number of slots is in proportion
+        to its weight, its actual number within one of it. Equal weights and as many slots as rows
+        give each row one.
+        """
+        device = self.weight.device
+        u = torch.rand((), generator=generator, dtype=torch.float64, device=device)
+        ladder = torch.arange(n_slots, dtype=torch.float64, device=device)
+        places = (ladder + u) * (self.cumulative[-1] / n_slots)
+        return torch.searchsorted(self.cumulative, places, right=True).clamp_(max=len(self) - 1)
+
+    @property
+    def share(self) -> Tensor:
+        """The weights, as shares of their sum."""
+        return self.weight / self.weight.sum()
+
+    def take(self, rows: Tensor) -> Cells:
+        """The rows of these numbers."""
+        raise NotImplementedError
+
+    def sample(self, most: int, generator: Generator) -> Rows:
+        """All rows, or ``most`` by their weights."""
+        if len(self) <= most:
+            place = torch.arange(len(self), device=self.weight.device)
+            return Rows(self.weight, self.log_jacobian, self.take(place))
+        distinct, times = torch.unique(self.slots(most, generator), return_counts=True)
+        return Rows(times.double(), self.log_jacobian, self.take(distinct))
+
+    def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
+        """The minibatches of an epoch."""
+        raise NotImplementedError
+
+
+@dataclass
+class Rows(WeightedRows):
+    """Rows at hand."""
+
+    cells: Cells
+
+    def take(self, rows: Tensor) -> Cells:
+        return self.cells.take(rows)
+
+    def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
+        slots = self.slots(n_steps * batch_size, generator)
+        deal = torch.randperm(len(slots), generator=generator, device=slots.device)
+        yield Lot(self.cells, slots[deal].view(n_steps, batch_size))
+
+
+@dataclass
+class StoredRows(WeightedRows):
+    """Rows that stay where they are, to be read a lot at a time.
+
+    An epoch reads the rows by blocks of neighbours in a random order, and shuffles those of a lot.
+
+    Attributes
+    ----------
+    load : callable
+        Takes the numbers of rows, an increasing array, to their cells on the training device.
+    lot_rows : int
+        How many rows to hold at once.
+    """
+
+    load: Callable[[NDArray[np.intp]], Cells]
+    lot_rows: int
+
+    def take(self, rows: Tensor) -> Cells:
+        distinct, place = torch.unique(rows, return_inverse=True)
+        return self.load(distinct.cpu().numpy()).take(place)
+
+    def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
+        slots = self.slots(n_steps * batch_size, generator)
+        # of whole minibatches, so that a lot holds them too
+        per_block = max(1, min(BLOCK_ROWS, self.lot_rows) // batch_size) * batch_size
+        blocks = slots.split(per_block)
+        order = torch.randperm(len(blocks), generator=generator, device=slots.device).tolist()
+        for place in chunks(len(order), self.lot_rows // per_block):
+            lot = torch.cat([blocks[block] for block in order[place]])
+            distinct, inverse = torch.unique(lot, return_inverse=True)
+            deal = torch.randperm(len(lot), generator=generator, device=slots.device)
+            yield Lot(self.load(distinct.cpu().numpy()), inverse[deal].view(-1, batch_size))
+
+
+@dataclass
+class Lot:
+    """Rows at hand, and the minibatches (m, batch_size) of them by number."""
+
+    cells: Cells
+    batches: Tensor

@@ -1,0 +1,185 @@
+"""Where training starts: at the model that probabilistic PCA finds in what the encoder sees.
+
+References
+----------
+.. [1] M. E. Tipping and C. M. Bishop, "Probabilistic Principal Component Analysis", Journal of the
+       Royal Statistical Society B 61 (3), 1999.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from skvae._model.cells import Cells, split
+from skvae._model.observation import ObservationModel
+from skvae._model.vae import NOISE_SPEED, VAE
+from skvae._torch.runtime import one_thread
+
+Array = NDArray[np.float64]
+
+MOST_ROWS, MOST_CELLS = 2**13, 2**24  # that PCA is made of
+EXACT_SIZE = 1000  # features, beyond which a randomised PCA is faster
+MOST_STEPS = 10  # of Fisher scoring, until the mean of the score function is close to 0
+CLOSE = 0.01  # to its standard deviation
+SMALLEST_INFORMATION = 1e-6
+SMALLEST_VARIANCE = 0.01  # of what is learned of the noise around locations
+SMALLEST_SHARE = 0.01  # of the noise in the mean variance of the features
+LEAST_NOISE = 0.01  # to which the smallest noise around locations may fall
+
+
+def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
+    """Set the linear maps of fresh networks, and the noise of located columns. N rows, (N,).
+
+    The encoder becomes the posterior of probabilistic PCA [1]_ given the features, and the decoder
+    takes one scoring step from its marginals towards these codes. Where codes are found first, both
+    start the closer to the prior the less PCA explains, so that hidden layers are not held to what
+    is linear. Networks without a linear map stay as they are.
+    """
+    if not (model.encoder.has_linear and model.decoder.has_linear):
+        return
+    with one_thread(), torch.no_grad():
+        features, weight = model.features(cells).double().cpu().numpy(), share.cpu().numpy()
+        scale = _feature_scale(model)
+        mean = weight @ features
+        centred = (features - mean) * scale
+        components, variance, noise = probabilistic_pca(centred, weight, model.n_components, seed)
+        total = weight @ np.square(centred)
+        signal = (variance - noise).clip(0)
+        is_linear = model.encoder.is_linear and model.decoder.is_linear
+        trust = 1.0
+        if model.finds_codes_first and not is_linear:
+            trust = signal.sum() / max(total.sum(), np.finfo(np.float64).tiny)
+        # of PCA, E[z|y] = (signal^(1/2) / variance) u'y and Var[z|y] = 1 - signal / variance
+        to_code = (trust * np.sqrt(signal) / variance)[:, None] * components * scale
+        codes = (features - mean) @ to_code.T
+        log_std = 0.5 * np.log(1 - trust**2 * signal / variance)
+        device = cells.values.device
+        _set_encoder(model, to_code, -to_code @ mean, log_std)
+        _set_decoder(model, cells, share, torch.as_tensor(codes, device=device))
+        left = noise + (1 - trust**2) * signal.sum() / max((total > 0).sum(), 1)
+        _set_noise(model, noise, left)
+
+
+def rows_to_start_from(model: VAE) -> int:
+    """How many rows PCA takes: fewer of wide tables, whose features would fill the memory."""
+    width = sum(group.n_features + group.n_outputs for group in model.groups)
+    return max(min(MOST_ROWS, MOST_CELLS // width), 2 * model.n_components)
+
+
+def probabilistic_pca(
+    y: Array, share: Array, n_components: int, seed: int
+) -> tuple[Array, Array, float]:
+    """Components (K, m), their variances (K,) and the noise of centred features (n, m).
+
+    Where there are fewer directions than components, the others are 0 and of the noise's variance.
+    """
+    weighted = y * np.sqrt(share)[:, None]
+    n, m = weighted.shape
+    size = min(n_components, n, m)
+    if m <= min(n, EXACT_SIZE):
+        variance, components = np.linalg.eigh(weighted.T @ weighted)
+        variance, components = variance[::-1][:size].clip(0), components.T[::-1][:size]
+    else:
+        _, singular, components = randomized_svd(weighted, size, random_state=seed % 2**32)
+        variance = np.square(singular)
+    of_feature = np.square(weighted).sum(axis=0)
+    total, n_varying = of_feature.sum(), int((of_feature > 0).sum())
+    mean = total / max(n_varying, 1)
+    noise = (total - variance.sum()) / max(n_varying - size, 1)
+    noise = max(noise, SMALLEST_SHARE * mean, np.finfo(np.float64).tiny)
+    padding = n_components - size
+    return (
+        np.pad(components, ((0, padding), (0, 0))),
+        np.pad(np.maximum(variance, noise), (0, padding), constant_values=noise),
+        noise,
+    )
+
+
+def _feature_scale(model: VAE) -> Array:
+    """What brings features to PCA: levels to 0 and 1, and which values are missing to nothing."""
+    parts = []
+    for group in model.groups:
+        of_column = group.n_features // group.n_columns
+        parts.append(np.full(group.n_features, of_column**-0.5))
+    return np.concatenate([*parts, np.zeros(len(model.gaps))])
+
+
+def _set_encoder(model: VAE, to_code: Array, bias: Array, log_std: Array) -> None:
+    weight = np.concatenate([to_code, np.zeros_like(to_code)])
+    model.encoder.set_linear(_as_tensor(weight), _as_tensor(np.r_[bias, log_std]))
+
+
+def _set_noise(model: VAE, noise: float, left: float) -> None:
+    """The noise around locations, by the variance that PCA leaves and the one the start leaves."""
+    if all(group.is_located for group in model.groups):
+        # beside other columns a smaller one would let these have the codes to themselves
+        model.smallest_noise.clamp_(max=max(np.sqrt(noise), LEAST_NOISE))
+    excess = max(left - float(model.smallest_noise) ** 2, SMALLEST_VARIANCE)
+    model.location_noise.fill_(0.5 * np.log(excess) / NOISE_SPEED)
+
+
+def _set_decoder(model: VAE, cells: Cells, share: Tensor, codes: Tensor) -> None:
+    weights, biases = [], []
+    start = 0
+    for group, x in zip(model.groups, split(cells.values, model.n_columns), strict=True):
+        place = slice(start, start + group.n_columns)
+        start = place.stop
+        there = None if cells.observed is None else cells.observed[:, place]
+        weight, bias = _scoring_step(group, x, there, share, codes)
+        weights.append(weight)
+        biases.append(bias)
+    model.decoder.set_linear(torch.cat(weights).float(), torch.cat(biases).float())
+
+
+def _scoring_step(
+    group: ObservationModel, x: Tensor, observed: Tensor | None, share: Tensor, codes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A linear map from codes to the outputs of a group, (P, K) and (P,).
+
+    Codes and their noise have the variance 1 together, so that the slope of a location is its
+    covariance with the codes. Other outputs go to the marginals by Fisher scoring, and from there
+    take a step towards the codes: the covariance of the score function with these over its
+    variance.
+    """
+    share = share.unsqueeze(-1)
+    if group.likelihood.has_location:
+        if observed is not None:
+            share = share * observed
+            share = share / share.sum(0).clamp(min=torch.finfo(torch.float64).tiny)
+        target = group.likelihood.location(x, group.tensors).double()
+        mean = (share * target).sum(0)
+        slope = (share * (target - mean)).T @ codes
+        # a column that misses all its values here has the variance 1
+        unseen = 1 - share.expand_as(target).sum(0)
+        variance = (share * (target - mean).square()).sum(0) - slope.square().sum(1) + unseen
+        group.likelihood.fit_noise(variance.clamp(min=0).float(), group.tensors)
+        return slope, mean
+    each = torch.ones_like(x) if observed is None else observed.to(x.dtype)
+
+    def score(bias: Tensor) -> Tensor:
+        """The gradient of log p by the outputs, (N, P)."""
+        outputs = bias.to(x.dtype).expand(1, len(x), -1)
+        _, backward = group.vjp(x, outputs)
+        found: Tensor = backward(each.unsqueeze(0))[0].double()
+        for parameter in group.parameters():
+            parameter.grad = None
+        return found
+
+    # most likelihoods are at the marginals where their outputs are 0, which takes no step
+    bias = torch.zeros(group.n_outputs, dtype=torch.float64, device=x.device)
+    for _ in range(MOST_STEPS):
+        by_output = score(bias)
+        information = (share * by_output.square()).sum(0).clamp(min=SMALLEST_INFORMATION)
+        step = (share * by_output).sum(0) / information
+        if float((step * information.sqrt()).abs().max()) < CLOSE:
+            break
+        bias = bias + step.clamp(-1, 1)
+    return (share * by_output).T @ codes / information.unsqueeze(-1), bias
+
+
+def _as_tensor(array: Array) -> Tensor:
+    return torch.as_tensor(array, dtype=torch.float32, device="cpu")

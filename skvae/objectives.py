@@ -1,0 +1,171 @@
+r"""The mathematics of stochastic gradient variational Bayes.
+
+Pure functions of tensors: noise comes in as an argument, nothing is averaged over
+rows. The axes are S draws, N rows, K latent dimensions; results are in nats.
+
+References
+----------
+.. [1] D. P. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+.. [2] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted
+       Autoencoders", ICLR 2016.
+.. [3] I. Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a
+       Constrained Variational Framework", ICLR 2017.
+.. [4] D. P. Kingma et al., "Improving Variational Inference with Inverse
+       Autoregressive Flow", NeurIPS 2016 (free bits).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from skvae._torch.vjp import Later
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def kl_to_standard_normal(mean: Tensor, log_std: Tensor) -> Tensor:
+    """KL[N(mean, std^2) || N(0, 1)] of each latent dimension. (N, K) -> (N, K).
+
+    [1]_, appendix B; the KL of the whole posterior is the sum over K.
+    """
+    # 1/2 (mean^2 + std^2 - 1) - log std
+    std = log_std.exp()
+    less = torch.addcmul(log_std, mean, mean, value=-0.5)
+    return -0.5 - torch.addcmul(less, std, std, value=-0.5)
+
+
+def elbo(log_px: Tensor, kl: Tensor, *, beta: float = 1.0, free_bits: float = 0.0) -> Tensor:
+    """The evidence lower bound of each draw and row. (S, N) or (N,), (N, K) -> the same.
+
+    log p(x|z) - beta * sum_k max(free_bits, kl_k)
+
+    ``beta`` weighs the divergence [3]_. A dimension whose divergence is below
+    ``free_bits`` nats is charged that much, so nothing pulls it further down ([4]_,
+    appendix C.8; here row by row, where [4]_ averages over the minibatch first).
+    """
+    if free_bits > 0:
+        kl = kl.clamp(min=free_bits)
+    return torch.sub(log_px, kl.sum(-1), alpha=beta)
+
+
+def importance_weighted_bound(log_weight: Tensor) -> Tensor:
+    """The S-draw bound on log p(x), equation 8 of [2]_. (S, N) -> (N,).
+
+    log 1/S sum_s w_s,  w_s = p(x|z_s) p(z_s) / q(z_s|x)
+    """
+    return torch.logsumexp(log_weight, dim=0) - math.log(len(log_weight))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws z = mean + std * noise (S, N, K) from posteriors of mean and std (N, K)."""
+
+    mean: Tensor
+    log_std: Tensor
+    std: Tensor
+    noise: Tensor
+    z: Tensor
+
+    @classmethod
+    def of(cls, mean: Tensor, log_std: Tensor, noise: Tensor) -> Self:
+        """By standard normal noise (S, N, K) or (S, 1, K) ([1]_, section 2.4)."""
+        std = log_std.exp()
+        return cls(mean, log_std, std, noise, torch.addcmul(mean, std, noise))
+
+    def kl(self) -> Tensor:
+        """The divergence of the posteriors from N(0, I), (N, K)."""
+        return kl_to_standard_normal(self.mean, self.log_std)
+
+    def pulled_back(self, by_z: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients by mean and std of what has the gradient ``by_z``. -> 2 x (N, K)."""
+        return by_z.sum(0), (by_z * self.noise).sum(0)
+
+
+# Takes the gradient by z, through p(x|z), to those by mean and log_std, through all.
+IntoCodes = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training raises: a bound on log p(x) for each row.
+
+    ``beta`` weighs the divergence in it, of which ``free_bits`` is a floor, as in ``elbo``.
+    """
+
+    beta: float = 1.0
+    free_bits: float = 0.0
+
+    def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
+        """(S, N) -> (N,)."""
+        raise NotImplementedError
+
+    def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
+        """The bound, the gradient of ``scale`` times its sum by log_px, and the way back.
+
+        ``log_px`` and the bound are functions that compute them, if they are needed.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ELBO(Objective):
+    """The evidence lower bound averaged over draws, its KL in closed form."""
+
+    def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
+        # the mean of one costs as much as that of many
+        log_px = log_px[0] if len(log_px) == 1 else log_px.mean(0)
+        return elbo(log_px, draws.kl(), beta=self.beta, free_bits=self.free_bits)
+
+    def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
+        std = draws.std
+        by_log_px = std.new_full(draws.z.shape[:-1], scale / len(draws.z))
+        by_kl = std.new_full((), -self.beta * scale)
+        if self.free_bits > 0:
+            by_kl = by_kl * (draws.kl() >= self.free_bits)
+
+        def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
+            by_mean, by_std = draws.pulled_back(by_z)
+            # kl by mean is the mean, by log_std it is std^2 - 1
+            by_mean = torch.addcmul(by_mean, by_kl, draws.mean)
+            return by_mean, torch.addcmul(by_std, by_kl, std) * std - by_kl
+
+        return lambda: self.bound(log_px(), draws), by_log_px, into_codes
+
+
+@dataclass(frozen=True)
+class IWAE(Objective):
+    """The importance-weighted bound, log q(z|x) - log p(z) weighed by beta."""
+
+    def __post_init__(self) -> None:
+        if self.free_bits > 0:
+            raise ValueError(
+                f"free_bits={self.free_bits} is a floor on the divergence in objective='elbo'; "
+                "objective='iwae' has none. Set free_bits=0 or objective='elbo'."
+            )
+
+    def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
+        return importance_weighted_bound(self._log_weight(log_px, draws))
+
+    def _log_weight(self, log_px: Tensor, draws: Draws) -> Tensor:
+        # log q - log p, by the noise: z less the mean would cancel where std is small
+        log_ratio = (0.5 * (draws.z.square() - draws.noise.square()) - draws.log_std).sum(-1)
+        return log_px - self.beta * log_ratio
+
+    def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
+        log_weight = self._log_weight(log_px(), draws)
+        weight = scale * torch.softmax(log_weight, dim=0)  # sums to scale over the draws of a row
+
+        def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
+            by_mean, by_std = draws.pulled_back(by_z - self.beta * weight.unsqueeze(-1) * draws.z)
+            return by_mean, by_std * draws.std + self.beta * scale
+
+        return lambda: importance_weighted_bound(log_weight), weight, into_codes
+
+
+OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "iwae": IWAE}

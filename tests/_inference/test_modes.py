@@ -1,0 +1,109 @@
+"""Modes of densities that are known."""
+
+import pytest
+import torch
+from densities import correlated, draw, narrow
+
+from skvae._inference.modes import _bfgs, _highest, at_modes, climb, laplace, size_of_search
+from skvae._inference.normals import Normals
+
+
+def origin(n, k):
+    """Where n ways uphill start, and their metric."""
+    return torch.zeros(n, k, dtype=torch.float64), torch.eye(k, dtype=torch.float64).repeat(n, 1, 1)
+
+
+@pytest.mark.parametrize("n_components", [1, 3, 10])
+def test_laplace_finds_a_normal_exactly(n_components):
+    truth = correlated(4, n_components)
+
+    def log_joint(z, rows):
+        return truth[rows].log_prob(z) - 7.0
+
+    found = laplace(log_joint, *origin(4, n_components))
+    torch.testing.assert_close(found.mean, truth.mean)
+    torch.testing.assert_close(found.root @ found.root.mT, truth.root @ truth.root.mT)
+    torch.testing.assert_close(
+        found.whiten @ found.root, torch.eye(n_components).double().expand(4, -1, -1)
+    )
+
+
+def test_a_mode_climbs_from_where_the_curvature_is_of_the_wrong_sign():
+    def log_joint(z, rows):
+        return torch.cos(z).sum(-1)  # at pi it has a minimum
+
+    found = laplace(log_joint, torch.tensor([[3.0], [-3.0]]), torch.ones(2, 1, 1))
+    torch.testing.assert_close(found.mean, torch.zeros(2, 1), atol=0.2, rtol=0)
+
+
+def test_where_the_density_is_not_finite_the_prior_stands():
+    def log_joint(z, rows):
+        return z.square().sum(-1) * torch.nan
+
+    found = laplace(log_joint, torch.ones(1, 2), torch.eye(2)[None])
+    torch.testing.assert_close(found.mean, torch.ones(1, 2))
+    torch.testing.assert_close(found.root @ found.root.mT, torch.eye(2)[None])
+
+
+@pytest.mark.parametrize("n_components", [1, 4, 10])
+@pytest.mark.parametrize("std", [10.0, 1.0, 0.1])
+def test_a_climb_ends_at_the_top_from_wide_and_narrow_metrics(std, n_components):
+    truth = correlated(4, n_components)
+    start, metric = origin(4, n_components)
+    mode, metric, height = climb(
+        lambda z, rows: truth[rows].log_prob(z), start, std**2 * metric, 300
+    )
+    torch.testing.assert_close(height, truth.log_prob(mode[None])[0])
+    assert (height - truth.log_prob(truth.mean[None])[0] > -0.5).all()
+    torch.testing.assert_close(metric, metric.mT)
+    assert (torch.linalg.eigvalsh(metric) > 0).all()
+
+
+def test_the_metric_maps_what_a_step_changed_to_the_step():
+    step, change = draw(4, 3, seed=0), draw(4, 3, seed=1)
+    change *= (step * change).sum(-1, keepdim=True).sign()  # curved as at a maximum
+    metric = _bfgs(origin(4, 3)[1], step, change)
+    torch.testing.assert_close(torch.einsum("nkj,nj->nk", metric, change), step)
+    torch.testing.assert_close(_bfgs(metric, step, -change), metric)
+    for tiny in (0.0, 1e-20):
+        least = torch.full((1, 2), tiny)
+        torch.testing.assert_close(_bfgs(torch.eye(2)[None], least, least), torch.eye(2)[None])
+
+
+def test_the_highest_are_apart():
+    z = torch.tensor([0.0, 0.01, 5.0, 5.01, 9.0])[:, None, None].expand(-1, 2, 1)
+    height = torch.tensor([[1.0, 2.0, 3.0, 2.5, 0.0], [5.0, 4.0, 3.0, 9.0, 8.0]]).T
+    found = _highest(z, height, 3, lambda far: far < 0.1)
+    assert found.T.tolist() == [[2, 1, 4], [3, 4, 0]]
+    assert _highest(z, height, 2, lambda far: far < 99.0).T.tolist() == [[2, 2], [3, 3]]
+
+
+@pytest.mark.parametrize("log_std", [0.0, -3.0, -6.0, -10.0])
+def test_tails_that_are_heavy_do_not_stop_the_way(log_std):
+    """Far from its mode a t density is so flat that steps by the posterior's width gain nothing."""
+
+    def cauchy(z, rows):
+        return -torch.log1p(((z - 3.0) / 0.1).square()).sum(-1)
+
+    found = at_modes(cauchy, narrow([[0.0, 0.0]], log_std))[0].mean
+    torch.testing.assert_close(found, torch.full((1, 2), 3.0).double(), atol=0.02, rtol=0)
+
+
+def test_the_size_of_a_search_grows_with_the_dimensions():
+    assert size_of_search(2) == (8, 512)
+    assert size_of_search(200) == (400, 800)
+
+
+def test_the_root_does_not_turn_with_axes_of_equal_curvature():
+    """Of which rounding chooses others each time."""
+    truth = Normals.diagonal(*torch.tensor([[[0.5, 0.0, 0.0]], [[-1.0, 0.0, 0.0]]]).double())
+    found = laplace(lambda z, rows: truth[rows].log_prob(z), *origin(1, 3))
+    torch.testing.assert_close(found.root, truth.root)
+    torch.testing.assert_close(found.whiten, truth.whiten)
+
+
+def test_rows_do_not_depend_on_the_rows_beside_them():
+    truth = correlated(5, 3)
+    alone = laplace(lambda z, rows: truth[2:3][rows].log_prob(z), *origin(1, 3))
+    together = laplace(lambda z, rows: truth[rows].log_prob(z), *origin(5, 3))
+    torch.testing.assert_close(together.mean[2:3], alone.mean)

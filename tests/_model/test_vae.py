@@ -1,0 +1,239 @@
+"""The model's own gradient against autograd's."""
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import Normal
+
+from skvae._model.phases import CODES, DECODER, WHOLE
+from skvae._model.vae import NOISE_SPEED, VAE
+from skvae._table.columns import _stack
+from skvae.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Gaussian,
+    Histogram,
+    NegativeBinomial,
+    Poisson,
+    StudentT,
+)
+from skvae.networks import MLP
+from skvae.objectives import ELBO, IWAE
+
+RNG = np.random.default_rng(0)
+TABLE = np.column_stack(
+    [
+        RNG.normal(size=(20, 2)),
+        RNG.random((20, 2)) < 0.4,
+        RNG.integers(0, 3, 20),
+        RNG.poisson(3, 20),
+        RNG.normal(size=(20, 4)),
+        RNG.poisson(9, 20),
+    ]
+).astype(float)
+# likelihood, places, and the emphasis of columns in one unit
+PLAIN = [
+    (Gaussian(), [0, 1], None),
+    (Bernoulli(), [2, 3], None),
+    (Categorical(), [4], None),
+    (Poisson(), [5], None),
+    (NegativeBinomial(), [10], None),
+]
+EMPHASISED = (Gaussian(), [0, 1], np.array([0.3, 1.4]))
+HISTOGRAM = (Histogram(n_bins=6, rows_per_bin=4), [6, 7], None)
+LOCATED = [
+    EMPHASISED,
+    *PLAIN[1:],
+    HISTOGRAM,
+    (StudentT(), [8], None),
+    (Histogram(n_bins=5, rows_per_bin=5), [9], np.array([0.7])),
+]
+# codes are found by locations, where there are some
+TABLES = {
+    "five groups": (PLAIN, [WHOLE, DECODER]),
+    "one group": (PLAIN[:1], [WHOLE]),
+    "locations": (LOCATED, [WHOLE, CODES]),
+    "emphasised": ([EMPHASISED], [WHOLE, CODES, DECODER]),
+    "histogram": ([HISTOGRAM], [WHOLE, CODES]),
+}
+NAMES = {WHOLE: "whole", CODES: "codes", DECODER: "decoder"}
+CASES = [
+    pytest.param(groups, phase, id=f"{name}-{NAMES[phase]}")
+    for name, (groups, phases) in TABLES.items()
+    for phase in phases
+]
+
+
+def build(groups, gaps=()):
+    """A model in float64 of the groups of columns, and the working units of their table."""
+    fitted, working = [], []
+    for likelihood, places, emphasis in groups:
+        x = TABLE[:, places]
+        constants = [likelihood.fit(column[:, None], np.ones(len(x))) for column in x.T]
+        constants = {name: _stack([one[name] for one in constants]) for name in constants[0]}
+        fitted.append((likelihood, constants, len(places), emphasis))
+        working.append(likelihood.to_working(x, constants))
+    generator = torch.Generator().manual_seed(0)
+    model = VAE(fitted, gaps, MLP((7,)), MLP((5,), "elu"), 3, generator).double()
+    for parameter in model.parameters():  # many start at zero
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return model, torch.from_numpy(np.column_stack(working))
+
+
+@pytest.mark.parametrize("objective", [ELBO(0.7, free_bits=0.1), IWAE(0.7)])
+@pytest.mark.parametrize("share_missing", [0.0, 0.3])
+@pytest.mark.parametrize(("groups", "phase"), CASES)
+def test_the_gradient_is_that_of_the_objective(groups, phase, share_missing, objective):
+    generator = torch.Generator().manual_seed(1)
+    model, x = build(groups, gaps=[0, 1] if share_missing else [])
+    x[torch.rand(x.shape, generator=generator) < share_missing] = torch.nan
+    cells = model.cells(x)
+    noise = torch.randn(4, len(x), 3, generator=generator).double()
+    expected_bound = model.bound(objective, cells, noise, phase)
+    parameters = model.learned(phase)
+    expected = torch.autograd.grad(-expected_bound.mean(), parameters)
+    for parameter in parameters:  # as in training: others have none
+        parameter.grad = torch.zeros_like(parameter)
+    with torch.inference_mode():  # as in training, where minibatches are made
+        everyone = torch.arange(len(x))
+        bound = model.find_gradient(objective, cells.take(everyone), noise, generator, phase)()
+    torch.testing.assert_close(bound, expected_bound)
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+    learned = set(parameters)
+    assert all(p.grad is None for p in model.parameters() if p not in learned)
+
+
+def test_a_phase_learns_what_it_is_for():
+    model, _ = build(LOCATED)
+    encoder, shapes = set(model.encoder.parameters()), set(model.shapes.parameters())
+    located, others = set(), set()
+    for group in model.groups:
+        (located if group.likelihood.has_location else others).update(group.parameters())
+    assert located
+    assert others
+    noise = {model.location_noise}
+    parts = encoder | set(model.decoder.parameters()) | shapes | located | others
+    assert parts | noise == set(model.parameters())
+    assert set(model.learned(WHOLE)) == parts
+    assert set(model.learned(CODES)) == parts - shapes - located | noise
+    assert set(model.learned(DECODER)) == parts - encoder
+    for phase in NAMES:
+        assert len(model.learned(phase)) == len(set(model.learned(phase)))
+
+
+@pytest.mark.parametrize("phase", [WHOLE])
+def test_rows_are_modelled_by_all_that_is_decoded(phase):
+    model, x = build(LOCATED)
+    z = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
+    outputs, start = model.decode(z, phase), 0
+    expected = torch.zeros(4, len(x)).double()
+    for group, out in zip(model.groups, outputs, strict=True):
+        assert out.shape == (4, len(x), group.n_outputs)
+        expected += group.log_prob(x[:, start : start + group.n_columns], out).sum(-1)
+        start += group.n_columns
+    torch.testing.assert_close(model.log_prob(model.cells(x), outputs, phase), expected)
+
+
+def test_codes_are_found_by_locations_with_one_noise():
+    model, x = build(LOCATED)
+    z = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
+    model.smallest_noise.fill_(0.2)
+    outputs, whole, start = model.decode(z, CODES), model.decode(z), 0
+    noise = ((NOISE_SPEED * model.location_noise).exp().square() + 0.2**2).sqrt()
+    expected = torch.zeros(4, len(x)).double()
+    for group, out, all_outputs in zip(model.groups, outputs, whole, strict=True):
+        torch.testing.assert_close(out, all_outputs[..., : out.shape[-1]])
+        of_group = x[:, start : start + group.n_columns]
+        if group.likelihood.has_location:
+            assert out.shape[-1] == group.n_columns
+            location = group.likelihood.location(of_group, group.tensors)
+            emphasis = 1.0 if group.emphasis is None else group.emphasis
+            log_prob = Normal(emphasis * out, noise).log_prob(emphasis * location)
+        else:
+            log_prob = group.log_prob(of_group, out)
+        expected += log_prob.sum(-1)
+        start += group.n_columns
+    torch.testing.assert_close(model.log_prob(model.cells(x), outputs, CODES), expected)
+
+
+def test_the_encoder_sees_locations_by_their_emphasis():
+    model, x = build([EMPHASISED, HISTOGRAM], gaps=[0])
+    x[0, 0] = x[1, 2] = torch.nan
+    cells = model.cells(x)
+    gaussian, histogram = model.groups
+    location = histogram.likelihood.location(cells.values[:, 2:], histogram.tensors)
+    expected = torch.cat([cells.values[:, :2] * gaussian.emphasis, location], dim=1)
+    expected[0, 0] = expected[1, 2] = 0.0
+    observed = torch.ones(len(x), 1).double()
+    observed[0] = 0.0
+    torch.testing.assert_close(model.features(cells), torch.cat([expected, observed], dim=1))
+
+
+def test_components_in_another_order_are_the_same_model():
+    model, x = build(LOCATED)
+    cells = model.cells(x)
+    noise = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
+    mean, log_std = model.encode(cells)
+    decoded, bound = model.decode(mean[None]), model.bound(ELBO(), cells, noise)
+    loading = torch.tensor([[1.0, -2.0], [-1.0, 3.0], [0.5, -0.2]])
+    sign = torch.tensor([-1.0, 1.0, 1.0]).double()
+    model.order_components(torch.tensor([0.2, 0.1, 0.3]), loading)
+    order = [2, 0, 1]
+    # by the divergence, and the largest loading positive
+    ordered = model.encode(cells)
+    torch.testing.assert_close(ordered[0], (mean * sign)[:, order])
+    torch.testing.assert_close(ordered[1], log_std[:, order])
+    torch.testing.assert_close(model.decode(ordered[0][None]), decoded)
+    torch.testing.assert_close(model.bound(ELBO(), cells, (noise * sign)[..., order]), bound)
+    # and of components that were ordered before
+    model.order_components(torch.tensor([0.2, 0.1, 0.3]), -torch.eye(3))
+    torch.testing.assert_close(model.encode(cells)[0], -ordered[0][:, order])
+    torch.testing.assert_close(model.decode(-ordered[0][None][..., order]), decoded)
+
+
+def test_a_module_that_is_no_network_is_refused():
+    class Plain(MLP):
+        def build(self, n_inputs, n_outputs, *, output_gain, generator):
+            return torch.nn.Identity()
+
+    group = (Gaussian(), Gaussian().fit(TABLE[:, :2], np.ones(20)), 2, None)
+    with pytest.raises(TypeError, match=r"Plain\.build must return .*; got a Identity"):
+        VAE([group], [], Plain(), MLP(), 3, torch.Generator())
+
+
+def test_a_step_is_replayable_where_all_that_it_calls_is():
+    class Own(Gaussian):
+        pass
+
+    class Told(Gaussian):
+        replayable = True
+
+    class OwnNetwork(MLP):
+        def build(self, *args, **kwargs):
+            module = super().build(*args, **kwargs)
+            module.replayable = False
+            return module
+
+    def replayable(likelihood, network):
+        group = (likelihood, likelihood.fit(TABLE[:, :2], np.ones(20)), 2, None)
+        return VAE([group], [], MLP(3), network, 3, torch.Generator()).replayable
+
+    assert replayable(Gaussian(), MLP(3))
+    assert replayable(Told(), MLP(3))
+    assert not replayable(Own(), MLP(3))
+    assert not replayable(Gaussian(), OwnNetwork(3))
+
+
+def test_no_gradient_pulls_back_what_is_cut_off():
+    model, x = build(PLAIN[:1])
+    with torch.no_grad():
+        model.encoder.layers[-1][1][3:] = -20.0  # log std far below its range
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    with torch.no_grad():
+        noise = torch.zeros(1, len(x), 3).double()
+        model.find_gradient(ELBO(), model.cells(x), noise, torch.Generator())
+    gradient = model.encoder.layers[-1][1].grad
+    assert (gradient[3:] == 0).all()
+    assert (gradient[:3] != 0).all()

@@ -1,0 +1,149 @@
+"""What likelihood="auto" takes for a column."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from skvae._table.auto import choose, is_smooth
+from skvae.likelihoods import Bernoulli, Categorical, Gaussian, Histogram
+
+RNG = np.random.default_rng(0)
+N = 1000
+# the quantiles of a distribution: a table without chance
+Q = (np.arange(N) + 0.5) / N
+NORMAL = stats.norm.ppf(Q)
+
+
+def chosen(*columns, weight=None, n_rows=None, category=(), bools=(), unwanted=()):
+    """Of columns of one length; those in ``category``, ``bools`` and ``unwanted`` by place."""
+    table = np.column_stack(columns).astype(float)
+    places = range(table.shape[1])
+    return choose(
+        table,
+        np.ones(len(table)) if weight is None else np.asarray(weight, float),
+        len(table) if n_rows is None else n_rows,
+        is_category=[place in category for place in places],
+        is_bool=[place in bools for place in places],
+        is_binary=np.all(np.isin(table, [0, 1]) | np.isnan(table), axis=0),
+        wanted=[place not in unwanted for place in places],
+    )
+
+
+def yes(n, of=100):
+    return (np.arange(of) < n).astype(float)
+
+
+# -- yes and no -------------------------------------------------------------------
+
+
+def test_a_table_of_yes_and_no_is_bernoulli_throughout():
+    assert chosen([0, 0], [1, 1], [0, 1]) == [Bernoulli()] * 3  # constant columns too
+    assert chosen([0, np.nan, 0], [1, 1, np.nan]) == [Bernoulli()] * 2
+    assert chosen(np.zeros(N), yes(1, N)) == [Bernoulli()] * 2
+
+
+@pytest.mark.parametrize(
+    ("ones", "expected"),
+    [
+        (0, Gaussian()),
+        (4, Gaussian()),
+        (5, Bernoulli()),
+        (50, Bernoulli()),
+        (95, Bernoulli()),
+        (96, Gaussian()),
+        (100, Gaussian()),
+    ],
+)
+def test_beside_reals_a_yes_no_column_needs_both_in_five_percent(ones, expected):
+    assert chosen(yes(ones), np.linspace(0, 1, 100)) == [expected, Gaussian()]
+
+
+def test_five_percent_are_of_the_weight_of_the_cells_that_are_there():
+    beside = np.linspace(0, 1, 100)
+    weight = 1 + yes(4)  # 8 of 104
+    assert chosen(yes(4), beside, weight=weight)[0] == Bernoulli()
+    gaps = np.where(np.arange(100) < 50, yes(4), np.nan)  # 4 of 50
+    assert chosen(gaps, beside)[0] == Bernoulli()
+    assert chosen(np.where(np.arange(100) == 99, np.nan, yes(4)), beside)[0] == Gaussian()
+
+
+@pytest.mark.parametrize("value", [2.0, -1.0, 0.5, 1 + 1e-12])
+def test_one_other_value_makes_a_column_real(value):
+    assert chosen(np.r_[yes(50), value]) == [Gaussian()]
+
+
+def test_a_column_of_bools_is_yes_and_no_however_rare():
+    assert chosen(yes(1), np.linspace(0, 1, 100), bools=[0]) == [Bernoulli(), Gaussian()]
+    assert chosen(yes(1, N), NORMAL, bools=[0]) == [Bernoulli(), Gaussian()]
+
+
+# -- categories, and columns of the caller's choice -------------------------------
+
+
+def test_categories_are_categorical():
+    codes = np.arange(N) % 3
+    assert chosen(codes, codes, category=[0]) == [Categorical(), Histogram()]
+    assert chosen(yes(50), category=[0]) == [Categorical()]
+
+
+def test_columns_that_the_caller_chose_are_left_out():
+    assert chosen(NORMAL, NORMAL, yes(50, N), unwanted=[0, 2]) == [None, Gaussian(), None]
+
+
+# -- columns that no normal fits --------------------------------------------------
+
+UNLIKE_A_NORMAL = {
+    "spike": np.where(Q < 0.06, 0.0, NORMAL),
+    "skew": stats.lognorm.ppf(Q, 1.0),
+    "skew to the left": -stats.lognorm.ppf(Q, 1.0),
+    "few values": np.arange(N) % 10,
+    "two values": np.where(yes(500, N), 3.0, 7.0),
+    "rare yes": yes(20, N),
+}
+LIKE_A_NORMAL = {
+    "normal": NORMAL,
+    "uniform": Q,
+    "some skew": stats.gamma.ppf(Q, 4),
+    "small spike": np.where(Q < 0.04, 0.0, NORMAL),
+    "several values": np.arange(N) % 30,
+    "constant": np.full(N, 7.0),
+    "heavy tails": stats.t.ppf(Q, 4),
+}
+
+
+@pytest.mark.parametrize("x", UNLIKE_A_NORMAL.values(), ids=UNLIKE_A_NORMAL)
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+def test_columns_that_no_normal_fits_are_histograms(x, scale):
+    assert chosen(NORMAL, scale * x) == [Gaussian(), Histogram()]
+    assert chosen(NORMAL, scale * np.where(np.arange(N) % 7, x, np.nan))[1] == Histogram()
+
+
+@pytest.mark.parametrize("x", LIKE_A_NORMAL.values(), ids=LIKE_A_NORMAL)
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+def test_other_columns_are_gaussian(x, scale):
+    assert chosen(NORMAL, scale * x) == [Gaussian(), Gaussian()]
+
+
+def test_a_histogram_needs_rows():
+    skewed = UNLIKE_A_NORMAL["skew"]
+    assert chosen(skewed, n_rows=999) == [Gaussian()]
+    assert chosen(skewed[::10], n_rows=1000) == [Histogram()]  # a sample of them
+
+
+def test_a_histogram_needs_a_table_of_few_columns_of_numbers():
+    skewed = UNLIKE_A_NORMAL["skew"]
+    assert chosen(*[skewed] * 100) == [Histogram()] * 100
+    assert chosen(*[skewed] * 101) == [Gaussian()] * 101
+    codes = np.arange(N) % 3
+    beside = chosen(*[skewed] * 100, *[codes] * 5, category=range(100, 105))
+    assert beside == [Histogram()] * 100 + [Categorical()] * 5
+
+
+def test_weights_are_repetitions():
+    x, counts = RNG.normal(size=200), RNG.integers(1, 4, size=200)
+    for special in (x, np.exp(1.2 * x), np.where(np.arange(200) < 6, 0.0, x)):
+        weighed = is_smooth(special, counts.astype(float))
+        assert weighed == is_smooth(special.repeat(counts), np.ones(counts.sum()))
+    heavy = np.where(np.arange(200) == 0, 20.0, 1.0)  # 20 of 219 rows
+    assert is_smooth(x, np.ones(200))
+    assert not is_smooth(x, heavy)

@@ -1,0 +1,212 @@
+"""What comes in: numbers with gaps, in the words of scikit-learn where they are wrong."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_array
+
+from skvae._table.container import Container
+from skvae._table.validation import validate_table, validate_weight
+
+NAN = float("nan")
+VALUES = np.array([[1.0, NAN], [0.0, 2.5], [NAN, NAN]])
+FRAME = pd.DataFrame({"a": [3, 1], "b": ["x", None]})
+
+
+class Estimator(BaseEstimator):
+    """One that has seen ``X``."""
+
+    def __init__(self, X=None):
+        if X is not None:
+            self.container = Container.of(X)
+            validate_table(self, X, self.container, reset=True)
+
+
+def read(X, **how):
+    return validate_table(Estimator(), X, Container.of(X), reset=True, **how)
+
+
+# -- tables -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_an_array_of_numbers_with_gaps_is_taken_as_it_is(dtype):
+    X = VALUES.astype(dtype)
+    assert np.shares_memory(read(X), X)
+    assert read(X).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint64, bool])
+def test_whole_numbers_are_taken_as_they_are(dtype):
+    X = np.array([[0, 1], [1, 1]], dtype)
+    assert np.shares_memory(read(X), X)
+
+
+SAME = {
+    "lists": VALUES.tolist(),
+    "objects": VALUES.astype(object),
+    "lists with None": [[1, None], [0, 2.5], [pd.NA, NAN]],
+    "pandas": pd.DataFrame(VALUES, columns=["a", "b"]),
+    "nullable": pd.DataFrame(VALUES).convert_dtypes(),
+    "pandas objects": pd.DataFrame(VALUES, dtype=object),
+    "polars": pl.DataFrame(VALUES, schema=["a", "b"]),
+    "polars nulls": pl.DataFrame({"a": [1, 0, None], "b": [None, 2.5, None]}),
+}
+
+
+@pytest.mark.parametrize("X", SAME.values(), ids=SAME)
+def test_tables_of_the_same_numbers(X):
+    table = read(X)
+    assert table.dtype == np.float64
+    np.testing.assert_array_equal(table, VALUES)
+
+
+def test_what_is_seen_is_set():
+    assert list(Estimator(FRAME).feature_names_in_) == ["a", "b"]
+    assert Estimator(FRAME).n_features_in_ == 2
+    assert not hasattr(Estimator(VALUES), "feature_names_in_")
+    assert not hasattr(Estimator(pd.DataFrame(VALUES)), "feature_names_in_")
+
+
+def test_rows_are_counted():
+    assert read(VALUES[:1]).shape == (1, 2)
+    with pytest.raises(ValueError, match=r"1 sample\(s\).*minimum of 2 is required by Estimator"):
+        read(VALUES[:1], min_rows=2)
+
+
+EMPTY = {
+    "rows": np.empty((0, 2)),
+    "rows of objects": np.empty((0, 2), object),
+    "columns": np.empty((3, 0)),
+    "columns of objects": np.empty((3, 0), object),
+    "list": [],
+    "rows of pandas": pd.DataFrame({"a": [], "b": []}, dtype=float),
+    "rows of strings": pd.DataFrame({"a": pd.Series([], dtype=str)}),
+    "columns of pandas": pd.DataFrame(index=range(3)),
+    "rows of polars": pl.DataFrame({"a": [], "b": []}, schema={"a": pl.Int8, "b": pl.String}),
+    "columns of polars": pl.DataFrame(),
+    "one axis": np.ones(3),
+    "one axis of objects": np.array([1, "a"], object),
+    "three axes": np.ones((2, 2, 2)),
+    "number": 3.0,
+    "nothing": None,
+    "string": "table",
+}
+
+
+@pytest.mark.parametrize("X", EMPTY.values(), ids=EMPTY)
+def test_what_is_no_table_is_refused_in_the_words_of_scikit_learn(X):
+    words = "(Expected|Found) .*(array|container)"
+    with pytest.raises(ValueError, match=words) as ours:
+        read(X)
+    # which has no words of its own for a pandas frame without columns
+    cells = X.to_numpy() if isinstance(X, pd.DataFrame) else X
+    with pytest.raises(ValueError, match=words) as theirs:
+        check_array(cells, estimator=Estimator(), dtype=None)
+    assert str(ours.value).split("\n")[0] == str(theirs.value).split("\n")[0]
+
+
+# -- what would be lost -----------------------------------------------------------
+
+INF = float("inf")
+REFUSED = {
+    "infinity": ([[1.0, -INF]], "infinity: -inf in column 1, row 0"),
+    "infinity beside a gap": ([[np.nan, INF]], "infinity: inf in column 1, row 0"),
+    "infinities of both signs": ([[INF, -INF]], "infinity: inf in column 0, row 0"),
+    "infinity in a frame": (pd.DataFrame({"a": [1.0, INF]}), "inf in column 'a', row 1.*NaN"),
+    "infinity under a number": (pd.DataFrame({10: [1.0], 20: [INF]}), "in column 20, row 0"),
+    "infinity far down": (np.r_[np.zeros(90_000), INF][:, None], "in column 0, row 90000"),
+    "infinity beside strings": (pd.DataFrame({"a": [1.0, INF], "b": ["x", "y"]}), "infinity"),
+    "infinity among objects": (np.array([["x", INF]], object), "infinity"),
+    "infinity in polars": (pl.DataFrame({"a": [1.0, INF]}), "infinity"),
+    "complex": (np.array([[1j]]), "Complex"),
+    "dates": (np.array([["2020-01-01"]], "M8[D]"), r"datetime64\[D\], which is neither"),
+    "spans": (np.array([[1]], "m8[s]"), r"timedelta64\[s\], which is neither"),
+    "records": (np.zeros((1, 1), "i4,i4"), "which is neither"),
+    "masked": (np.ma.masked_less([[1.0, 2.0]], 2), "masked array with 1 masked cells"),
+    "series": (pd.Series([1.0, 2.0]), "2-dimensional container"),
+    "lazy": (pl.LazyFrame({"a": [1.0]}), "lazy frame.*Collect it"),
+    "ragged": ([[1.0], [2.0, 3.0]], "inhomogeneous"),
+    "names of two kinds": (pd.DataFrame({"a": [1.0], 1: [2.0]}), "string names"),
+}
+
+
+@pytest.mark.parametrize(("X", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_numbers_would_lose_is_refused(X, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        read(X)
+
+
+def test_a_mask_without_masked_cells_is_fine():
+    np.testing.assert_array_equal(read(np.ma.masked_less(VALUES[1:2], -1)), VALUES[1:2])
+
+
+# -- after fit --------------------------------------------------------------------
+
+SEEN_ARRAY = np.array([[1.0, 2.0], [3.0, 4.0]])
+SEEN_FRAME = pd.DataFrame(SEEN_ARRAY, columns=["a", "b"])
+
+
+@pytest.mark.parametrize("seen", [SEEN_ARRAY, SEEN_FRAME, pl.DataFrame(SEEN_ARRAY, ["a", "b"])])
+@pytest.mark.parametrize("X", [SEEN_ARRAY, SEEN_FRAME, pl.DataFrame(SEEN_ARRAY, ["a", "b"])])
+def test_arrays_and_frames_serve_for_each_other(seen, X):
+    estimator = Estimator(seen)
+    named = [not isinstance(table, np.ndarray) for table in (seen, X)]
+    message = {
+        (True, False): "X does not have valid feature names, but Estimator was fitted with",
+        (False, True): "X has feature names, but Estimator was fitted without",
+    }.get(tuple(named))
+    if message is None:
+        found = validate_table(estimator, X, estimator.container, reset=False)
+    else:
+        with pytest.warns(UserWarning, match=message):
+            found = validate_table(estimator, X, estimator.container, reset=False)
+    np.testing.assert_array_equal(found, SEEN_ARRAY)
+
+
+@pytest.mark.parametrize(
+    ("seen", "X", "message"),
+    [
+        (SEEN_ARRAY, SEEN_ARRAY[:, :1], "X has 1 features, but Estimator is expecting 2 features"),
+        (SEEN_FRAME, SEEN_ARRAY[:, :1], "X has 1 features, but"),
+        (FRAME, [[1], [2]], "X has 1 features, but"),
+        (SEEN_FRAME, SEEN_FRAME[["a"]], "Feature names seen at fit time, yet now missing:\n- b"),
+        (SEEN_FRAME, SEEN_FRAME[["b", "a"]], "must be in the same order"),
+        (SEEN_FRAME, SEEN_FRAME.rename(columns={"a": "c"}), "unseen at fit time:\n- c"),
+        (pl.DataFrame(SEEN_ARRAY, ["a", "b"]), pl.DataFrame(SEEN_ARRAY, ["b", "a"]), "same order"),
+    ],
+)
+def test_other_columns_are_refused(seen, X, message):
+    estimator = Estimator(seen)
+    with pytest.raises(ValueError, match=message):
+        validate_table(estimator, X, estimator.container, reset=False)
+
+
+# -- weights ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"), [(None, [1, 1, 1]), ([0, 2, 0.5], [0, 2, 0.5]), (3, [3, 3, 3])]
+)
+def test_weights(weight, expected):
+    found = validate_weight(weight, VALUES)
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([0, 0, 0], "Every sample_weight is zero|at least one non-zero"),
+        ([1, -1, 1], "Negative values"),
+        ([1, NAN, 1], "NaN"),
+        ([1, INF, 1], "infinity"),
+        ([1, 1], "sample_weight.shape"),
+        ([[1, 1, 1]], "1D array"),
+    ],
+)
+def test_what_is_no_weight_is_refused(weight, message):
+    with pytest.raises(ValueError, match=message):
+        validate_weight(weight, VALUES)

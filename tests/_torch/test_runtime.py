@@ -1,0 +1,230 @@
+"""Whatever state the caller's torch is in, results are the same and the state stays."""
+
+import contextlib
+import os
+import platform
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from threadpoolctl import threadpool_info
+
+from skvae import VAETransformer
+from skvae._torch.runtime import (
+    LARGE_WORK,
+    networks_in,
+    one_thread,
+    resolve_device,
+    resolve_precision,
+    torch_runtime,
+)
+
+CPU = torch.device("cpu")
+TABLE = np.random.default_rng(0).normal(size=(40, 3))
+SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 2, "device": "cpu", "random_state": 0}
+SMALL, LARGE = LARGE_WORK - 1, LARGE_WORK
+
+
+@contextlib.contextmanager
+def restored(set_value, value, before):
+    """``set_value(value)`` within the block."""
+    set_value(value)
+    try:
+        yield
+    finally:
+        set_value(before)
+
+
+CALLERS = {
+    "plain": contextlib.nullcontext,
+    "inference_mode": torch.inference_mode,
+    "no_grad": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "float64": lambda: restored(torch.set_default_dtype, torch.float64, torch.float32),
+    "meta": lambda: restored(torch.set_default_device, "meta", None),
+    "meta block": lambda: torch.device("meta"),
+    "two threads": lambda: restored(torch.set_num_threads, 2, torch.get_num_threads()),
+    "one thread": lambda: restored(torch.set_num_threads, 1, torch.get_num_threads()),
+}
+
+
+def mkl_threads():
+    """What the MKL of torch would take here, if there is one."""
+    return re.findall(r"mkl_get_max_threads\(\) : (\d+)", torch.__config__.parallel_info())
+
+
+def state():
+    """What a caller sets; generators and filters are watched in every test."""
+    return {
+        "inference": torch.is_inference_mode_enabled(),
+        "gradients": torch.is_grad_enabled(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.empty(0).device,
+        "threads": torch.get_num_threads(),
+        "mkl": mkl_threads(),
+        "pools": [pool["num_threads"] for pool in threadpool_info()],
+    }
+
+
+def use_everything():
+    """Every public way through torch; what it gave."""
+    X, model = TABLE, VAETransformer(dropout=0.1, **SETTINGS)
+    codes = model.fit(X).transform(X)
+    model.partial_fit(X)
+    model.set_params(warm_start=True).fit(X)
+    return (
+        codes,
+        *model.latent_distribution(X.astype(np.float32)),
+        model.inverse_transform(codes),
+        model.reconstruct(X),
+        model.sample(5, random_state=0),
+        model.score_samples(X),
+        model.loss_curve_,
+    )
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return use_everything()
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_results_and_state_are_the_same_for_every_caller(caller, expected):
+    with caller():
+        before = state()
+        results = use_everything()
+        after = state()
+    assert after == before
+    for result, value in zip(results, expected, strict=True):
+        assert np.array_equal(result, value)
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_a_fit_of_any_caller_goes_on_in_a_plain_one(caller):
+    with caller():
+        model = VAETransformer(**SETTINGS).fit(TABLE)
+    model.partial_fit(TABLE)
+    assert np.isfinite(model.score(TABLE))
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_modes_inside_and_after(caller):
+    with caller():
+        before = state()
+        with torch_runtime(CPU, work=SMALL):
+            assert not torch.is_inference_mode_enabled()
+            assert not torch.is_grad_enabled()
+            assert not torch.is_autocast_enabled("cpu")
+            assert torch.get_num_threads() == 1
+        assert state() == before
+
+
+def test_small_work_takes_one_thread_and_large_work_the_callers():
+    with restored(torch.set_num_threads, 2, torch.get_num_threads()):
+        for work, threads in ((SMALL, 1), (LARGE, 2)):
+            before = state()
+            with torch_runtime(CPU, work=work):
+                assert torch.get_num_threads() == threads
+                if torch.backends.mkl.is_available() and sys.platform == "linux":
+                    assert mkl_threads() == [str(threads)]
+            assert state() == before
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_products_are_of_the_precision_inside(precision):
+    before, x = state(), torch.ones(2, 2)
+    with networks_in(precision, CPU):
+        assert (x @ x).dtype == getattr(torch, precision)
+    assert state() == before
+
+
+@pytest.mark.parametrize("capability", ["amx_bf16", "avx512_bf16", "avx512_f"])
+@pytest.mark.parametrize("work", [SMALL, LARGE])
+def test_auto_is_bfloat16_where_that_is_faster(work, capability, capabilities):
+    capabilities({"amx_bf16": False, capability: True})
+    faster = work == LARGE and capability.endswith("bf16")
+    assert resolve_precision("auto", CPU, work) == ("bfloat16" if faster else "float32")
+    for name in ("float32", "bfloat16"):
+        assert resolve_precision(name, CPU, work) == name
+
+
+def test_one_thread_for_all_and_the_callers_afterwards():
+    before = state()
+    with pytest.raises(KeyboardInterrupt), one_thread():
+        raise KeyboardInterrupt
+    assert state() == before
+    with one_thread():  # the lock is free again
+        assert all(pool["num_threads"] == 1 for pool in threadpool_info())
+
+
+def test_an_error_inside_restores_the_state():
+    before = state()
+    with pytest.raises(KeyboardInterrupt), torch_runtime(CPU, work=SMALL):
+        raise KeyboardInterrupt
+    assert state() == before
+
+
+def test_auto_is_cuda_where_there_is_one():
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("name", ["cpu", CPU])
+def test_a_device_is_itself(name):
+    assert resolve_device(name) == CPU
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "mps", torch.device("meta")])
+def test_a_device_of_another_kind(name):
+    with pytest.raises(ValueError, match=r"device=.* must be 'auto', 'cpu' or 'cuda', also as"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["cuda:99", torch.device("cuda", 99)])
+def test_a_device_that_is_not_there(name):
+    with pytest.raises(ValueError, match=r"device=.* is not there: .*Choose 'auto', 'cpu' or"):
+        resolve_device(name)
+
+
+BLOCKS = """
+import resource
+import numpy as np
+import torch
+from skvae._torch.runtime import torch_runtime
+with torch_runtime(torch.device("cpu")):
+    pass
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    blocks = [np.ones(2**17) for _ in range(8)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory comes from elsewhere")
+def test_freed_memory_serves_again():
+    done = subprocess.run([sys.executable, "-c", BLOCKS], check=True, capture_output=True)
+    pages = 8 * 2**20 // os.sysconf("SC_PAGESIZE")  # of each of the 100 rounds
+    assert int(done.stdout) < 10 * pages
+
+
+FORK = """
+import os, sys, torch, skvae
+x = torch.ones(600, 600)
+torch.set_num_threads(2)
+x @ x  # the parent's thread pool runs
+child = os.fork()
+if child == 0:
+    x @ x
+    os._exit(torch.get_num_threads() != 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_starts_with_one_thread_and_does_not_hang():
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], timeout=60, check=False)
+    assert done.returncode == 0
