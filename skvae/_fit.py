@@ -30,8 +30,8 @@ from skvae._training.rows import Rows, StoredRows, WeightedRows
 from skvae._training.schedules import resolve_schedule
 from skvae._training.start import rows_to_start_from, start_from_pca
 from skvae.networks import MLP, Network, layer_sizes
-from skvae.objectives import OBJECTIVES
-from skvae.priors import PRIORS
+from skvae.objectives import OBJECTIVES, Objective
+from skvae.priors import PRIORS, Prior, StandardNormal
 
 Array = NDArray[Any]
 
@@ -85,7 +85,9 @@ def untrained(parameters: Any, container: Container, data: WeightedTable, seed: 
         is_bool=container.holds(BOOL, n_columns),
     )
     chosen = architecture(parameters, columns)
-    module = build(columns, chosen, seed).to(resolve_device(parameters.device))
+    module = build(columns, chosen, seed, prior_of(parameters)).to(
+        resolve_device(parameters.device)
+    )
     nothing = np.zeros(chosen.n_components)
     return Fitted(container, columns, chosen, module, seed, nothing + 1, nothing)
 
@@ -112,6 +114,12 @@ def architecture(parameters: Any, columns: Columns) -> Architecture:
     encoder, decoder = _with_skip(encoder, skip), _with_skip(decoder, skip)
     chosen = Architecture(parameters.n_components, encoder, decoder, parameters.likelihood)
     return copy.deepcopy(chosen)
+
+
+def prior_of(parameters: Any) -> Prior:
+    """The prior of a name, or one that was passed."""
+    prior = parameters.prior
+    return PRIORS[prior]() if isinstance(prior, str) else prior
 
 
 def _with_skip(network: Network, skip: bool) -> Network:
@@ -154,8 +162,7 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
 def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
     """What the parameters say of training."""
     values = {field.name: getattr(parameters, field.name) for field in fields(Plan)}
-    objective = OBJECTIVES[parameters.objective]
-    values["objective"] = objective(parameters.beta, parameters.free_bits)
+    values["objective"] = _objective(parameters)
     values["learning_rate"] = resolve_schedule(parameters.learning_rate)
     if parameters.kl_warmup == "auto":
         values["kl_warmup"] = auto_kl_warmup(parameters.max_iter)
@@ -165,6 +172,21 @@ def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
         values["batch_size"] = auto_batch_size(n_rows)
     values["batch_size"] = min(values["batch_size"], n_rows)
     return Plan(**values | instead)
+
+
+def _objective(parameters: Any) -> Objective:
+    """The objective of a name with the estimator's beta and free_bits, or one that was passed."""
+    chosen, beta, free_bits = parameters.objective, parameters.beta, parameters.free_bits
+    if isinstance(chosen, str):
+        return OBJECTIVES[chosen](beta, free_bits)
+    if (beta, free_bits) != (1.0, 0.0):
+        raise ValueError(
+            f"objective={chosen!r} has its own beta and free_bits, so that beta={beta} and "
+            f"free_bits={free_bits} would have no effect. Set objective__beta and "
+            "objective__free_bits, or objective to a name."
+        )
+    own: Objective = copy.deepcopy(chosen)
+    return own
 
 
 # -- training -------------------------------------------------------------------------
@@ -183,7 +205,7 @@ def run(
     rows: WeightedRows,
     stages: Sequence[Stage],
     *,
-    prior: Any,
+    prior: Prior,
     whiten: bool,
     is_fresh: bool,
     **how: Any,
@@ -194,7 +216,7 @@ def run(
         fitted.module, fitted.training, stages, rows, seed=fitted.seed, **how
     )
     describe_components(fitted, rows, whiten=whiten, order=is_fresh)
-    _fit_prior(fitted, rows, PRIORS[prior]() if isinstance(prior, str) else prior, seed)
+    _fit_prior(fitted, rows, prior, seed)
     return history
 
 
@@ -204,7 +226,7 @@ def describe_components(
     """Find the divergence and the scale of each component, after ordering them if wanted."""
     model, few = fitted.module, sample(fitted, rows)
     with torch_runtime(fitted.device):
-        if order:
+        if order and model.learned_prior is None:  # whose dimensions are not alike
             kl, _ = posterior_means(model, few)
             _, loadings = fitted.loadings()
             model.order_components(torch.from_numpy(kl), torch.from_numpy(loadings.T))
@@ -214,7 +236,7 @@ def describe_components(
     fitted.scale = np.ones_like(ratio) if whiten else ratio
 
 
-def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Any, seed: int) -> None:
+def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> None:
     """Fit the prior to draws from the posteriors of the rows."""
 
     def draw(n: int) -> NDArray[np.float64]:
@@ -224,8 +246,10 @@ def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Any, seed: int) -> Non
         return found
 
     with torch_runtime(fitted.device):
-        module = prior.fit(draw, len(rows), fitted.n_components, seed)
-        fitted.module.prior = module.to(fitted.device)
+        found = prior.fit(draw, len(rows), fitted.n_components, seed)
+        if found is None:
+            found = fitted.module.learned_prior or StandardNormal(fitted.n_components)
+        fitted.module.prior = found.to(fitted.device)
 
 
 # -- judging --------------------------------------------------------------------------

@@ -6,6 +6,7 @@ and results go out as arrays in the caller's units.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +31,7 @@ from skvae._torch.random import derive, generator_from, quasi_normal
 from skvae._torch.runtime import resolve_device, torch_runtime
 from skvae._training.fit import TrainingState
 from skvae.networks import Network
+from skvae.priors import Prior
 
 Array = NDArray[Any]
 
@@ -288,14 +290,21 @@ class Fitted:
     def __getstate__(self) -> dict[str, Any]:
         """Arrays in place of torch's objects: a pickle loads where there is no GPU."""
         state = {one.name: getattr(self, one.name) for one in fields(self)}
-        return state | {"module": self.module.arrays(), "device": str(self.device)}
+        priors = copy.deepcopy((self.module.learned_prior, self.module.prior))
+        on_cpu = [None if prior is None else prior.cpu() for prior in priors]
+        return state | {
+            "module": self.module.arrays(),
+            "priors": on_cpu,
+            "device": str(self.device),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        device, arrays = state.pop("device"), state.pop("module")
+        device, arrays, priors = (state.pop(name) for name in ("device", "module", "priors"))
         vars(self).update(state)
         self.module = build(self.columns, self.architecture, self.seed)
         self.module.load_arrays(arrays)
+        self.module.learned_prior, self.module.prior = priors
         with suppress(ValueError):  # where the device is missing, the CPU serves
             self.module.to(resolve_device(device))
 
@@ -305,10 +314,13 @@ def _posterior(model: VAE, cells: Cells) -> Tensor:
     return torch.cat(model.encode(cells), dim=-1)
 
 
-def build(columns: Columns, architecture: Architecture, seed: int) -> VAE:
+def build(
+    columns: Columns, architecture: Architecture, seed: int, prior: Prior | None = None
+) -> VAE:
     """The module with its start weights, on the CPU."""
     cpu = torch.device("cpu")
     with torch_runtime(cpu):
+        n, of_prior = architecture.n_components, generator_from(derive(seed, "prior weights"), cpu)
         return VAE(
             [(g.likelihood, g.constants, len(g.places), g.emphasis) for g in columns.groups],
             columns.gaps,
@@ -316,4 +328,5 @@ def build(columns: Columns, architecture: Architecture, seed: int) -> VAE:
             architecture.decoder,
             architecture.n_components,
             generator_from(derive(seed, "weights"), cpu),
+            None if prior is None else prior.build(n, of_prior),
         )

@@ -25,8 +25,12 @@ import torch
 from torch import Tensor
 
 from skvae._torch.vjp import Later
+from skvae._value import Value
 
 LOG_2PI = math.log(2 * math.pi)
+
+# log p(z) of codes, (..., K) -> (...), in nats.
+LogPrior = Callable[[Tensor], Tensor]
 
 
 def kl_to_standard_normal(mean: Tensor, log_std: Tensor) -> Tensor:
@@ -64,23 +68,42 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws z = mean + std * noise (S, N, K) from posteriors of mean and std (N, K)."""
+    """Draws z = mean + std * noise (S, N, K) from posteriors of mean and std (N, K).
+
+    ``log_prior`` is that of training; None for N(0, I).
+    """
 
     mean: Tensor
     log_std: Tensor
     std: Tensor
     noise: Tensor
     z: Tensor
+    log_prior: LogPrior | None = None
 
     @classmethod
-    def of(cls, mean: Tensor, log_std: Tensor, noise: Tensor) -> Self:
+    def of(
+        cls, mean: Tensor, log_std: Tensor, noise: Tensor, log_prior: LogPrior | None = None
+    ) -> Self:
         """By standard normal noise (S, N, K) or (S, 1, K) ([1]_, section 2.4)."""
         std = log_std.exp()
-        return cls(mean, log_std, std, noise, torch.addcmul(mean, std, noise))
+        return cls(mean, log_std, std, noise, torch.addcmul(mean, std, noise), log_prior)
 
     def kl(self) -> Tensor:
-        """The divergence of the posteriors from N(0, I), (N, K)."""
-        return kl_to_standard_normal(self.mean, self.log_std)
+        """The divergence of the posteriors from the prior. -> (N, K), or (N, 1).
+
+        Of each dimension in closed form for N(0, I), of all together by the draws for others.
+        """
+        if self.log_prior is None:
+            return kl_to_standard_normal(self.mean, self.log_std)
+        return self.log_ratio().mean(0).unsqueeze(-1)
+
+    def log_ratio(self) -> Tensor:
+        """log q(z|x) - log p(z) of each draw. -> (S, N)."""
+        if self.log_prior is None:
+            # by the noise: z less the mean would cancel where std is small
+            return (0.5 * (self.z.square() - self.noise.square()) - self.log_std).sum(-1)
+        log_q = (-0.5 * (self.noise.square() + LOG_2PI) - self.log_std).sum(-1)
+        return log_q - self.log_prior(self.z)
 
     def pulled_back(self, by_z: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients by mean and std of what has the gradient ``by_z``. -> 2 x (N, K)."""
@@ -91,29 +114,63 @@ class Draws:
 IntoCodes = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
-class Objective:
-    """What training raises: a bound on log p(x) for each row.
+@dataclass(unsafe_hash=True)
+class Objective(Value):
+    """Base of the objectives: what training raises, a bound on log p(x) for each row.
 
-    ``beta`` weighs the divergence in it, of which ``free_bits`` is a floor, as in ``elbo``.
+    A subclass needs ``bound``; its gradient is then found by autograd.
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        Weight of the divergence in the bound. It rises from 0 to this value during ``kl_warmup``.
+    free_bits : float, default=0.0
+        Floor of the divergence of each component, in nats, as in ``elbo``.
     """
 
     beta: float = 1.0
     free_bits: float = 0.0
 
     def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
-        """(S, N) -> (N,)."""
-        raise NotImplementedError
+        """The bound on log p(x) of each row, in nats. (S, N) -> (N,).
+
+        Parameters
+        ----------
+        log_px : Tensor of shape (S, N)
+            log p(x|z) of each draw and row.
+        draws : Draws
+            The posteriors q(z|x) of the rows, and S draws z of each.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no method bound(log_px, draws). Every objective needs it."
+        )
 
     def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
         """The bound, the gradient of ``scale`` times its sum by log_px, and the way back.
 
-        ``log_px`` and the bound are functions that compute them, if they are needed.
+        ``log_px`` and the bound are functions that compute them, if they are needed. By autograd;
+        a subclass may know the gradient in closed form, which is faster.
         """
-        raise NotImplementedError
+        with torch.inference_mode(False), torch.enable_grad():
+            # clones, since autograd records no tensors of inference mode
+            given = log_px(), draws.mean, draws.log_std
+            leaves = [tensor.clone().detach().requires_grad_() for tensor in given]
+            recorded = Draws.of(leaves[1], leaves[2], draws.noise.clone(), draws.log_prior)
+            bound = self.bound(leaves[0], recorded)
+            (scale * bound.sum()).backward()  # adds to the gradients of a prior too
+        by_log_px, by_mean, by_log_std = (
+            torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves
+        )
+
+        def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
+            # through p(x|z), and by the bound itself
+            through_mean, through_std = draws.pulled_back(by_z)
+            return through_mean + by_mean, through_std * draws.std + by_log_std
+
+        return bound.detach, by_log_px, into_codes
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class ELBO(Objective):
     """The evidence lower bound averaged over draws, its KL in closed form."""
 
@@ -123,6 +180,8 @@ class ELBO(Objective):
         return elbo(log_px, draws.kl(), beta=self.beta, free_bits=self.free_bits)
 
     def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
+        if draws.log_prior is not None:
+            return super().vjp(log_px, draws, scale=scale)
         std = draws.std
         by_log_px = std.new_full(draws.z.shape[:-1], scale / len(draws.z))
         by_kl = std.new_full((), -self.beta * scale)
@@ -138,7 +197,7 @@ class ELBO(Objective):
         return lambda: self.bound(log_px(), draws), by_log_px, into_codes
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class IWAE(Objective):
     """The importance-weighted bound, log q(z|x) - log p(z) weighed by beta."""
 
@@ -153,11 +212,11 @@ class IWAE(Objective):
         return importance_weighted_bound(self._log_weight(log_px, draws))
 
     def _log_weight(self, log_px: Tensor, draws: Draws) -> Tensor:
-        # log q - log p, by the noise: z less the mean would cancel where std is small
-        log_ratio = (0.5 * (draws.z.square() - draws.noise.square()) - draws.log_std).sum(-1)
-        return log_px - self.beta * log_ratio
+        return log_px - self.beta * draws.log_ratio()
 
     def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
+        if draws.log_prior is not None:
+            return super().vjp(log_px, draws, scale=scale)
         log_weight = self._log_weight(log_px(), draws)
         weight = scale * torch.softmax(log_weight, dim=0)  # sums to scale over the draws of a row
 

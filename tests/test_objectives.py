@@ -10,8 +10,10 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from skvae.objectives import (
     ELBO,
     IWAE,
+    LOG_2PI,
     OBJECTIVES,
     Draws,
+    Objective,
     elbo,
     importance_weighted_bound,
     kl_to_standard_normal,
@@ -208,13 +210,25 @@ class TestObjectives:
         torch.testing.assert_close(together[2:3], alone)
 
 
+class ByAutograd(ELBO):
+    vjp = Objective.vjp
+
+
+def wide(z):
+    """log N(z; 1, 4 I)."""
+    return (-0.125 * (z - 1).square() - math.log(2) - 0.5 * LOG_2PI).sum(-1)
+
+
+@pytest.mark.parametrize("log_prior", [None, wide], ids=["standard", "wide"])
 @pytest.mark.parametrize(
-    "objective", [ELBO(0.5), ELBO(2.0, free_bits=0.3), IWAE(0.5), IWAE(2.0)], ids=str
+    "objective",
+    [ELBO(0.5), ELBO(2.0, free_bits=0.3), IWAE(0.5), IWAE(2.0), ByAutograd(0.5)],
+    ids=str,
 )
 @pytest.mark.parametrize("n_draws", [1, 8])
-def test_the_way_back_is_the_gradient(objective, n_draws):
+def test_the_way_back_is_the_gradient(objective, n_draws, log_prior):
     mean, log_std = (tensor.clone().requires_grad_() for tensor in OFF)
-    draws = Draws.of(mean, log_std, normal(n_draws, 5, 2))
+    draws = Draws.of(mean, log_std, normal(n_draws, 5, 2), log_prior)
     log_px = MODEL.log_px_given(draws.z)
     (0.3 * objective.bound(log_px, draws)).sum().backward(retain_graph=True)
     with torch.no_grad():
@@ -223,6 +237,21 @@ def test_the_way_back_is_the_gradient(objective, n_draws):
     for found, expected in zip(into_codes(by_z), (mean.grad, log_std.grad), strict=True):
         torch.testing.assert_close(found, expected)
     torch.testing.assert_close(bound(), objective.bound(log_px, draws))
+
+
+def test_the_divergence_from_any_prior_is_estimated_by_draws():
+    noise = normal(2**14, 5, 2)
+    exact = Draws.of(*OFF, noise).kl().sum(-1, keepdim=True)
+
+    def standard(z):
+        return (-0.5 * (z.square() + LOG_2PI)).sum(-1)
+
+    torch.testing.assert_close(Draws.of(*OFF, noise, standard).kl(), exact, rtol=0.02, atol=0.02)
+
+
+def test_an_objective_needs_a_bound():
+    with pytest.raises(NotImplementedError, match=r"Objective has no method bound\(log_px, draws"):
+        Objective().bound(torch.zeros(1, 5), Draws.of(*OFF, normal(1, 5, 2)))
 
 
 def test_the_elbo_has_a_gradient_without_the_likelihood():

@@ -33,7 +33,7 @@ from skvae._training.schedules import SCHEDULES
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.networks import ACTIVATIONS, Network
-from skvae.objectives import OBJECTIVES
+from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Prior
 
 
@@ -97,13 +97,15 @@ class VAETransformer(
         little.
 
     prior : {"normal", "mixture"} or Prior, default="normal"
-        The distribution p(z) of the codes that ``sample`` and ``score_samples`` take. Training
-        takes the standard normal. "mixture", a value of :mod:`skvae.priors`, is a mixture of
-        normals fitted to the codes afterwards: draws come closer to the training rows.
+        The distribution p(z) of the codes that ``sample`` and ``score_samples`` use. "normal" is
+        N(0, I), the prior of training. "mixture", a value of :mod:`skvae.priors`, is a mixture of
+        normals that is fitted to the codes after training: sampled rows come closer to the training
+        rows. A custom prior may also be learned in training.
 
-    objective : {"elbo", "iwae"}, default="elbo"
+    objective : {"elbo", "iwae"} or Objective, default="elbo"
         The bound that training raises: the ELBO averaged over ``n_draws`` posterior draws, or the
-        tighter importance-weighted bound of that many [3]_.
+        tighter importance-weighted bound of that many [3]_. An instance of a class of
+        :mod:`skvae.objectives` has its own ``beta`` and ``free_bits``.
 
     beta : float, default=1.0
         Weight of the KL divergence from the prior in training [4]_. Likelihoods are reported at
@@ -299,7 +301,7 @@ class VAETransformer(
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood, dict],
         "whiten": ["boolean"],
         "prior": [StrOptions(set(PRIORS)), Prior],
-        "objective": [StrOptions(set(OBJECTIVES))],
+        "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "beta": [Interval(Real, 0, None, closed="left")],
         "kl_warmup": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "free_bits": [Interval(Real, 0, None, closed="left")],
@@ -462,7 +464,7 @@ class VAETransformer(
                 last_phase=fitted.training.phase,
                 auto_alpha=self.alpha == "auto",
             ),
-            prior=self.prior,
+            prior=_fit.prior_of(self),
             whiten=self.whiten,
             is_fresh=is_fresh,
             min_steps=MIN_STEPS,
@@ -516,7 +518,7 @@ class VAETransformer(
             fitted,
             rows,
             [Stage(fitted.training.phase, plan, range(n, n + 1))],
-            prior=self.prior,
+            prior=_fit.prior_of(self),
             whiten=self.whiten,
             is_fresh=is_fresh,
             min_steps=1,

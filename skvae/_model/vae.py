@@ -17,7 +17,7 @@ from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._torch.vjp import Backward, Later
 from skvae.networks import Network, NetworkModule
 from skvae.objectives import ELBO, LOG_2PI, Draws, Objective
-from skvae.priors._mixture import NormalMixture
+from skvae.priors._modules import PriorModule, StandardNormal
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward
 
@@ -47,6 +47,8 @@ class VAE(nn.Module):
     n_components : int
     generator : Generator
         Draws the start weights.
+    learned_prior : PriorModule, default=None
+        The prior of training; None for N(0, I).
     """
 
     gaps: Tensor
@@ -63,6 +65,7 @@ class VAE(nn.Module):
         decoder: Network,
         n_components: int,
         generator: Generator,
+        learned_prior: PriorModule | None = None,
     ) -> None:
         super().__init__()
         self.n_components = n_components
@@ -110,7 +113,9 @@ class VAE(nn.Module):
         self.register_buffer("order", torch.arange(n_components, device="cpu"))
         self.register_buffer("place", self.order.clone())  # in the order shown
         self.register_buffer("sign", torch.ones(n_components, dtype=torch.float32, device="cpu"))
-        self.prior = NormalMixture.standard(n_components)  # until training is over
+        # of training, if that learns one, and of sampling and scores
+        self.learned_prior = learned_prior
+        self.prior: PriorModule = learned_prior or StandardNormal(n_components)
         self.eval()  # what differs in training comes with a generator, not with a mode
 
     @property
@@ -129,6 +134,11 @@ class VAE(nn.Module):
         """Whether there are columns by whose locations training finds the codes."""
         return any(group.is_located for group in self.groups)
 
+    @property
+    def log_prior(self) -> Callable[[Tensor], Tensor] | None:
+        """log p(z) of the prior that training learns; None for N(0, I)."""
+        return None if self.learned_prior is None else self.learned_prior.log_prob
+
     def _networks(self) -> list[NetworkModule]:
         return [m for m in (self.encoder, self.decoder, self.shapes) if m is not None]
 
@@ -138,6 +148,8 @@ class VAE(nn.Module):
         if self.shapes is not None and not phase.by_location:
             parts.append(self.shapes)
         parts += [g for g in self.groups if not (phase.by_location and g.is_located)]
+        if self.learned_prior is not None:
+            parts.append(self.learned_prior)
         found = [parameter for part in parts for parameter in part.parameters()]
         return [*found, self.location_noise] if phase.by_location else found
 
@@ -196,17 +208,16 @@ class VAE(nn.Module):
     # -- state ----------------------------------------------------------------------
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All parameters and buffers, by name, as numpy arrays."""
-        return {name: tensor.cpu().numpy() for name, tensor in self.state_dict().items()}
+        """All parameters and buffers but those of priors, by name, as numpy arrays."""
+        tensors = self.state_dict().items()
+        return {name: tensor.cpu().numpy() for name, tensor in tensors if "prior." not in name}
 
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Set all parameters and buffers to what ``arrays`` gave."""
+        """Set all parameters and buffers but those of priors to what ``arrays`` gave."""
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        prior = [tensors[f"prior.{name}"] for name in ("log_share", "mean", "root")]
-        self.prior = NormalMixture(*prior)
-        self.load_state_dict(tensors)
+        self.load_state_dict(tensors, strict=False)
 
-    def prior_on(self, device: torch.device) -> NormalMixture:
+    def prior_on(self, device: torch.device) -> PriorModule:
         """A copy of the prior on a device."""
         return copy.deepcopy(self.prior).to(device)
 
@@ -364,7 +375,7 @@ class VAE(nn.Module):
         self, objective: Objective, cells: Cells, noise: Tensor, phase: Phase = WHOLE
     ) -> Tensor:
         """What training raises, of each row, prior N(0, I). N rows, (S, N, K) -> (N,)."""
-        draws = Draws.of(*self.encode(cells), noise)
+        draws = Draws.of(*self.encode(cells), noise, log_prior=self.log_prior)
         return objective.bound(self.log_prob(cells, self.decode(draws.z, phase), phase), draws)
 
     def find_gradient(
@@ -380,7 +391,8 @@ class VAE(nn.Module):
         Returns a function that gives the bound, until the parameters change.
         """
         mean, log_std, into_encoder = self._encode_vjp(cells, generator, phase)
-        draws = Draws.of(mean.to(noise.dtype), log_std.to(noise.dtype), noise)
+        posterior = mean.to(noise.dtype), log_std.to(noise.dtype)
+        draws = Draws.of(*posterior, noise, log_prior=self.log_prior)
         outputs, into_decoder = self._decode_vjp(draws.z, generator, phase)
         log_px, into_outputs = self.log_prob_vjp(cells, outputs, phase)
         bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))

@@ -1,12 +1,13 @@
 """Priors p(z) of the codes.
 
-Training takes the standard normal. A prior is a value that is fitted afterwards, to draws from the
-posteriors of the training rows; ``sample`` and ``score_samples`` use it. To add one: a class, and
-its row in ``PRIORS``.
+A prior is a value. It is fitted after training to draws from the posteriors of the training rows,
+or built before and learned in training. ``sample`` and ``score_samples`` use it. To add one to the
+names that ``VAETransformer`` takes: a class, and its row in ``PRIORS``.
 
 References
 ----------
 .. [1] B. Dai and D. Wipf, "Diagnosing and Enhancing VAE Models", ICLR 2019.
+.. [2] J. Tomczak and M. Welling, "VAE with a VampPrior", AISTATS 2018, equation 3.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
+from torch import Generator
 
 from skvae._torch.runtime import one_thread
 from skvae._value import Value
-from skvae.priors._mixture import NormalMixture
+from skvae.priors._modules import NormalMixture, PriorModule, StandardNormal
 
 ROWS_PER_PARAMETER = 3  # of a mixture, so that it does not follow single rows
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 32_000  # one for each row, within these bounds
@@ -34,19 +35,44 @@ Draw = Callable[[int], NDArray[np.float64]]  # n codes (n, K) from posteriors of
 
 
 class Prior(Value):
-    """Base of the priors."""
+    """Base of the priors. A subclass needs ``fit`` or ``build``.
 
-    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> NormalMixture:
-        """The prior of K dimensions that draws from the posteriors of ``n_rows`` rows tell."""
-        raise NotImplementedError
+    Both return a :class:`PriorModule`, which has ``log_prob(z)`` and ``sample(n, generator)``.
+    """
+
+    def build(self, n_components: int, generator: Generator) -> PriorModule | None:
+        """A prior that training uses, and whose parameters it learns; None for N(0, I).
+
+        The divergence from it is estimated by the draws of training [2]_.
+
+        Parameters
+        ----------
+        n_components : int
+            K, the number of latent dimensions.
+        generator : torch.Generator
+            Draws the start weights.
+        """
+        return None
+
+    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule | None:
+        """The prior after training; None for the one of training.
+
+        Parameters
+        ----------
+        draw : callable
+            ``draw(n)`` gives n codes (n, K) from posteriors of training rows, in float64.
+        n_rows : int
+            Number of training rows.
+        n_components : int
+            K, the number of latent dimensions.
+        seed : int
+        """
+        return None
 
 
 @dataclass
 class Normal(Prior):
-    """The standard normal that training took, whatever the codes are."""
-
-    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> NormalMixture:
-        return NormalMixture.standard(n_components)
+    """The standard normal, in training and afterwards, whatever the codes are."""
 
 
 @dataclass
@@ -64,7 +90,7 @@ class Mixture(Prior):
 
     n_components: int = 50
 
-    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> NormalMixture:
+    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule:
         if not (isinstance(self.n_components, Integral) and self.n_components >= 1):
             raise ValueError(
                 "The 'n_components' of Mixture must be a positive whole number; got "
@@ -84,14 +110,10 @@ class Mixture(Prior):
             # a few more rounds of EM would move it little
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(z)
-        arrays = (
-            np.log(mixture.weights_),
-            mixture.means_,
-            np.linalg.cholesky(mixture.covariances_),
-        )
-        return NormalMixture(
-            *(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays)
-        )
+        roots = np.linalg.cholesky(mixture.covariances_)
+        return NormalMixture.of_arrays(np.log(mixture.weights_), mixture.means_, roots)
 
 
 PRIORS: dict[str, type[Prior]] = {"normal": Normal, "mixture": Mixture}
+
+__all__ = ["PRIORS", "Mixture", "Normal", "Prior", "PriorModule", "StandardNormal"]

@@ -1,13 +1,19 @@
 """Priors: densities that integrate, draws that follow them, mixtures fitted to codes."""
 
+import copy
+import pickle
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
+from sklearn.datasets import load_wine
 
-from skvae.priors import PRIORS, Mixture, Normal
-from skvae.priors._mixture import NormalMixture
+from skvae import VAETransformer
+from skvae.priors import PRIORS, Mixture, Prior, PriorModule
+from skvae.priors._modules import NormalMixture, StandardNormal
 
 RNG = np.random.default_rng(0)
 ROOT = np.tril(RNG.normal(size=(2, 3, 3)))
@@ -43,12 +49,72 @@ def test_draws_of_a_mixture():
     np.testing.assert_allclose(np.cov(draws.T), second - np.outer(mean, mean), atol=0.15)
 
 
-def test_the_standard_normal_is_a_mixture_of_one():
+def test_the_standard_normal():
     z = RNG.normal(size=(7, 2))
     expected = multivariate_normal(np.zeros(2)).logpdf(z)
-    for prior in (NormalMixture.standard(2), Normal().fit(None, 7, 2, seed=0)):
+    one = NormalMixture.of_arrays(np.zeros(1), np.zeros((1, 2)), np.eye(2)[None])
+    for prior in (StandardNormal(2), one):
         found = prior.log_prob(torch.as_tensor(z, dtype=torch.float32))
         np.testing.assert_allclose(found, expected, rtol=1e-5)
+    draws = StandardNormal(2).sample(40_000, torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(draws.mean(0), 0, atol=0.02)
+    np.testing.assert_allclose(np.cov(draws.T), np.eye(2), atol=0.03)
+
+
+@pytest.mark.parametrize("module", [StandardNormal(3), mixture()], ids=["normal", "mixture"])
+def test_a_pickle_of_a_module_holds_arrays(module):
+    pickled = pickle.dumps(module)
+    assert b"torch._utils" not in pickled
+    z = torch.as_tensor(RNG.normal(size=(5, 3)), dtype=torch.float32)
+    torch.testing.assert_close(pickle.loads(pickled).log_prob(z), module.log_prob(z))
+
+
+def test_what_a_module_lacks_is_named():
+    with pytest.raises(NotImplementedError, match=r"PriorModule has no method log_prob\(z\)"):
+        PriorModule().log_prob(torch.zeros(2))
+    with pytest.raises(NotImplementedError, match=r"PriorModule has no method sample"):
+        PriorModule().sample(2, torch.Generator())
+
+
+class Diagonal(PriorModule):
+    """Independent normals whose means and spreads are learned."""
+
+    def __init__(self, n_components):
+        super().__init__()
+        self.mean = torch.nn.Parameter(torch.zeros(n_components))
+        self.log_std = torch.nn.Parameter(torch.zeros(n_components))
+
+    def log_prob(self, z):
+        return torch.distributions.Normal(self.mean, self.log_std.exp()).log_prob(z).sum(-1)
+
+    def sample(self, n, generator):
+        noise = torch.empty(n, len(self.mean)).normal_(generator=generator)
+        return self.mean + self.log_std.exp() * noise
+
+
+@dataclass
+class LearnedDiagonal(Prior):
+    def build(self, n_components, generator):
+        return Diagonal(n_components)
+
+
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+def test_a_prior_is_learned_in_training(objective):
+    X = load_wine().data
+    vae = VAETransformer(
+        2, prior=LearnedDiagonal(), objective=objective, n_draws=4, max_iter=40, random_state=0
+    ).fit(X)
+    prior = vae.module_.prior
+    assert prior is vae.module_.learned_prior
+    assert prior.log_std.abs().max() > 0.01
+    codes = torch.as_tensor(vae.set_params(whiten=True).fit(X).latent_distribution(X)[0])
+    # the aggregate posterior is closer to what was learned than to the start
+    learned, start = copy.deepcopy(vae.module_.prior).double(), Diagonal(2).double()
+    assert learned.log_prob(codes).mean() > start.log_prob(codes).mean()
+    other = pickle.loads(pickle.dumps(vae))
+    np.testing.assert_array_equal(other.score_samples(X[:5]), vae.score_samples(X[:5]))
+    vae.partial_fit(X)
+    assert vae.module_.prior is vae.module_.learned_prior
 
 
 def test_a_fitted_mixture_finds_what_codes_cluster_in():

@@ -1,0 +1,105 @@
+"""Priors of the codes as modules: what a value of ``skvae.priors`` builds or fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from skvae.objectives import LOG_2PI
+
+
+class PriorModule(nn.Module):
+    """Base of the modules of priors: a density p(z) of K dimensions and draws from it."""
+
+    @property
+    def n_numbers(self) -> int:
+        """How many numbers ``log_prob`` makes for each code, by which chunks are sized."""
+        return 1
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) in nats. (..., K) -> (...)."""
+        raise NotImplementedError(f"{type(self).__name__} has no method log_prob(z).")
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        """n draws by a generator, (n, K)."""
+        raise NotImplementedError(f"{type(self).__name__} has no method sample(n, generator).")
+
+
+class StandardNormal(PriorModule):
+    """N(0, I) in K dimensions."""
+
+    # a module knows its device and dtype by its tensors only
+    place: Tensor
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__()
+        place = torch.zeros(n_components, dtype=torch.float32, device="cpu")
+        self.register_buffer("place", place, persistent=False)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        # -1/2 (K log 2 pi + |z|^2)
+        return -0.5 * (z.square() + LOG_2PI).sum(-1)
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        return self.place.new_empty(n, len(self.place)).normal_(generator=generator)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StandardNormal, (len(self.place),)
+
+
+class NormalMixture(PriorModule):
+    """A mixture of C normals in K dimensions.
+
+    Parameters
+    ----------
+    log_share : Tensor of shape (C,)
+        Logs of their shares.
+    mean : Tensor of shape (C, K)
+    root : Tensor of shape (C, K, K)
+        Lower triangular roots of their covariances.
+    """
+
+    log_share: Tensor
+    mean: Tensor
+    root: Tensor
+    whiten: Tensor
+
+    def __init__(self, log_share: Tensor, mean: Tensor, root: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("log_share", log_share)
+        self.register_buffer("mean", mean)
+        self.register_buffer("root", root)
+        # computed once, in float64
+        self.register_buffer("whiten", torch.linalg.inv(root.double()).to(root.dtype))
+
+    @classmethod
+    def of_arrays(cls, *arrays: NDArray[Any]) -> NormalMixture:
+        """The mixture with these shares, means and roots, on the CPU."""
+        return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
+
+    @property
+    def n_numbers(self) -> int:
+        return self.mean.numel()
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        # log sum_c share_c N(z; mean_c, root_c root_c'), each by what whitens it
+        standard = torch.einsum("...ck,cjk->...cj", z.unsqueeze(-2) - self.mean, self.whiten)
+        log_scale = self.whiten.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        log_each = -0.5 * (standard.square() + LOG_2PI).sum(-1) + log_scale
+        return torch.logsumexp(log_each + self.log_share, dim=-1)
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        which = torch.multinomial(self.log_share.exp(), n, replacement=True, generator=generator)
+        z = self.mean.new_empty(n, self.mean.shape[1]).normal_(generator=generator)
+        for component in which.unique():
+            rows = which == component
+            z[rows] = self.mean[component] + z[rows] @ self.root[component].T
+        return z
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arrays = (self.log_share, self.mean, self.root)
+        return NormalMixture.of_arrays, tuple(np.asarray(a.cpu()) for a in arrays)
