@@ -329,4 +329,5 @@ def build(
             architecture.n_components,
             generator_from(derive(seed, "weights"), cpu),
             None if prior is None else prior.build(n, of_prior),
+            columns.order,
         )

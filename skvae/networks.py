@@ -14,18 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from skvae._blocks import CACHED_ELEMENTS
 from skvae._torch.fused import kernels
-from skvae._torch.random import draw_bernoulli
+from skvae._torch.random import derive, draw_bernoulli
 from skvae._torch.runtime import cpu_has_bfloat16
 from skvae._torch.vjp import Backward, by_autograd
 from skvae._value import Value
@@ -138,17 +140,115 @@ class NetworkModule(nn.Module):
         raise NotImplementedError
 
 
+class TorchModule(NetworkModule):
+    """Any module of torch as a network: in training mode in training, in evaluation mode else.
+
+    What it draws comes from torch's global generator, which is seeded for each step and left as
+    it was.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.eval()
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        through = self.module if generator is None else partial(self._in_training, generator)
+        found: Tensor = through(rows)
+        return found.view(*x.shape[:-1], found.shape[-1])
+
+    def _in_training(self, generator: Generator, rows: Tensor) -> Tensor:
+        seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+        devices = [rows.device] if rows.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(int(seed))
+            self.module.train()
+            try:
+                found: Tensor = self.module(rows)
+            finally:
+                self.module.eval()
+        return found
+
+
 class Network(Value):
-    """Base of the architectures."""
+    """Base of the architectures. A subclass needs ``build``."""
 
     def build(
         self, n_inputs: int, n_outputs: int, *, output_gain: float, generator: Generator
-    ) -> NetworkModule:
-        """The module, with fresh weights in float32 on the CPU.
+    ) -> nn.Module:
+        """A module from rows (..., n_inputs) to (..., n_outputs), with its start weights.
 
-        ``output_gain`` multiplies the start weights of the last layer.
+        Parameters
+        ----------
+        n_inputs, n_outputs : int
+        output_gain : float
+            Factor of the start weights of the last layer: small or 0, so that training starts
+            close to the prior and to the mean of the data.
+        generator : torch.Generator
+            For the start weights. The global generator of torch, which modules of
+            :mod:`torch.nn` use, is seeded from it and left as it was.
+
+        Returns
+        -------
+        module : NetworkModule or torch.nn.Module
+            In float32 on the CPU.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no method build(n_inputs, n_outputs, *, output_gain, "
+            "generator). Every network needs it."
+        )
+
+    def build_for_columns(
+        self,
+        columns: Sequence[NDArray[np.intp]],
+        n_inputs: int,
+        n_outputs: int,
+        *,
+        output_gain: float,
+        generator: Generator,
+    ) -> nn.Module:
+        """The same for a network that uses which numbers belong to which column.
+
+        Parameters
+        ----------
+        columns : sequence of ndarray of int
+            For each column of the table, in its order, the positions of its features among the
+            inputs of an encoder, or of its parameters among the outputs of a decoder.
+        n_inputs, n_outputs, output_gain, generator
+            As in ``build``.
+
+        Returns
+        -------
+        module : NetworkModule or torch.nn.Module
+        """
+        return self.build(n_inputs, n_outputs, output_gain=output_gain, generator=generator)
+
+
+def build_network(
+    network: Network,
+    columns: Sequence[NDArray[np.intp]],
+    n_inputs: int,
+    n_outputs: int,
+    *,
+    output_gain: float,
+    generator: Generator,
+    role: str,
+) -> NetworkModule:
+    """The module of a network, whose start weights come from ``generator`` and its seed alone.
+
+    Networks of different roles get different weights from torch's global generator.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(generator.initial_seed(), role))
+        module = network.build_for_columns(
+            columns, n_inputs, n_outputs, output_gain=output_gain, generator=generator
+        )
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            f"{type(network).__name__}.build must return a torch.nn.Module; got a "
+            f"{type(module).__name__}."
+        )
+    return module if isinstance(module, NetworkModule) else TorchModule(module)
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """Architectures: shapes, start weights, own random numbers. A new one joins by rows in NETS."""
 
 import math
+import pickle
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -8,9 +10,19 @@ import pytest
 import torch
 from scipy.special import expit, ndtr
 from sklearn.base import clone
+from sklearn.datasets import load_wine
 from torch.utils.checkpoint import checkpoint
 
-from skvae.networks import ACTIVATIONS, INITIALIZATIONS, MLP, NETWORKS, NetworkModule
+from skvae import VAETransformer
+from skvae.networks import (
+    ACTIVATIONS,
+    INITIALIZATIONS,
+    MLP,
+    NETWORKS,
+    Network,
+    NetworkModule,
+    build_network,
+)
 
 NETS = {
     "linear": MLP(()),
@@ -392,3 +404,59 @@ def test_numpy_integers_are_sizes():
 def test_one_integer_is_one_layer():
     assert torch.equal(build(MLP(5))(normal(8, 6)), build(MLP((5,)))(normal(8, 6)))
     assert MLP(5).mirror() == MLP((5,))
+
+
+@dataclass
+class Plain(Network):
+    """Modules of torch, whose start weights come from its global generator."""
+
+    dropout: float = 0.2
+
+    def build(self, n_inputs, n_outputs, *, output_gain, generator):
+        return torch.nn.Sequential(
+            torch.nn.Linear(n_inputs, 8),
+            torch.nn.BatchNorm1d(8),
+            torch.nn.Dropout(self.dropout),
+            torch.nn.Linear(8, n_outputs),
+        )
+
+
+class TestModulesOfTorch:
+    def module(self, role="encoder", seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        return build_network(Plain(), [], 6, 4, output_gain=1.0, generator=generator, role=role)
+
+    def test_start_weights_are_of_the_seed_and_the_role(self):
+        one, same = self.module(), self.module()
+        torch.testing.assert_close(one.state_dict(), same.state_dict())
+        for other in (self.module(seed=1), self.module(role="decoder")):
+            assert not torch.equal(other.module[0].weight, one.module[0].weight)
+
+    def test_training_mode_is_for_training(self):
+        module, x = self.module(), normal(2, 5, 6)
+        kept = module.module[1].running_mean.clone()
+        torch.testing.assert_close(module(x), module(x))
+        assert torch.equal(module.module[1].running_mean, kept)
+        drawn = [module(x, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+        torch.testing.assert_close(drawn[0], drawn[1])
+        assert not torch.equal(drawn[0], drawn[2])
+        assert not torch.equal(module.module[1].running_mean, kept)
+        assert not module.module.training
+        assert drawn[0].shape == (2, 5, 4)
+
+    def test_a_fit_repeats_and_keeps_the_buffers_of_its_best_epoch(self):
+        X = load_wine().data
+        fits = [
+            VAETransformer(2, encoder=Plain(), decoder=Plain(0.0), max_iter=6, random_state=0).fit(
+                X
+            )
+            for _ in range(2)
+        ]
+        np.testing.assert_array_equal(*(vae.score_samples(X) for vae in fits))
+        other = pickle.loads(pickle.dumps(fits[0]))
+        np.testing.assert_array_equal(other.transform(X), fits[0].transform(X))
+
+
+def test_a_network_needs_build():
+    with pytest.raises(NotImplementedError, match=r"Network has no method build\(n_inputs"):
+        build(Network())

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
@@ -15,7 +16,7 @@ from skvae._model.cells import Cells, join, observed_sum, split
 from skvae._model.observation import Columns, ObservationModel
 from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._torch.vjp import Backward, Later
-from skvae.networks import Network, NetworkModule
+from skvae.networks import Network, NetworkModule, build_network
 from skvae.objectives import ELBO, LOG_2PI, Draws, Objective
 from skvae.priors._modules import PriorModule, StandardNormal
 
@@ -49,6 +50,8 @@ class VAE(nn.Module):
         Draws the start weights.
     learned_prior : PriorModule, default=None
         The prior of training; None for N(0, I).
+    places : sequence of int, default=None
+        The place in the table of each column; None where they lie in the order of the table.
     """
 
     gaps: Tensor
@@ -66,6 +69,7 @@ class VAE(nn.Module):
         n_components: int,
         generator: Generator,
         learned_prior: PriorModule | None = None,
+        places: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.n_components = n_components
@@ -80,31 +84,38 @@ class VAE(nn.Module):
         self.n_first = [group.n_outputs - group.n_shape_outputs for group in self.groups]
         numbers = torch.tensor(gaps, dtype=torch.int64, device="cpu")
         self.register_buffer("gaps", numbers, persistent=False)
-        self.encoder = encoder.build(
+        places = range(sum(self.n_columns)) if places is None else places
+        self.encoder = build_network(
+            encoder,
+            self._positions([group.n_features for group in self.groups], places, gaps),
             sum(group.n_features for group in self.groups) + len(gaps),
             2 * n_components,
             output_gain=ENCODER_GAIN,
             generator=generator,
+            role="encoder",
         )
-        n_shape_outputs = sum(group.n_shape_outputs for group in self.groups)
-        self.decoder = decoder.build(
+        self.decoder = build_network(
+            decoder,
+            self._positions(self.n_first, places),
             n_components,
             sum(self.n_first),
             output_gain=DECODER_GAIN,
             generator=generator,
+            role="decoder",
         )
         # of what is learned once the codes are found: it starts at zero
         self.shapes: NetworkModule | None = None
-        if n_shape_outputs:
-            self.shapes = decoder.build(
-                n_components, n_shape_outputs, output_gain=0.0, generator=generator
+        n_shape_outputs = [group.n_shape_outputs for group in self.groups]
+        if sum(n_shape_outputs):
+            self.shapes = build_network(
+                decoder,
+                self._positions(n_shape_outputs, places),
+                n_components,
+                sum(n_shape_outputs),
+                output_gain=0.0,
+                generator=generator,
+                role="shapes",
             )
-        for network, module in ((encoder, self.encoder), (decoder, self.decoder)):
-            if not isinstance(module, NetworkModule):
-                raise TypeError(
-                    f"{type(network).__name__}.build must return a skvae.networks.NetworkModule; "
-                    f"got a {type(module).__name__}. Let its class derive from that."
-                )
         # the log of the noise around locations, over its speed
         self.location_noise = nn.Parameter(torch.zeros(1, dtype=torch.float32, device="cpu"))
         smallest = torch.full((1,), SMALLEST_NOISE, dtype=torch.float32, device="cpu")
@@ -117,6 +128,24 @@ class VAE(nn.Module):
         self.learned_prior = learned_prior
         self.prior: PriorModule = learned_prior or StandardNormal(n_components)
         self.eval()  # what differs in training comes with a generator, not with a mode
+
+    def _positions(
+        self, sizes: Sequence[int], places: Sequence[int], gaps: Sequence[int] | None = None
+    ) -> list[NDArray[np.intp]]:
+        """Where the numbers of each column of the table lie, among so many of each group.
+
+        With ``gaps``, among features, which lie column by column, before a flag for each of these
+        columns; else among outputs, which lie parameter by parameter.
+        """
+        found = []
+        start = 0
+        for size, d in zip(sizes, self.n_columns, strict=True):
+            numbers = np.arange(start, start + size)
+            found += list(numbers.reshape(d, -1) if gaps is not None else numbers.reshape(-1, d).T)
+            start += size
+        for flag, column in enumerate(gaps or ()):
+            found[column] = np.append(found[column], start + flag)
+        return [found[column] for column in np.argsort(places)]
 
     @property
     def replayable(self) -> bool:
@@ -141,6 +170,10 @@ class VAE(nn.Module):
 
     def _networks(self) -> list[NetworkModule]:
         return [m for m in (self.encoder, self.decoder, self.shapes) if m is not None]
+
+    def network_buffers(self) -> list[Tensor]:
+        """What networks learn beside parameters, such as running means."""
+        return [buffer for network in self._networks() for buffer in network.buffers()]
 
     def learned(self, phase: Phase) -> list[nn.Parameter]:
         """The parameters that a phase of training changes."""

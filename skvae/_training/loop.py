@@ -11,7 +11,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -128,7 +128,7 @@ def train(
     n_steps = per_epoch * len(epochs)
     step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
     optimizer.average_over(plan.learning_rate.averaged_steps(per_epoch * epochs.stop))
-    watch = Watch(optimizer, plan)
+    watch = Watch(optimizer, plan, model.network_buffers())
     try:
         if score is not None:
             # the first epochs of a fit may take a detour, those after a fit or a phase may not
@@ -159,7 +159,7 @@ def train(
         history.stopped = history.interrupted = True
     history.best_validation_score = watch.best_score
     if plan.early_stopping and watch.best_score is not None:
-        optimizer.values.copy_(watch.best)
+        watch.restore()
     return history
 
 
@@ -168,15 +168,16 @@ class Watch:
 
     Attributes
     ----------
-    best, best_score : Tensor, float or None
-        The weights of the best epoch, and its score; None before the first.
+    best, best_score : list of Tensor, float or None
+        The weights and buffers of the best epoch, and its score; None before the first.
     rate : float
         By which the learning rate is multiplied.
     """
 
-    def __init__(self, optimizer: Optimizer, plan: Plan) -> None:
-        self.optimizer, self.plan = optimizer, plan
-        self.best = optimizer.values.clone()
+    def __init__(self, optimizer: Optimizer, plan: Plan, buffers: Sequence[Tensor]) -> None:
+        self.plan = plan
+        self.learned = [optimizer.values, *buffers]
+        self.best = [tensor.clone() for tensor in self.learned]
         self.best_score: float | None = None
         self.rate, self.patience = 1.0, plan.n_iter_no_change
         self.bar, self.since_best = -math.inf, 0  # what the next score must exceed to be progress
@@ -191,7 +192,8 @@ class Watch:
         """Take the score of an epoch."""
         if self.best_score is None or score > self.best_score:
             self.best_score = score
-            self.best.copy_(self.optimizer.values)
+            for best, now in zip(self.best, self.learned, strict=True):
+                best.copy_(now)
         self.since_best = 0 if score > self.bar else self.since_best + 1
         self.bar = max(self.bar, score + self.plan.tol)
 
@@ -202,8 +204,13 @@ class Watch:
         if not self.plan.learning_rate.reduces or self.rate < 1:
             return True
         self.rate, self.patience, self.since_best = REDUCTION, -(-self.patience // 2), 0
-        self.optimizer.values.copy_(self.best)
+        self.restore()
         return False
+
+    def restore(self) -> None:
+        """Go back to the weights of the best epoch."""
+        for now, best in zip(self.learned, self.best, strict=True):
+            now.copy_(best)
 
 
 def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -> float:

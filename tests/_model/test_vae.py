@@ -192,13 +192,33 @@ def test_components_in_another_order_are_the_same_model():
     torch.testing.assert_close(model.decode(-ordered[0][None][..., order]), decoded)
 
 
+def test_networks_may_know_which_numbers_belong_to_which_column():
+    seen = []
+
+    class Knowing(MLP):
+        def build_for_columns(self, columns, n_inputs, n_outputs, **how):
+            seen.append([list(column) for column in columns])
+            return self.build(n_inputs, n_outputs, **how)
+
+    likelihoods = Categorical(), Gaussian()
+    table = np.column_stack([np.arange(20) % 3, np.arange(20) % 2]).astype(float), TABLE[:, :2]
+    groups = [
+        (one, one.fit(x, np.ones(20)), 2, None) for one, x in zip(likelihoods, table, strict=True)
+    ]
+    # two columns of levels, the last and the first of the table, and two of numbers; one has gaps
+    VAE(groups, [2], Knowing(), Knowing(), 3, torch.Generator(), places=[3, 0, 1, 2])
+    encoder, decoder = seen
+    assert encoder == [[3, 4, 5], [6, 8], [7], [0, 1, 2]]
+    assert decoder == [[1, 3, 5], [6], [7], [0, 2, 4]]
+
+
 def test_a_module_that_is_no_network_is_refused():
     class Plain(MLP):
         def build(self, n_inputs, n_outputs, *, output_gain, generator):
-            return torch.nn.Identity()
+            return torch.nn.functional.relu
 
     group = (Gaussian(), Gaussian().fit(TABLE[:, :2], np.ones(20)), 2, None)
-    with pytest.raises(TypeError, match=r"Plain\.build must return .*; got a Identity"):
+    with pytest.raises(TypeError, match=r"Plain\.build must return .*; got a function"):
         VAE([group], [], Plain(), MLP(), 3, torch.Generator())
 
 

@@ -384,6 +384,9 @@ class Walk(nn.Module):
         self.calls = []
         self.asked = 0  # how often for a bound in training
 
+    def network_buffers(self):
+        return []
+
     def draw_target(self, cells, generator):
         return cells
 
