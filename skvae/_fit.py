@@ -102,7 +102,7 @@ def continued(fitted: Fitted, parameters: Any, data: WeightedTable) -> Fitted:
 
 
 def architecture(parameters: Any, columns: Columns) -> Architecture:
-    """What the parameters say of the model, as values of its own."""
+    """What the parameters say of the model, copied."""
     encoder, decoder = parameters.encoder, parameters.decoder
     sizes = layer_sizes(parameters.hidden_layer_sizes)
     default = MLP(sizes, parameters.activation, parameters.dropout)
@@ -139,7 +139,7 @@ def split(data: WeightedTable, fraction: float, seed: int) -> tuple[WeightedTabl
 
 
 def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> WeightedRows:
-    """Rows for training, in memory on its device if they are not too many, or as told."""
+    """Rows for training: in memory on the model's device, unless they are too many for that."""
     table, index, weight = data.table, data.index, data.weight
     row_bytes = table.shape[1] * np.dtype(np.float32).itemsize
     is_stored = not in_memory and len(index) * row_bytes > LARGEST_COPY
@@ -279,7 +279,8 @@ def failure(fitted: Fitted, parameters: Any, gain: float, n_rows: int) -> str | 
         )
     if n_rows > 1 and fitted.kl_divergence.max() < UNUSED:
         return (
-            "The codes tell nothing of the rows: the KL divergence of no component exceeds "
+            "Posterior collapse: the codes carry no information about the rows, since the KL "
+            "divergence of no component exceeds "
             f"{UNUSED} nats. If the columns depend on each other, lower beta={parameters.beta} or "
             f"learning_rate_init={parameters.learning_rate_init}, or raise "
             f"n_draws={parameters.n_draws} or max_iter={parameters.max_iter}."

@@ -39,7 +39,7 @@ Array = NDArray[Any]
 FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
 # Codes over which the slopes of a decoder are averaged.
 SLOPE_DRAWS = 256
-# Draws of a row that a bound takes unless told, in up to so many dimensions, and in more.
+# Draws of a row for a bound by default, in up to so many dimensions and in more.
 FEW_DRAWS, MANY_DRAWS, FEW_DIMENSIONS = 256, 512, 8
 
 

@@ -39,7 +39,7 @@ class Activation:
 
     ``overwrite`` is the function where its argument may be lost, which spares large ones time.
     ``backward`` takes the gradient by the result, which it overwrites, and the argument or the
-    result, whichever ``needs`` tells.
+    result, whichever ``needs`` names.
     """
 
     forward: Callable[[Tensor], Tensor]
@@ -141,7 +141,7 @@ class NetworkModule(nn.Module):
 
 
 class TorchModule(NetworkModule):
-    """Any module of torch as a network: in training mode in training, in evaluation mode else.
+    """Any module of torch as a network, which is in training mode during training only.
 
     What it draws comes from torch's global generator, which is seeded for each step and left as
     it was.
@@ -400,7 +400,7 @@ class _MLPModule(NetworkModule):
         return found if self.skip is None else found.add_(F.linear(x, self.skip))
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
-        """In closed form: a step of a small network would else be mostly autograd's own work."""
+        """In closed form, since autograd would take most of the time of a small network."""
         activation, keep = self.activation, 1 - self.dropout
         h = inputs = x.to(self.layers[0][0].dtype)
         tape: list[tuple[Tensor, Tensor | None, Tensor | None]] = []

@@ -11,7 +11,7 @@ from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 
-pytestmark = pytest.mark.filterwarnings("ignore:The codes tell nothing")  # after an epoch
+pytestmark = pytest.mark.filterwarnings("ignore:Posterior collapse")  # after an epoch
 
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 1}
 CONFIGURATIONS = {

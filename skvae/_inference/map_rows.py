@@ -82,7 +82,7 @@ def map_rows(
 
 @contextmanager
 def _mapping(n_threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """``map``, on several threads if told; then what fails cancels the rest."""
+    """``map``, on as many threads as given; an error cancels the rest."""
     if n_threads == 1:
         yield map
     else:

@@ -13,7 +13,7 @@ from torch import Tensor
 class Cells:
     """Rows in working units (N, D), a value of the support where one is missing.
 
-    ``observed`` (N, D) tells which are there; None for all of them.
+    ``observed`` (N, D) is True for observed values; None where all are.
     """
 
     values: Tensor
@@ -39,12 +39,12 @@ class Cells:
 
 
 def observed_sum(x: Tensor, cells: Cells) -> Tensor:
-    """The sum over the cells of a row that are there. (S, N, D) -> (S, N)."""
+    """The sum over the observed values of a row. (S, N, D) -> (S, N)."""
     return (x if cells.observed is None else torch.where(cells.observed, x, 0.0)).sum(-1)
 
 
 def split(x: Tensor, sizes: Sequence[int], dim: int = -1) -> Sequence[Tensor]:
-    """The parts of an axis, the last one if not told; ``x`` itself where there is only one."""
+    """The parts of an axis, by default the last; ``x`` itself where there is only one."""
     return [x] if len(sizes) == 1 else x.split(sizes, dim=dim)
 
 

@@ -43,7 +43,7 @@ class VAE(nn.Module):
     ----------
     groups : sequence of (Likelihood, constants, number of columns, emphasis or None)
     gaps : sequence of int
-        Columns that miss cells in training: the encoder is told which of them are there.
+        Columns with missing values in training: the encoder sees which values are observed.
     encoder, decoder : Network
     n_components : int
     generator : Generator
@@ -74,7 +74,7 @@ class VAE(nn.Module):
         super().__init__()
         self.n_components = n_components
         self.groups = [ObservationModel(*group) for group in groups]
-        # one noise for all columns: no column of numbers may keep one of its own beside it
+        # one noise for all columns of numbers, once there is one
         if any(group.is_located for group in self.groups):
             for group in self.groups:
                 group.is_located = group.likelihood.has_location
@@ -135,7 +135,7 @@ class VAE(nn.Module):
         """Where the numbers of each column of the table lie, among so many of each group.
 
         With ``gaps``, among features, which lie column by column, before a flag for each of these
-        columns; else among outputs, which lie parameter by parameter.
+        columns; otherwise among outputs, which lie parameter by parameter.
         """
         found = []
         start = 0
@@ -257,7 +257,7 @@ class VAE(nn.Module):
     # -- the two networks -----------------------------------------------------------
 
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of q(z|x), x the cells that are there. -> 2 x (N, K)."""
+        """Mean and log standard deviation of q(z|x), x the observed values. -> 2 x (N, K)."""
         mean, log_std = self.encoder(self.features(cells)).chunk(2, dim=-1)
         mean, log_std = (part.index_select(-1, self.order) for part in (mean, log_std))
         return mean * self.sign, log_std.clamp(*LOG_STD_RANGE)

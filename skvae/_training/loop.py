@@ -30,11 +30,11 @@ from skvae.objectives import Objective
 
 # What "adaptive" multiplies the rate by, once, when the validation score no longer rises.
 REDUCTION = 0.2
-# An epoch of fit takes at least so many steps: it passes several times over a small table, whose
-# validation would else cost more than its training and whose patience would end in a few steps.
+# An epoch of fit takes at least so many steps, and passes several times over a small table.
+# Otherwise validation would cost more than training, and patience would end after a few steps.
 MIN_STEPS = 16
-# An epoch's loss is told by evenly spread steps of so many rows at least, and by at least so many
-# steps: others spare the bound, a twentieth of their time, and follow its gradient alone.
+# An epoch's loss is the mean over evenly spread steps, of at least so many rows and steps in all.
+# Other steps compute the gradient only, which saves a twentieth of their time.
 LOSS_ROWS, LOSS_STEPS = 2**13, 8
 
 
@@ -71,26 +71,28 @@ class Step:
         self.replay = Replay(generator) if many and model.replayable else None
         self.held: dict[bool, tuple[Cells, Tensor]] = {}
 
-    def __call__(self, cells: Cells, done: float, rate: float, *, tell: bool) -> None:
-        """Go one step, after the share ``done`` of them; ``loss`` grows by its loss if told."""
+    def __call__(self, cells: Cells, done: float, rate: float, *, with_loss: bool) -> None:
+        """Go one step, after the share ``done`` of them, and add its loss to ``loss`` or not."""
         objective = self.plan.objective_at(done)
         rate *= self.plan.learning_rate.factor(done)
         if self.replay is None:
-            self._go(cells, objective, rate, tell)
+            self._go(cells, objective, rate, with_loss)
         else:
             # where the first minibatch lies all of them will, and their rates in one tensor
             whole = cells.observed is None
             held, rate_held = self.held.setdefault(whole, (cells, self.noise.new_empty(())))
             held.copy_(cells)
             rate_held.fill_(rate)
-            key = whole, objective, tell
-            self.replay(key, lambda: self._go(held, objective, rate_held, tell))
+            key = whole, objective, with_loss
+            self.replay(key, lambda: self._go(held, objective, rate_held, with_loss))
 
-    def _go(self, cells: Cells, objective: Objective, rate: float | Tensor, tell: bool) -> None:
+    def _go(
+        self, cells: Cells, objective: Objective, rate: float | Tensor, with_loss: bool
+    ) -> None:
         cells = self.model.draw_target(cells, self.generator)
         self.noise.normal_(generator=self.generator)
         bound = self.model.find_gradient(objective, cells, self.noise, self.generator, self.phase)
-        if tell:
+        if with_loss:
             self.loss -= bound()
         del bound  # and the minibatch that it holds
         self.optimizer.step(rate)
@@ -116,8 +118,8 @@ def train(
     least ``min_steps`` steps.
     With ``plan.early_stopping`` training ends once the validation bound has not risen by ``tol``
     nats in ``n_iter_no_change`` epochs, and the weights of its best epoch come back. The "adaptive"
-    learning rate first goes on from there in smaller steps, which show sooner that no more comes:
-    until that happens in half as many epochs.
+    learning rate is first reduced, and training continues from there until the bound has not risen
+    in half as many epochs.
     ``on_epoch`` is called after each epoch and ends training by returning True; so does an
     interrupt from the keyboard. Raises ValueError when an epoch's loss or a weight is not finite.
     """
@@ -198,7 +200,7 @@ class Watch:
         self.bar = max(self.bar, score + self.plan.tol)
 
     def is_over(self) -> bool:
-        """Whether training ends. A schedule may go on once from the best weights more slowly."""
+        """Whether training ends, after one reduction of the rate where the schedule has it."""
         if self.since_best < self.patience:
             return False
         if not self.plan.learning_rate.reduces or self.rate < 1:
@@ -218,13 +220,13 @@ def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -
     plan, device = step.plan, step.loss.device
     n_steps = len(progress)
     stride = max(1, min(n_steps * plan.batch_size // LOSS_ROWS, n_steps // LOSS_STEPS))
-    told = range(stride // 2, n_steps, stride)
+    steps_with_loss = range(stride // 2, n_steps, stride)
     step.loss.zero_()
     numbered = iter(enumerate(progress))
-    for lot in rows.lots(n_steps, plan.batch_size, step.generator):
+    for buffer in rows.buffers(n_steps, plan.batch_size, step.generator):
         # what is made here stays here, so torch need not keep the books that autograd would want
         with step.optimizer.steps(), torch.inference_mode(), networks_in(plan.precision, device):
-            for batch in lot.batches:
+            for batch in buffer.batches:
                 number, done = next(numbered)
-                step(lot.cells.take(batch), done, rate, tell=number in told)
-    return float(step.loss.mean()) / len(told)
+                step(buffer.cells.take(batch), done, rate, with_loss=number in steps_with_loss)
+    return float(step.loss.mean()) / len(steps_with_loss)

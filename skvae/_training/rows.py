@@ -1,4 +1,4 @@
-"""The rows that training goes through, at hand or where they are stored, and their minibatches."""
+"""The rows of training, in memory or where they are stored, and their minibatches."""
 
 from __future__ import annotations
 
@@ -62,63 +62,66 @@ class WeightedRows:
         distinct, times = torch.unique(self.slots(most, generator), return_counts=True)
         return Rows(times.double(), self.log_jacobian, self.take(distinct))
 
-    def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
+    def buffers(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Buffer]:
         """The minibatches of an epoch."""
         raise NotImplementedError
 
 
 @dataclass
 class Rows(WeightedRows):
-    """Rows at hand."""
+    """Rows in memory."""
 
     cells: Cells
 
     def take(self, rows: Tensor) -> Cells:
         return self.cells.take(rows)
 
-    def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
+    def buffers(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Buffer]:
         slots = self.slots(n_steps * batch_size, generator)
-        deal = torch.randperm(len(slots), generator=generator, device=slots.device)
-        yield Lot(self.cells, slots[deal].view(n_steps, batch_size))
+        permutation = torch.randperm(len(slots), generator=generator, device=slots.device)
+        yield Buffer(self.cells, slots[permutation].view(n_steps, batch_size))
 
 
 @dataclass
 class StoredRows(WeightedRows):
-    """Rows that stay where they are, to be read a lot at a time.
+    """Rows that stay where they are stored, of which some are read at a time.
 
-    An epoch reads the rows by blocks of neighbours in a random order, and shuffles those of a lot.
+    An epoch reads blocks of neighbouring rows in a random order, as many as a buffer holds, and
+    shuffles the rows of each buffer.
 
     Attributes
     ----------
     load : callable
         Takes the numbers of rows, an increasing array, to their cells on the training device.
-    lot_rows : int
-        How many rows to hold at once.
+    buffer_rows : int
+        How many rows a buffer holds.
     """
 
     load: Callable[[NDArray[np.intp]], Cells]
-    lot_rows: int
+    buffer_rows: int
 
     def take(self, rows: Tensor) -> Cells:
         distinct, place = torch.unique(rows, return_inverse=True)
         return self.load(distinct.cpu().numpy()).take(place)
 
-    def lots(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Lot]:
+    def buffers(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Buffer]:
         slots = self.slots(n_steps * batch_size, generator)
-        # of whole minibatches, so that a lot holds them too
-        per_block = max(1, min(BLOCK_ROWS, self.lot_rows) // batch_size) * batch_size
+        # blocks and buffers are of whole minibatches
+        per_block = max(1, min(BLOCK_ROWS, self.buffer_rows) // batch_size) * batch_size
         blocks = slots.split(per_block)
         order = torch.randperm(len(blocks), generator=generator, device=slots.device).tolist()
-        for place in chunks(len(order), self.lot_rows // per_block):
-            lot = torch.cat([blocks[block] for block in order[place]])
-            distinct, inverse = torch.unique(lot, return_inverse=True)
-            deal = torch.randperm(len(lot), generator=generator, device=slots.device)
-            yield Lot(self.load(distinct.cpu().numpy()), inverse[deal].view(-1, batch_size))
+        for place in chunks(len(order), self.buffer_rows // per_block):
+            rows = torch.cat([blocks[block] for block in order[place]])
+            distinct, inverse = torch.unique(rows, return_inverse=True)
+            permutation = torch.randperm(len(rows), generator=generator, device=slots.device)
+            yield Buffer(
+                self.load(distinct.cpu().numpy()), inverse[permutation].view(-1, batch_size)
+            )
 
 
 @dataclass
-class Lot:
-    """Rows at hand, and the minibatches (m, batch_size) of them by number."""
+class Buffer:
+    """Rows in memory, and the minibatches (m, batch_size) of them by number."""
 
     cells: Cells
     batches: Tensor

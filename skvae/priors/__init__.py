@@ -105,7 +105,7 @@ class Mixture(Prior):
         mixture: Any = GaussianMixture(
             size, tol=4e-3, reg_covar=1e-4, init_params="kmeans", random_state=seed % 2**32
         )
-        # with arrays of its own, whatever the caller's are
+        # the arrays are numpy's, whatever the caller's are
         with config_context(array_api_dispatch=False), one_thread(), warnings.catch_warnings():
             # a few more rounds of EM would move it little
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -242,7 +242,7 @@ def test_a_fit_by_kernels_repeats_itself(monkeypatch, n_threads):
     np.testing.assert_array_equal(within.transform(X), one.transform(X))
 
 
-@pytest.mark.filterwarnings("ignore:The codes tell nothing")  # after a single epoch
+@pytest.mark.filterwarnings("ignore:Posterior collapse")  # after a single epoch
 def test_training_takes_every_kernel(monkeypatch):
     taken = set()
     for name in ("elu_", "elu_backward_", "draw_bernoulli", "bernoulli_gradient", "adam"):

@@ -358,7 +358,7 @@ def test_a_phase_moves_what_it_learns(phase, precision):
     cells = model.cells(torch.from_numpy(np.column_stack(working)).float())
     with optimizer.steps(), torch.inference_mode(), networks_in(precision, cells.values.device):
         for done in (0.2, 0.7):
-            step(cells, done, 1.0, tell=True)
+            step(cells, done, 1.0, with_loss=True)
     assert torch.isfinite(step.loss).all()
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name]) == (parameter not in learned), name
@@ -674,7 +674,7 @@ def test_a_step_to_be_replayed_finds_all_in_the_same_place(missing):
             for number in range(8):
                 there = None if observed is None else observed[number].clone()
                 cells = Cells(values[number].clone(), there)
-                step(cells, (number + 0.5) / 8, 1.0, tell=number % 2 == 1)
+                step(cells, (number + 0.5) / 8, 1.0, with_loss=number % 2 == 1)
         ends.append(torch.cat([step.optimizer.values, step.loss]))
         if replayed:  # two steps of the warm-up, each with its beta, then told ones and others
             assert len(places) == 4

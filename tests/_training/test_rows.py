@@ -21,21 +21,21 @@ SIZES, SEEDS = st.integers(*SIZE_RANGE), st.integers(0, 2**32)
 on_many = settings(derandomize=True, deadline=None, max_examples=60)
 
 
-def stored(weight, lot_rows):
+def stored(weight, buffer_rows):
     def load(rows):
         assert (np.diff(rows) > 0).all()
-        assert len(rows) <= max(lot_rows, _rows.BLOCK_ROWS + max(SIZE_RANGE))
+        assert len(rows) <= max(buffer_rows, _rows.BLOCK_ROWS + max(SIZE_RANGE))
         return Cells(torch.from_numpy(rows)[:, None].float(), None)
 
-    return StoredRows(weight, 0.0, load, lot_rows)
+    return StoredRows(weight, 0.0, load, buffer_rows)
 
 
 KINDS = {
     "at hand": lambda weight: Rows(
         weight, 0.0, Cells(torch.arange(len(weight))[:, None].float(), None)
     ),
-    "stored, one lot": lambda weight: stored(weight, 1000),
-    "stored, many lots": lambda weight: stored(weight, 1),
+    "stored, one buffer": lambda weight: stored(weight, 1000),
+    "stored, many buffers": lambda weight: stored(weight, 1),
 }
 kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
@@ -48,8 +48,12 @@ def small_blocks(monkeypatch):
 def batches_of(kind, weight, n_steps, batch_size, stream):
     """The numbers of the rows in the minibatches of an epoch, (n_steps, batch_size)."""
     rows = kind(torch.as_tensor(weight, dtype=torch.float64))
-    lots = rows.lots(n_steps, batch_size, generator(stream) if isinstance(stream, int) else stream)
-    values = [lot.cells.take(batch).values[:, 0] for lot in lots for batch in lot.batches]
+    buffers = rows.buffers(
+        n_steps, batch_size, generator(stream) if isinstance(stream, int) else stream
+    )
+    values = [
+        buffer.cells.take(batch).values[:, 0] for buffer in buffers for batch in buffer.batches
+    ]
     return torch.stack(values).long()
 
 
@@ -104,12 +108,12 @@ def test_epochs_differ_and_seeds_repeat(kind):
 
 
 def test_lots_of_stored_rows_are_blocks_of_neighbours():
-    rows = stored(torch.ones(800, dtype=torch.float64), lot_rows=32)
-    lots = list(rows.lots(200, 4, generator()))
-    assert len(lots) == 25
+    rows = stored(torch.ones(800, dtype=torch.float64), buffer_rows=32)
+    buffers = list(rows.buffers(200, 4, generator()))
+    assert len(buffers) == 25
     firsts = []
-    for lot in lots:
-        held = lot.cells.values[:, 0].long()
+    for buffer in buffers:
+        held = buffer.cells.values[:, 0].long()
         assert len(held) == 32
         starts = held.view(4, 8)[:, 0]
         assert torch.equal(held, (starts[:, None] + torch.arange(8)).ravel())
