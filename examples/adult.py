@@ -1,9 +1,9 @@
-"""Synthetic rows of a table of people: mixed columns, gaps, and rows to order.
+"""Synthetic rows of a census table with mixed columns and missing values.
 
     python examples/adult.py [adult.csv] [picture, default adult.png]
 
-Fits the Adult table (from a CSV file, else fetched from OpenML), prints synthetic rows and rows
-to order, and draws real against synthetic marginals.
+Fits the Adult table (from a CSV file, otherwise from OpenML), prints synthetic rows and conditional
+samples, and plots the marginal distributions of real and synthetic rows.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main():
     table = pd.read_csv(path) if path else fetch_openml("adult", version=2).frame
     print(f"{len(table)} rows, {table.isna().to_numpy().sum()} missing cells")
 
-    # Smooth numbers are Gaussian by default. Histograms keep the edges of a column: nobody in this
+    # Smooth numbers are Gaussian by default. Histograms keep the range of a column: nobody in this
     # table is younger than 17.
     numbers = table.select_dtypes("number").columns
     vae = VAETransformer(
@@ -52,14 +52,14 @@ def main():
     synthetic = vae.sample(10_000, random_state=0)
     with pd.option_context("display.width", 100, "display.max_columns", 20):
         print(synthetic.head())
-        print("\nDoctors of 30:")
+        print("\nPersons of age 30 with a doctorate:")
         print(vae.sample(5, given={"education": "Doctorate", "age": 30}, random_state=0))
     draw(table, synthetic).savefig(options.picture, dpi=110)
     print(f"Wrote {options.picture}")
 
 
 def draw(real, synthetic):
-    """A panel for each column: shares of its values, or of bins of them."""
+    """One panel per column: the relative frequency of its values or bins."""
     plt.switch_backend("agg")
     height = -(-real.shape[1] // 4)
     figure, axes = plt.subplots(height, 4, figsize=(14, 2.6 * height), layout="constrained")

@@ -1,9 +1,9 @@
-"""Digits at the defaults: fit, compare with PCA on held-out rows, draw.
+"""Fit the digits with default settings, compare with PCA on held-out rows, and plot.
 
     python examples/demo.py [picture, default demo.png]
 
 Prints, for 2 and 10 components, the mean squared error of held-out reconstructions in grey levels,
-the accuracy of a 5-nearest-neighbour classifier on their codes, and the log-likelihood of held-out
+the accuracy of a 5-nearest-neighbour classifier on the codes, and the log-likelihood of held-out
 rows in nats.
 """
 
@@ -35,7 +35,7 @@ def main(picture="demo.png"):
 
 
 def report(model, X_train, X_test, y_train, y_test):
-    """Fit, and print a line of held-out figures."""
+    """Fit a model and print one line of held-out figures."""
     start = time.perf_counter()
     codes = model.fit_transform(X_train)
     seconds = time.perf_counter() - start
@@ -47,7 +47,7 @@ def report(model, X_train, X_test, y_train, y_test):
 
 
 def draw(vae, vae_map, X, y):
-    """One digit of each kind and its reconstruction; the codes and what each place decodes to."""
+    """Digits and their reconstructions, a map of the codes, and a grid of decoded codes."""
     plt.switch_backend("agg")
     figure = plt.figure(figsize=(11, 7.6), layout="constrained")
     top, bottom = figure.subfigures(2, height_ratios=[1, 2.3])
@@ -59,7 +59,7 @@ def draw(vae, vae_map, X, y):
     ManifoldDisplay.from_estimator(vae_map, (8, 8), spacing="percentile", ax=manifold, **style)
     rows.set_title("10 components: held-out digits and their reconstructions")
     codes.set_title("2 components: the codes of held-out digits")
-    manifold.set_title("2 components: what each place decodes to")
+    manifold.set_title("2 components: images decoded from a grid of codes")
     return figure
 
 

@@ -4,9 +4,9 @@
     python examples/mnist.py mnist.npz               reads a file instead
     python examples/mnist.py --n-components 2 --dropout 0.1 --alpha 1e-5 --epochs 20
 
-Multilayer perceptrons 784-500-500-50 and 784-500-500-2 with ELU, trained by Adam on images drawn to
-black and white afresh at each step (Fast Forward Labs, 2016). Prints figures of the test images,
-drawn to black and white once, beside those of PCA, and writes the article's pictures.
+Multilayer perceptrons 784-500-500-50 and 784-500-500-2 with ELU, trained by Adam on dynamically
+binarised images (Fast Forward Labs, 2016). Prints figures for the test images, binarised once, and
+for PCA, and writes the article's pictures.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main():
             **options,
         )
         start = time.perf_counter()
-        vae.fit(X, X_val=binary)  # scored after each epoch; nothing is chosen by it
+        vae.fit(X, X_val=binary)  # only monitored, because early_stopping=False
         layers = "-".join(map(str, [X.shape[1], *vae.hidden_layer_sizes, n_components]))
         print(f"\n{layers}: {time.perf_counter() - start:.0f} s of training")
         print(f"  negative ELBO of the test images    {-vae.validation_scores_[-1]:8.2f} nats")
@@ -81,7 +81,7 @@ def main():
 
 
 def load(file):
-    """Grey levels in [0, 1] and labels: X, y of the training rows, X, y of the test rows."""
+    """Grey levels in [0, 1] and labels of the training and test images: X, y, X_test, y_test."""
     if file is None:
         X, y = fetch_openml("mnist_784", return_X_y=True, as_frame=False)
         parts = [X[:60_000], y[:60_000], X[60_000:], y[60_000:]]
@@ -111,7 +111,7 @@ def report(model, X, y, X_test, y_test):
 
 
 def draw(vae, X, y):
-    """The article's pictures of a fitted model: pairs of a name and a Display."""
+    """The article's pictures of a fitted model, as pairs of a name and a Display."""
     style = {"cmap": "gray_r", "vmin": 0, "vmax": 1}
     one_of_each = np.array([np.flatnonzero(y == digit)[0] for digit in range(10)])
     yield "loss", LossCurveDisplay.from_estimator(vae)

@@ -2,13 +2,13 @@
 Codes as features for a classifier
 ==================================
 
-Most of the digits have no label here: an autoencoder learns from all the images, a classifier from
-the codes of the few that are labelled. Where few components are allowed, a code that may bend says
-more about the digit than the linear one of PCA.
+Few of the digits have a label in this example. An autoencoder learns from all images, and a
+classifier learns from the codes of the labelled ones. With few components, nonlinear codes carry
+more information about the digit than the linear codes of PCA.
 """
 
 # %%
-# Both learn from the images of the training part, without labels.
+# Both models are fitted to the training images, without labels.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,13 +33,13 @@ for model in models["VAE"] + models["PCA"]:
     model.fit(X_train)
 
 # %%
-# Then 50 images get their labels, in 20 different draws.
+# A classifier is then trained on 50 labelled images. This is repeated for 20 random choices.
 
 draws = list(StratifiedShuffleSplit(20, train_size=50, random_state=0).split(X_train, y_train))
 
 
 def accuracy(train_features, test_features):
-    """Mean accuracy on the test rows of classifiers that saw 50 labels."""
+    """Mean test accuracy of classifiers trained on 50 labels."""
     classifier = LogisticRegression(max_iter=1000)
     return np.mean(
         [
@@ -60,9 +60,9 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# With two or three components the codes of the autoencoder are far ahead, and with five still. Ten
-# are enough for a linear map: PCA has caught up, and both come near what all pixels give. The two
-# maps show where the difference comes from.
+# With two or three components the codes of the autoencoder are much better, and with five they
+# are better. With ten components, a linear map is enough: PCA is equally good, and both are close
+# to the accuracy with all pixels. The two maps below show the reason for the difference.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
 for ax, (name, fitted) in zip(axes, models.items(), strict=True):

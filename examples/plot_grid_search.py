@@ -2,13 +2,13 @@
 How many components does a table need?
 ======================================
 
-The score of a model is the log-likelihood of held-out rows, so a grid search can choose the number
-of components and the size of the networks without a target. The table here is a data frame: 178
-wines, 13 measurements each.
+The score of a model is the log-likelihood of held-out rows. A grid search can therefore choose the
+number of components and the size of the networks without a target. The table of this example is a
+data frame of 178 wines with 13 measurements each.
 """
 
 # %%
-# The scaler sets the units in which every candidate, and PCA below, is scored.
+# The scaler gives all candidates, and PCA below, the same units for their scores.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -34,8 +34,8 @@ search = GridSearchCV(
 print(search.best_params_)
 
 # %%
-# An autoencoder without hidden layers is linear, as PCA is, but has a noise level of its own for
-# each column; hidden layers bend it.
+# An autoencoder without hidden layers is linear like PCA, but has a separate noise level for each
+# column. Hidden layers make it nonlinear.
 
 linear = GridSearchCV(
     Pipeline([("scale", StandardScaler()), ("pca", PCA())]),
@@ -59,15 +59,16 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# Two components make a map. The three cultivars lie apart on it, though the model never saw them.
+# With two components, the codes are a map. The three cultivars are separated on it, although the
+# model was not given them.
 
 two = clone(search.best_estimator_).set_params(vae__n_components=2).fit(wine.data)
 LatentSpaceDisplay.from_estimator(two, wine.data, cultivar)
 plt.show()
 
 # %%
-# The search itself works as the best model, fitted once more on all rows. What its codes keep of
-# each column, in the column's own units:
+# The fitted search can be used like the best model, which is refitted on all rows. The plot
+# compares each column with its reconstruction, in the units of the column:
 
 ReconstructionDisplay.from_estimator(search, wine.data)
 plt.show()

@@ -1,14 +1,14 @@
 """
-Filling gaps, and how sure that is
-==================================
+Imputation and its uncertainty
+==============================
 
-Half of the measurements of 569 tumours are hidden. A model of what is left fills them, and draws
-whole completed tables, whose differences tell how sure it is.
+Half of the measurements of 569 tumours are hidden. A model of the observed values imputes them. It
+also draws several completed tables, and the differences between them show the uncertainty.
 """
 
 # %%
-# The encoder is told which cells are there, and the likelihood of a row is that of those. The
-# importance-weighted bound serves imputation best.
+# The encoder knows which values are missing, and the likelihood of a row is that of its observed
+# values. ``VAEImputer`` trains with the importance-weighted bound, which is best for imputation.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -25,7 +25,8 @@ imputer = VAEImputer(random_state=0).fit(table)
 filled = imputer.transform(table)
 
 # %%
-# The error of the hidden cells, in standard deviations of their columns, against filling in means:
+# The error of the imputed values, in standard deviations of their columns, compared with column
+# means:
 
 spread = complete.std()
 
@@ -38,11 +39,13 @@ means = SimpleImputer().set_output(transform="pandas").fit_transform(table)
 print(f"VAE {error(filled):.2f}, means {error(means):.2f}")
 
 # %%
-# Twenty completed tables are twenty draws of each hidden cell from what the model thinks of it,
-# given the cells of its row that are there. Statistics of each table, pooled over the twenty,
-# carry the doubt that filling in one value hides: this is multiple imputation. Here are the
-# hidden values of a column against the middle of their draws, with bars from their 5 % to their
-# 95 % quantile. About nine bars in ten should cross the diagonal.
+# Twenty completed tables contain twenty draws of each hidden value from its distribution given the
+# observed values of the row. A statistic is computed from each table and then pooled over the
+# tables. Its error includes the uncertainty of the imputed values, which a single imputation
+# ignores. This is multiple imputation.
+#
+# The plot shows hidden values and the median of their draws, with bars from the 5 % to the 95 %
+# quantile. About nine bars in ten should cross the diagonal.
 
 draws = imputer.estimator_.impute(table, n_draws=20, random_state=0)
 _, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")

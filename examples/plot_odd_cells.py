@@ -1,14 +1,14 @@
 """
-Which cell makes this row odd?
-==============================
+Which value makes a row an outlier?
+===================================
 
-A detector says that a row is odd. To act on it one wants to know why: an outlier in one column, or
-values that are common each and never seen together?
+An outlier detector marks unusual rows. This example finds the reason: an extreme value in one
+column, or a combination of common values that does not occur in other rows.
 """
 
 # %%
-# Wines, their measurements and their cultivar in one data frame. In five of them we tamper with a
-# single cell.
+# The data frame holds the measurements of wines and their cultivar. In five wines we change a
+# single value.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,12 +29,13 @@ table.loc[160, "color_intensity"] = 1.5
 
 detector = VAEOutlierDetector(VAETransformer(4), contamination=0.1, random_state=0).fit(table)
 found = table.index[detector.predict(table) == -1]
-print(f"{len(set(found) & set(tampered))} of 5 tampered rows are among the {len(found)} odd ones")
+print(f"{len(set(found) & set(tampered))} of 5 changed rows are among the {len(found)} outliers")
 
 # %%
-# No tampered value is extreme in its column: each lies within the range of the others. What is
-# odd is the company they keep. `score_cells` is the log-likelihood of each cell given the others
-# of its row; dark cells are the ones that the rest of the row does not lead one to expect.
+# Each changed value lies within the range of its column. Only its combination with the other
+# values of the row is unusual. ``score_cells`` returns the log-likelihood of each value given the
+# others of its row. Dark cells in the plot are values that are unlikely given the rest of the
+# row.
 
 rows = [*sorted(tampered), 0, 70, 150]
 cells = detector.estimator_.score_cells(table.loc[rows])
@@ -52,8 +53,8 @@ ax.figure.colorbar(image, label="surprise (nats)")
 plt.show()
 
 # %%
-# Circles mark the cells that were changed. What would the model have put there? Missing cells are
-# filled given the rest of their row:
+# Circles mark the values that were changed. To see which values the model expects there, we remove
+# them and impute them from the rest of the row:
 
 truth = wine.data.assign(cultivar=np.array(["A", "B", "C"])[wine.target])
 for row, name in tampered.items():
@@ -61,4 +62,4 @@ for row, name in tampered.items():
     gap.loc[row, name] = None
     guess = detector.estimator_.impute(gap).loc[row, name]
     guess = guess if isinstance(guess, str) else f"{guess:.1f}"
-    print(f"{name} was {truth.loc[row, name]}, tampered {table.loc[row, name]}, filled {guess}")
+    print(f"{name} was {truth.loc[row, name]}, changed to {table.loc[row, name]}, imputed {guess}")

@@ -1,14 +1,14 @@
 """
-A folder of Parquet files, a batch at a time
-============================================
+Training on a folder of Parquet files
+=====================================
 
-Sensor readings come in many files, more than would fit in memory at once. ``partial_fit`` goes
-through them batch by batch; the scores of held-out rows tell when to stop.
+Sensor readings are stored in many files, which together do not fit in memory. ``partial_fit``
+trains on one batch at a time. The score of held-out rows shows when to stop.
 """
 
 # %%
-# Twelve files of readings stand in for the folder. Temperatures and flows of a plant follow from
-# its load and the weather; a valve has one of three settings.
+# We simulate twelve files of readings. The temperatures and flows of a plant depend on its load and
+# on the weather. A valve has one of three settings.
 
 import tempfile
 from pathlib import Path
@@ -42,8 +42,8 @@ for month in range(12):
 held_out = readings(500, seed=100)
 
 # %%
-# The first batch fixes the units and the categories, so it should be typical. After that each call
-# is one pass over its rows.
+# The first batch determines the scaling and the categories, so it should be typical. Each call
+# makes one pass over the rows of its batch.
 
 vae = VAETransformer(n_components=2, random_state=0)
 scores = []
@@ -51,12 +51,12 @@ for _ in range(4):
     for batch in ds.dataset(folder).to_batches(batch_size=5000):
         vae.partial_fit(batch.to_pandas())
         scores.append(vae.elbo(held_out, n_draws=16).mean())
-print(f"{len(scores)} batches, held-out bound {scores[0]:.1f} -> {scores[-1]:.1f} nats a row")
+print(f"{len(scores)} batches, held-out ELBO {scores[0]:.1f} -> {scores[-1]:.1f} nats per row")
 
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.plot(np.arange(1, len(scores) + 1) * 5000, scores)
 ax.set(xlabel="rows seen", ylabel="ELBO of held-out rows (nats)")
 
 # %%
-# Numbers that lie in one file on disk need no loop: ``fit`` takes a ``numpy.memmap``, or several
-# files as :class:`~skvae.Parts`, and brings its own shuffle and early stopping.
+# For numeric arrays on disk, no loop is needed. ``fit`` accepts a ``numpy.memmap``, or several
+# files as :class:`~skvae.Parts`. It shuffles the rows and stops early by itself.
