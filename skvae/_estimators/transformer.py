@@ -165,8 +165,7 @@ class VAETransformer(
 
     n_iter_no_change : int, default=10
         Epochs without progress after which training stops; see ``learning_rate``. In tables with
-        histograms or columns in one unit, codes are found first, with two thirds of it; half of it
-        counts after that.
+        histograms or columns in one unit, codes are found first; half as many count after that.
 
     tol : float, default=1e-4
         What counts as progress, in nats per row.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +12,7 @@ from skvae.objectives import Objective
 
 # Epochs over which the weight of the divergence rises, unless given, and the most of all.
 WARMUP_EPOCHS, LARGEST_WARMUP = 2, 0.1
-# Of the epochs of a fit and its patience, the most that find the codes where the rest comes after.
+# The largest share of the epochs that finds the codes, where the rest of the model comes after.
 CODES_SHARE = 2 / 3
 # How much larger minibatches are there, where steps are cheap and should be sure.
 CODES_BATCH = 2
@@ -81,7 +80,6 @@ def stages(
         plan,
         kl_warmup=min(plan.kl_warmup * n / n_codes, 1.0),
         alpha=UNIT_ALPHA * n_in_unit if auto_alpha else plan.alpha,
-        n_iter_no_change=math.ceil(CODES_SHARE * plan.n_iter_no_change),
         batch_size=min(CODES_BATCH * plan.batch_size, n_rows),
     )
     last = replace(plan, kl_warmup=0.0, n_iter_no_change=-(-plan.n_iter_no_change // 2))

@@ -1086,8 +1086,8 @@ def stages_of(vae, n_rows):
     ("table", "phases", "penalties", "patience", "batches"),
     [
         ("wine", [WHOLE], [0.0], [10], [64]),
-        ("spiky", [CODES, WHOLE], [0.0, 0.0], [7, 5], [128, 64]),
-        ("digits", [CODES, DECODER], [61 / 64, 0.0], [7, 5], [128, 64]),
+        ("spiky", [CODES, WHOLE], [0.0, 0.0], [10, 5], [128, 64]),
+        ("digits", [CODES, DECODER], [61 / 64, 0.0], [10, 5], [128, 64]),
     ],
 )
 def test_phases_of_tables(table, phases, penalties, patience, batches, wine, spiky):
