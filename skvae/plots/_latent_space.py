@@ -180,11 +180,11 @@ def _checked_target(y, n_rows):
         raise ValueError(
             f"'y' must have one value for each of the {n_rows} rows of X; got {len(y)} values."
         )
-    kind = infer_dtype(y)
-    if kind not in NUMBERS + CLASSES + TIMES:
+    if infer_dtype(y) not in NUMBERS + CLASSES + TIMES:
+        types = sorted({type(value).__name__ for value in y.dropna()})
         raise ValueError(
-            "'y' must hold only numbers, only strings, only booleans or only dates; got "
-            f"{kind} values: {y.unique()[:5].tolist()!r}. Convert them to one kind first."
+            "'y' must hold only numbers, only strings, only booleans or only dates; got values of "
+            f"type {', '.join(types)}. Convert them to one kind, such as strings."
         )
     return y
 
@@ -202,9 +202,11 @@ def _classes(y):
     if kind in NUMBERS:
         values = y.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
         distinct = np.unique(values[~np.isnan(values)])
-        if len(distinct) > MOST_WHOLE_NUMBERS or np.any(distinct % 1):
+        are_whole = all(map(float.is_integer, distinct.tolist()))
+        if len(distinct) > MOST_WHOLE_NUMBERS or not are_whole:
             return None, values
-        y = pd.Series(values).astype("Int64")  # so that a class is "1" and not "1.0"
+        if kind != "integer":
+            y = pd.Series(values).astype("Int64")  # so that a class is "1" and not "1.0"
     y = y.astype("category").cat.remove_unused_categories()
     classes, places = [str(level) for level in y.cat.categories], y.cat.codes.to_numpy()
     if np.any(places < 0):

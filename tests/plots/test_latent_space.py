@@ -95,7 +95,7 @@ def test_legend_of_many_classes(n, n_columns):
 @pytest.mark.parametrize(
     "y",
     [pd.Series(X[:, 0], name="height"), PLACES, np.where(PLACES % 5 == 0, np.nan, X[:, 0])],
-    ids=["decimals", "many whole numbers", "missing"],
+    ids=["fractions", "many whole numbers", "missing"],
 )
 def test_quantity(y):
     display = LatentSpaceDisplay(codes=CODES, y=y).plot()
@@ -105,6 +105,12 @@ def test_quantity(y):
     assert display.legend_ is None
     assert display.colorbar_.ax.get_ylabel() == getattr(y, "name", "")
     display.figure_.canvas.draw()
+
+
+def test_infinite_values_are_grey():
+    display = LatentSpaceDisplay(codes=CODES, y=np.where(PLACES % 2, np.inf, 1.0)).plot()
+    display.figure_.canvas.draw()
+    np.testing.assert_array_equal(display.scatter_.get_array().mask, PLACES % 2)
 
 
 def test_dates_have_a_colour_bar_of_dates():
@@ -120,12 +126,13 @@ def test_dates_have_a_colour_bar_of_dates():
     [
         ([0, 1], "'y' must have one value for each of the 40 rows of X; got 2 values"),
         ("species", "got 1 values"),
-        (["a", 1] * 20, "'y' must hold only numbers, .* got mixed.* values: \\['a', 1\\]"),
-        (np.array([None, "a", 2.5, "a"] * 10, dtype=object), "got mixed"),
+        (["a", 1] * 20, r"'y' must hold only numbers, .* got values of type int, str\. Convert"),
+        (np.array([None, "a", 2.5, "a"] * 10, dtype=object), "of type float, str"),
         (X[:, :2], r"'y' must be one-dimensional; got shape \(40, 2\)"),
-        (np.ones(40, dtype=complex), "got complex values"),
+        ([[1, 2]] * 40, "of type list"),
+        (np.ones(40, dtype=complex), "of type complex"),
     ],
-    ids=["short", "a name", "mixed list", "mixed objects", "two columns", "complex"],
+    ids=["short", "a name", "mixed list", "mixed objects", "two columns", "lists", "complex"],
 )
 def test_target_is_checked(y, match, model):
     with pytest.raises(ValueError, match=match):
