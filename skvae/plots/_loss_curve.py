@@ -4,7 +4,7 @@ import numpy as np
 
 from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot
 
-BOUNDS = {"elbo": "ELBO", "iwae": "importance-weighted bound"}
+BOUNDS = {"elbo": "ELBO", "iwae": "IWAE bound"}
 
 
 class LossCurveDisplay:

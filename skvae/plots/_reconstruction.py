@@ -31,8 +31,8 @@ class ReconstructionDisplay(ImagesDisplay):
     """Rows and their reconstructions, as images or column by column.
 
     Images are shown above their reconstructions. In a table, each column of numbers has a panel
-    with its reconstructions against its values, and the coefficient of determination R²,
-    which a constant column has not. Missing values and columns of categories are left out.
+    with its reconstructions against its values, and the coefficient of determination R², which is
+    undefined for a constant column. Missing values and columns of categories are left out.
 
     It is recommended to use :meth:`from_estimator` to create a display. All parameters are stored
     as attributes.
@@ -53,7 +53,7 @@ class ReconstructionDisplay(ImagesDisplay):
     im_ : matplotlib AxesImage
         The images as one; only for images.
     axes_ : ndarray of matplotlib Axes of shape (n_features,)
-        The panels, which lie inside of ``ax_``; only for tables.
+        The panels, inside ``ax_``; only for tables.
     ax_ : matplotlib Axes
         Axes with the images or the panels.
     figure_ : matplotlib Figure
@@ -113,12 +113,12 @@ class ReconstructionDisplay(ImagesDisplay):
         if names is None:
             names = [f"x{place}" for place in range(n_features)]
         self.axes_ = np.empty(n_features, dtype=object)
+        panels_along = np.array([n_columns, n_rows, n_columns, n_rows])
         for place in range(n_features):
             row, column = divmod(place, n_columns)
             corner = np.array([column, n_rows - 1 - row, 0, 0])
-            size = np.array([n_columns, n_rows, n_columns, n_rows])
-            # insets, as they fit into any axes and not only into a grid of subplots
-            panel = self.ax_.inset_axes((corner + PLACE_IN_PANEL) / size)
+            # insets, as axes outside a grid of subplots cannot be divided into subplots
+            panel = self.ax_.inset_axes((corner + PLACE_IN_PANEL) / panels_along)
             r2 = _plot_column(
                 panel, self.inputs[:, place], self.reconstructions[:, place], style | kwargs
             )

@@ -29,8 +29,8 @@ def test_best_epoch_is_of_the_last_stage():
     [
         ({}, "negative ELBO"),
         ({"beta": 4}, "negative ELBO, beta = 4"),
-        ({"objective": "iwae", "n_draws": 2}, "negative importance-weighted bound"),
-        ({"objective": "iwae", "beta": 0.5}, "negative importance-weighted bound, beta = 0.5"),
+        ({"objective": "iwae", "n_draws": 2}, "negative IWAE bound"),
+        ({"objective": "iwae", "beta": 0.5}, "negative IWAE bound, beta = 0.5"),
     ],
     ids=str,
 )
