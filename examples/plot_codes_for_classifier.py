@@ -66,6 +66,6 @@ plt.show()
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
 for ax, (name, fitted) in zip(axes, models.items(), strict=True):
-    LatentSpaceDisplay.from_estimator(fitted[0], X_test, y_test, ax=ax)
+    LatentSpaceDisplay(codes=fitted[0].transform(X_test), y=y_test).plot(ax)
     ax.set_title(f"{name}, two components")
 plt.show()

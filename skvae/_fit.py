@@ -162,7 +162,7 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
 def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
     """What the parameters say of training."""
     values = {field.name: getattr(parameters, field.name) for field in fields(Plan)}
-    values["objective"] = _objective(parameters)
+    values["objective"] = objective_of(parameters)
     values["learning_rate"] = resolve_schedule(parameters.learning_rate)
     if parameters.kl_warmup == "auto":
         values["kl_warmup"] = auto_kl_warmup(parameters.max_iter)
@@ -174,7 +174,7 @@ def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
     return Plan(**values | instead)
 
 
-def _objective(parameters: Any) -> Objective:
+def objective_of(parameters: Any) -> Objective:
     """The objective of a name with the estimator's beta and free_bits, or one that was passed."""
     chosen, beta, free_bits = parameters.objective, parameters.beta, parameters.free_bits
     if isinstance(chosen, str):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -128,6 +128,8 @@ class Objective(Value):
         Floor of the divergence of each component, in nats, as in ``elbo``.
     """
 
+    label: ClassVar[str] = "objective"  # in plots
+
     beta: float = 1.0
     free_bits: float = 0.0
 
@@ -174,6 +176,8 @@ class Objective(Value):
 class ELBO(Objective):
     """The evidence lower bound averaged over draws, its KL in closed form."""
 
+    label = "ELBO"
+
     def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
         # the mean of one costs as much as that of many
         log_px = log_px[0] if len(log_px) == 1 else log_px.mean(0)
@@ -200,6 +204,8 @@ class ELBO(Objective):
 @dataclass(unsafe_hash=True)
 class IWAE(Objective):
     """The importance-weighted bound, log q(z|x) - log p(z) weighed by beta."""
+
+    label = "IWAE bound"
 
     def __post_init__(self) -> None:
         if self.free_bits > 0:

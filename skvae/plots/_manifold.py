@@ -1,0 +1,136 @@
+"""The images that a two-dimensional latent space decodes to."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.stats import norm
+
+from skvae.plots._images import ImagesDisplay, decoded_images
+from skvae.plots._shared import check_whole, fitted_model, pyplot
+
+MOST_TICKS = 8
+
+
+class ManifoldDisplay(ImagesDisplay):
+    """Images decoded from a grid of codes in two dimensions.
+
+    It is recommended to use :meth:`from_estimator` to create a display. All parameters are stored
+    as attributes.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_steps, n_steps, height, width[, 3])
+        ``images[i, j]`` is decoded where component 0 is ``grid[j]`` and component 1 is ``grid[i]``.
+    grid : ndarray of shape (n_steps,)
+        Positions along each component in ascending order, in standard deviations of the standard
+        normal prior.
+    spacing : {"linear", "percentile"}, default="linear"
+        Whether the ticks show standard deviations or percentiles of the standard normal prior.
+
+    Attributes
+    ----------
+    im_ : matplotlib AxesImage
+        The images as one.
+    ax_ : matplotlib Axes
+        Axes with the images.
+    figure_ : matplotlib Figure
+        Figure that contains the axes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skvae import VAETransformer
+    >>> from skvae.plots import ManifoldDisplay
+    >>> vae = VAETransformer(max_iter=2, random_state=0).fit(load_digits().data)
+    >>> ManifoldDisplay.from_estimator(vae, (8, 8), n_steps=5).images.shape
+    (5, 5, 8, 8)
+    """
+
+    def __init__(self, *, images, grid, spacing="linear"):
+        self.images = images
+        self.grid = grid
+        self.spacing = spacing
+
+    def plot(self, ax=None, **kwargs):
+        """Plot the images, component 0 to the right and component 1 upwards.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to plot on. If None, a new figure is created.
+        **kwargs
+            Keyword arguments for matplotlib's ``imshow``.
+
+        Returns
+        -------
+        display : ManifoldDisplay
+            The display itself.
+        """
+        rows, columns = self._draw_images(self.images[::-1], ax, kwargs)
+        shown = slice(None, None, -(-len(self.grid) // MOST_TICKS))
+        if self.spacing == "linear":
+            unit, labels = "standard deviations", [f"{z:.1f}" for z in self.grid[shown]]
+        else:
+            unit, labels = "percentile", [f"{p:.0f}" for p in 100 * norm.cdf(self.grid[shown])]
+        self.ax_.set_xticks(columns[shown], labels)
+        self.ax_.set_yticks(rows[::-1][shown], labels)
+        self.ax_.set(xlabel=f"component 0 (prior {unit})", ylabel=f"component 1 (prior {unit})")
+        return self
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, image_shape, *, n_steps=15, spacing="linear", extent=2.5, ax=None, **kwargs
+    ):
+        """Create a display by decoding a square grid of codes.
+
+        The grid is laid over the standard normal prior of training, also where another ``prior``
+        was fitted: that changes which codes are likely, but not what they decode to.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted VAETransformer with ``n_components=2``, a Pipeline that ends in one, or a search
+            over either.
+        image_shape : tuple of int
+            Height and width of the images, and 3 for colours.
+        n_steps : int, default=15
+            Number of positions along each component, at least 2.
+        spacing : {"linear", "percentile"}, default="linear"
+            Positions in equal steps, or in steps of equal probability under the standard normal
+            prior, at the percentiles 100 (i + 1/2) / n_steps.
+        extent : float, default=2.5
+            Largest distance from 0 with "linear", in standard deviations of the prior.
+        ax : matplotlib Axes, default=None
+            Axes to plot on. If None, a new figure is created.
+        **kwargs
+            Keyword arguments for matplotlib's ``imshow``.
+
+        Returns
+        -------
+        display : ManifoldDisplay
+        """
+        pyplot()
+        model = fitted_model(estimator)
+        if model.n_components_ != 2:
+            raise ValueError(
+                "'estimator' must have two components; got one with "
+                f"n_components={model.n_components_}. Fit one with n_components=2, or use "
+                "SampleDisplay."
+            )
+        grid = _grid(n_steps, spacing, extent)
+        codes = np.stack(np.meshgrid(grid, grid), axis=-1) * model.scale_
+        images = decoded_images(estimator, codes, image_shape)
+        return cls(images=images, grid=grid, spacing=spacing).plot(ax, **kwargs)
+
+
+def _grid(n_steps, spacing, extent):
+    """Positions along a component, in standard deviations of N(0, 1). -> (n_steps,)."""
+    check_whole(n_steps, "n_steps", least=2)
+    if spacing not in ("linear", "percentile"):
+        raise ValueError(f"'spacing' must be 'linear' or 'percentile'; got {spacing!r}.")
+    if spacing == "percentile":
+        return norm.ppf((np.arange(n_steps) + 0.5) / n_steps)
+    is_number = isinstance(extent, Real) and not isinstance(extent, bool)
+    if not (is_number and 0 < float(extent) < np.inf):
+        raise ValueError(f"'extent' must be a positive finite number; got {extent!r}.")
+    return np.linspace(-float(extent), float(extent), n_steps)

@@ -1,0 +1,83 @@
+"""What all displays share: the axes, the fitted model inside an estimator, and checks."""
+
+from numbers import Integral
+
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skvae._estimators.transformer import VAETransformer
+
+NAME_LENGTH = 24  # characters of a column's name in a picture
+
+
+def pyplot():
+    """``matplotlib.pyplot``. Raises ImportError where matplotlib is not installed."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError('Displays need matplotlib: pip install "skvae[plots]"') from error
+    return plt
+
+
+def given_or_new_axes(ax, figsize):
+    """``ax``, or the axes of a new figure if it is None."""
+    plt = pyplot()
+    if ax is None:
+        return plt.subplots(figsize=figsize, layout="constrained")[1]
+    if not isinstance(ax, plt.Axes):
+        raise TypeError(
+            f"'ax' must be one matplotlib Axes or None; got a {type(ax).__name__}. Pass a single "
+            "element of the array that plt.subplots returns."
+        )
+    return ax
+
+
+def fitted_model(estimator):
+    """The fitted VAETransformer inside a search or at the end of a pipeline."""
+    if isinstance(estimator, Pipeline):
+        return fitted_model(estimator[-1])
+    if hasattr(estimator, "best_estimator_"):
+        return fitted_model(estimator.best_estimator_)
+    if isinstance(estimator, VAETransformer):
+        check_is_fitted(
+            estimator, msg="'estimator' must be fitted; got an unfitted %(name)s. Call fit first."
+        )
+        return estimator
+    if hasattr(estimator, "refit"):
+        raise NotFittedError(
+            f"'estimator' must be a search that has a best_estimator_; got {estimator!r}. Fit it "
+            "with refit=True."
+        )
+    raise TypeError(
+        "'estimator' must be a fitted VAETransformer, a Pipeline that ends in one, or a search "
+        f"over either; got {estimator!r}. Of a VAEImputer or a VAEOutlierDetector, pass "
+        "estimator_."
+    )
+
+
+def undo_steps(estimator, rows):
+    """Rows of the model as rows of the estimator: the inverse of the steps before the model."""
+    if hasattr(estimator, "best_estimator_"):
+        return undo_steps(estimator.best_estimator_, rows)
+    if isinstance(estimator, Pipeline):
+        rows = undo_steps(estimator[-1], rows)
+        return estimator[:-1].inverse_transform(rows) if len(estimator) > 1 else rows
+    return rows
+
+
+def is_whole(value, least):
+    """Whether a value is a whole number of at least ``least``; booleans are not."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
+
+
+def check_whole(value, name, least=1):
+    """Raise ValueError unless the argument ``name`` is a whole number of at least ``least``."""
+    if not is_whole(value, least):
+        raise ValueError(f"'{name}' must be a whole number of at least {least}; got {value!r}.")
+
+
+def shorten(name):
+    """The name of a column, without its middle if it is long."""
+    name, half = str(name), (NAME_LENGTH - 1) // 2
+    return name if len(name) <= NAME_LENGTH else f"{name[:half]}…{name[-half:]}"

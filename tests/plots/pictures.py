@@ -1,0 +1,50 @@
+"""A small table and what all tests of displays ask of it."""
+
+import numpy as np
+import pandas as pd
+
+from skvae import VAETransformer
+from skvae.plots import (
+    InterpolationDisplay,
+    LatentSpaceDisplay,
+    LoadingsDisplay,
+    LossCurveDisplay,
+    ManifoldDisplay,
+    ReconstructionDisplay,
+    SampleDisplay,
+)
+
+SHAPE = (2, 3)
+X = np.random.default_rng(0).uniform(size=(40, 6))
+FRAME = pd.DataFrame(X, columns=list("abcdef"))
+
+
+def vae(**parameters):
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 3, "random_state": 0, "device": "cpu"}
+    return VAETransformer(**settings | parameters)
+
+
+def tiles(display, n_rows, n_columns):
+    """The images in a drawn mosaic, (n_rows, n_columns, height, width)."""
+    picture = np.asarray(display.im_.get_array().filled(np.nan))
+    filled = np.isfinite(picture)
+    picture = picture[filled.any(axis=1)][:, filled.any(axis=0)]
+    return picture.reshape(n_rows, SHAPE[0], n_columns, SHAPE[1]).swapaxes(1, 2)
+
+
+IMAGES = {
+    "images": lambda model, shape=SHAPE, **k: ReconstructionDisplay.from_estimator(
+        model, X, image_shape=shape, **k
+    ),
+    "manifold": lambda model, shape=SHAPE, **k: ManifoldDisplay.from_estimator(model, shape, **k),
+    "interpolation": lambda model, shape=SHAPE, **k: InterpolationDisplay.from_estimator(
+        model, X[:2], X[2:4], shape, **k
+    ),
+    "sample": lambda model, shape=SHAPE, **k: SampleDisplay.from_estimator(model, shape, **k),
+}
+DISPLAYS = IMAGES | {
+    "loss": LossCurveDisplay.from_estimator,
+    "latent": lambda model, **k: LatentSpaceDisplay.from_estimator(model, X, **k),
+    "loadings": LoadingsDisplay.from_estimator,
+    "table": lambda model, **k: ReconstructionDisplay.from_estimator(model, X, **k),
+}
