@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from skvae._training.plan import Plan, Stage, auto_batch_size, auto_kl_warmup
 from skvae._training.rows import Rows, StoredRows, WeightedRows
 from skvae._training.schedules import resolve_schedule
 from skvae._training.start import rows_to_start_from, start_from_pca
+from skvae._value import Value
 from skvae.networks import MLP, Network, layer_sizes
 from skvae.objectives import OBJECTIVES
 from skvae.priors import PRIORS
@@ -72,6 +73,17 @@ class WeightedTable:
 # -- before training ------------------------------------------------------------------
 
 
+def check_parts(parameters: Any) -> None:
+    """Raise ValueError for a likelihood, network or prior with a field out of bounds."""
+    likelihood = parameters.likelihood
+    likelihoods = likelihood.values() if isinstance(likelihood, Mapping) else [likelihood]
+    others = parameters.encoder, parameters.decoder, parameters.prior
+    default = MLP(parameters.hidden_layer_sizes, parameters.activation, parameters.dropout)
+    for part in (default, *others, *likelihoods):
+        if isinstance(part, Value):
+            part.check()
+
+
 def untrained(parameters: Any, container: Container, data: WeightedTable, seed: int) -> Fitted:
     """A model with its start weights for a table, on its device."""
     n_columns = data.table.shape[1]
@@ -103,14 +115,14 @@ def architecture(parameters: Any, columns: Columns) -> Architecture:
     """What the parameters say of the model, as values of its own."""
     encoder, decoder = parameters.encoder, parameters.decoder
     sizes = layer_sizes(parameters.hidden_layer_sizes)
-    default = MLP(sizes, parameters.activation, parameters.dropout)
+    default = MLP(sizes, parameters.activation, float(parameters.dropout))
     if encoder is None:
         encoder = default
     if decoder is None:
         decoder = (encoder if isinstance(encoder, MLP) else default).mirror()
     skip = any(group.likelihood.has_location for group in columns.groups)
     encoder, decoder = _with_skip(encoder, skip), _with_skip(decoder, skip)
-    chosen = Architecture(parameters.n_components, encoder, decoder, parameters.likelihood)
+    chosen = Architecture(int(parameters.n_components), encoder, decoder, parameters.likelihood)
     return copy.deepcopy(chosen)
 
 
@@ -153,9 +165,9 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
 
 def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
     """What the parameters say of training."""
-    values = {field.name: getattr(parameters, field.name) for field in fields(Plan)}
+    values = {field.name: _plain(getattr(parameters, field.name)) for field in fields(Plan)}
     objective = OBJECTIVES[parameters.objective]
-    values["objective"] = objective(parameters.beta, parameters.free_bits)
+    values["objective"] = objective(float(parameters.beta), float(parameters.free_bits))
     values["learning_rate"] = resolve_schedule(parameters.learning_rate)
     if parameters.kl_warmup == "auto":
         values["kl_warmup"] = auto_kl_warmup(parameters.max_iter)
@@ -165,6 +177,11 @@ def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
         values["batch_size"] = auto_batch_size(n_rows)
     values["batch_size"] = min(values["batch_size"], n_rows)
     return Plan(**values | instead)
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as one of Python, which does not overflow as a uint8 does."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 # -- training -------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -16,25 +15,31 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_scalar, metadata_routing
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import metadata_routing
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skvae import _fit
+from skvae import _fit, _rules
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
+from skvae._estimators.constraints import RANDOM_STATE, number, whole
 from skvae._fit import WeightedTable
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
 from skvae._table.validation import validate_given, validate_table, validate_weight
-from skvae._torch.random import seed_from
+from skvae._torch.random import MOST_COMPONENTS, seed_from
 from skvae._training.loop import MIN_STEPS
 from skvae._training.plan import Stage, stages
 from skvae._training.schedules import SCHEDULES
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
-from skvae.networks import ACTIVATIONS, Network
+from skvae.networks import ACTIVATIONS, WIDEST, Network
 from skvae.objectives import OBJECTIVES
 from skvae.priors import PRIORS, Prior
+
+# What is beyond these would run out of memory or of the range of float32, mostly by a slip: draws,
+# rows and epochs, weights of terms of the loss, and rates of steps.
+MOST_DRAWS, MOST_SCORING_DRAWS, MOST_SAMPLES, MOST_EPOCHS = 10**4, 2**16, 2**31 - 1, 2**31 - 1
+LARGEST_WEIGHT, LARGEST_STEP = 1e6, 1e30
 
 
 def _learned(path):
@@ -291,8 +296,8 @@ class VAETransformer(
         "https://skvae.readthedocs.io/en/stable/generated/skvae.{estimator_name}.html"
     )
     _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "n_components": [whole(1, MOST_COMPONENTS)],
+        "hidden_layer_sizes": ["array-like", whole(1, WIDEST)],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "encoder": [Network, None],
         "decoder": [Network, None],
@@ -300,25 +305,25 @@ class VAETransformer(
         "whiten": ["boolean"],
         "prior": [StrOptions(set(PRIORS)), Prior],
         "objective": [StrOptions(set(OBJECTIVES))],
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "kl_warmup": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
-        "free_bits": [Interval(Real, 0, None, closed="left")],
-        "n_draws": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "beta": [number(0, LARGEST_WEIGHT)],
+        "kl_warmup": [number(0, 1), StrOptions({"auto"})],
+        "free_bits": [number(0, LARGEST_WEIGHT)],
+        "n_draws": [whole(1, MOST_DRAWS)],
+        "dropout": [number(0, 1, closed="left")],
+        "alpha": [number(0, LARGEST_WEIGHT), StrOptions({"auto"})],
         "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
+        "learning_rate_init": [number(0, LARGEST_STEP, closed="right")],
+        "batch_size": [whole(1), StrOptions({"auto"})],
+        "max_iter": [whole(1, MOST_EPOCHS)],
+        "gradient_clip": [number(0, LARGEST_STEP, closed="right"), None],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "validation_fraction": [number(0, 1, closed="neither")],
+        "n_iter_no_change": [whole(1)],
+        "tol": [number(0, LARGEST_STEP)],
         "warm_start": ["boolean"],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str, torch.device],
-        "random_state": ["random_state"],
+        "random_state": RANDOM_STATE,
         "verbose": ["verbose"],
     }
 
@@ -533,6 +538,7 @@ class VAETransformer(
 
         The copy takes what validation sets, so that this estimator stays as it is until the end.
         """
+        _fit.check_parts(self)
         checked = copy.copy(self)
         container = Container.of(X) if is_fresh else self._fitted.container
         table = validate_table(checked, X, container, reset=is_fresh, min_rows=min_rows)
@@ -617,6 +623,8 @@ class VAETransformer(
             In the container that ``fit`` saw.
         """
         check_is_fitted(self)
+        if np.ndim(Z) != 2:
+            raise ValueError(f"Expected 2D array for Z, a row of codes for each row; got {Z!r}.")
         codes = check_array(Z, dtype=[np.float64, np.float32], force_writeable=True, input_name="Z")
         if codes.shape[1] != self.n_components_:
             raise ValueError(
@@ -666,18 +674,18 @@ class VAETransformer(
         fitted = self._fitted
         return fitted.container.wrap(fitted.decode(fitted.codes(table, dtype)), like=X)
 
-    def impute(self, X, *, n_draws=None, random_state=None):
+    def impute(self, X, *, n_imputations=None, random_state=None):
         """The table with its missing cells filled.
 
         A missing cell is filled by its mean given those of its row that are there, E[x | x_there],
         a category by the likeliest: averages over codes that are weighed by how well they explain
-        what is there [1]_. With ``n_draws``, by draws from p(x | x_there), for multiple imputation.
-        All other cells come back as they are.
+        what is there [1]_. With ``n_imputations``, by draws from p(x | x_there), for multiple
+        imputation. All other cells come back as they are.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        n_draws : int, default=None
+        n_imputations : int, default=None
             How many completed tables to draw; None for one of means.
         random_state : int, RandomState instance or None, default=None
             For draws: other ones at each call for None.
@@ -685,24 +693,24 @@ class VAETransformer(
         Returns
         -------
         X_imputed : ndarray or data frame of shape (n_samples, n_features), or list of them
-            In the container that ``fit`` saw; a list of ``n_draws`` of them where that is given.
+            In the container that ``fit`` saw; with ``n_imputations``, a list of so many.
 
         References
         ----------
         .. [1] P.-A. Mattei and J. Frellsen, "MIWAE: Deep Generative Modelling and Imputation of
                Incomplete Data Sets", ICML 2019.
         """
+        (_rules.NOTHING | _rules.whole(1, MOST_DRAWS)).check("'n_imputations'", n_imputations)
         table, dtype = self._checked(X)
         table, fitted = np.asarray(table), self._fitted
         rows = np.flatnonzero(np.isnan(table).any(axis=1))
-        if n_draws is None:
+        if n_imputations is None:
             filled = fitted.conditional_mean(table[rows], dtype)
             return fitted.container.fill(X, _completed(table, rows, filled))
-        check_scalar(n_draws, "n_draws", Integral, min_val=1)
-        draws = fitted.conditional_draws(table[rows], dtype, n_draws, seed_from(random_state))
+        n = int(n_imputations)
+        draws = fitted.conditional_draws(table[rows], dtype, n, seed_from(random_state))
         return [
-            fitted.container.fill(X, _completed(table, rows, draws[:, draw]))
-            for draw in range(n_draws)
+            fitted.container.fill(X, _completed(table, rows, draws[:, draw])) for draw in range(n)
         ]
 
     def sample(self, n_samples=1, *, given=None, random_state=None):
@@ -733,8 +741,8 @@ class VAETransformer(
             training.
         """
         check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        fitted, seed = self._fitted, seed_from(random_state)
+        _rules.whole(1, MOST_SAMPLES).check("'n_samples'", n_samples)
+        n_samples, fitted, seed = int(n_samples), self._fitted, seed_from(random_state)
         if given is None:
             return fitted.container.wrap(fitted.sample(n_samples, seed))
         table = self._given(given)
@@ -752,7 +760,7 @@ class VAETransformer(
         columns.to_working(table, None, np.float64)  # raises outside a support
         return table
 
-    def score_samples(self, X, *, n_draws=None):
+    def score_samples(self, X, *, n_importance=None):
         """The log-likelihood of each row, log p(x), in nats.
 
         An importance-weighted bound [1]_: below log p(x) on average, and the closer the more
@@ -768,10 +776,11 @@ class VAETransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        n_draws : int, default=None
-            Draws for each row; a power of two spreads them evenly. None takes 256, and 512 beyond
-            8 latent dimensions. Fewer than 16 are of the posterior alone, which takes a fraction of
-            the time, and misses much of the likelihood of odd rows and of rows with gaps.
+        n_importance : int, default=None
+            Importance-weighted draws for each row; a power of two spreads them evenly. None takes
+            256, and 512 beyond 8 latent dimensions. Fewer than 16 are of the posterior alone, which
+            takes a fraction of the time, and misses much of the likelihood of odd rows and of rows
+            with gaps.
 
         Returns
         -------
@@ -783,7 +792,8 @@ class VAETransformer(
                ICLR 2016, equation 8.
         """
         table, dtype = self._checked(X)
-        return self._fitted.log_likelihood(table, dtype, _checked_draws(n_draws))
+        draws = _checked_draws("n_importance", n_importance)
+        return self._fitted.log_likelihood(table, dtype, draws)
 
     def _unit_free_score(self, X):
         """``score_samples`` where the unit of a column of numbers is its own spread."""
@@ -811,9 +821,9 @@ class VAETransformer(
         elbo : ndarray of shape (n_samples,)
         """
         table, dtype = self._checked(X)
-        return self._fitted.elbo(table, dtype, _checked_draws(n_draws))
+        return self._fitted.elbo(table, dtype, _checked_draws("n_draws", n_draws))
 
-    def score(self, X, y=None, sample_weight=None, *, n_draws=None):
+    def score(self, X, y=None, sample_weight=None, *, n_importance=None):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
 
         Parameters
@@ -823,19 +833,19 @@ class VAETransformer(
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the mean.
-        n_draws : int, default=None
+        n_importance : int, default=None
             As in :meth:`score_samples`. Few make a search over many models faster.
 
         Returns
         -------
         score : float
         """
-        log_likelihood = self.score_samples(X, n_draws=n_draws)
+        log_likelihood = self.score_samples(X, n_importance=n_importance)
         return float(
             np.average(log_likelihood, weights=validate_weight(sample_weight, log_likelihood))
         )
 
-    def score_cells(self, X, *, n_draws=None):
+    def score_cells(self, X, *, n_importance=None):
         """The log-likelihood of each cell given the others of its row, in nats.
 
         log p(x_j | x_others) = log p(x) - log p(x_others): how surprising a cell is, to see why a
@@ -846,7 +856,7 @@ class VAETransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        n_draws : int, default=None
+        n_importance : int, default=None
             As in :meth:`score_samples`.
 
         Returns
@@ -856,7 +866,8 @@ class VAETransformer(
             floating point.
         """
         table, dtype = self._checked(X)
-        scores = self._fitted.log_likelihood_of_cells(table, dtype, _checked_draws(n_draws))
+        draws = _checked_draws("n_importance", n_importance)
+        scores = self._fitted.log_likelihood_of_cells(table, dtype, draws)
         return self._fitted.container.wrap(scores, like=X, floats=True)
 
     def _checked(self, X):
@@ -884,11 +895,10 @@ class VAETransformer(
         return tags
 
 
-def _checked_draws(n_draws):
-    """``n_draws`` of a score, None or a number of at least 1."""
-    if n_draws is not None:
-        check_scalar(n_draws, "n_draws", Integral, min_val=1)
-    return n_draws
+def _checked_draws(name, n):
+    """The draws that a score is asked to take, an int or None."""
+    (_rules.NOTHING | _rules.whole(1, MOST_SCORING_DRAWS)).check(repr(name), n)
+    return None if n is None else int(n)
 
 
 def _completed(table, rows, values):

@@ -16,6 +16,9 @@ from skvae._table.container import Container, as_frame
 from skvae._table.parts import Parts
 from skvae._table.sparse import SparseTable
 
+# Of a row: a sum of so many is finite.
+LARGEST_WEIGHT = 1e100
+
 
 def validate_table(
     estimator: Any, X: Any, container: Container, *, reset: bool, min_rows: int = 1
@@ -144,9 +147,19 @@ def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
 
 def validate_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:
     """``sample_weight`` as non-negative float64 (n,), not all of them zero."""
+    if sample_weight is not None and np.asarray(sample_weight).ndim == 0:
+        raise ValueError(
+            "'sample_weight' must be None or an array of a weight for each row; got "
+            f"{sample_weight!r}."
+        )
     weight: NDArray[np.float64] = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
+    if weight.max() > LARGEST_WEIGHT:
+        raise ValueError(
+            f"'sample_weight' must be at most {LARGEST_WEIGHT:g}; got {weight.max():g}. Divide all "
+            "weights by the largest: only their ratios count."
+        )
     if not weight.any():
         raise ValueError("Every sample_weight is zero; at least one row must count.")
     return weight

@@ -77,7 +77,7 @@ def test_shapes_and_dtypes(fitted, wine):
     np.testing.assert_allclose(fitted.reconstruct(X), fitted.inverse_transform(Z), rtol=1e-12)
     assert fitted.score(X) == fitted.score_samples(X).mean()
     assert fitted.score(X, sample_weight=np.arange(178)) != fitted.score(X)
-    assert fitted.score(X, n_draws=8) == fitted.score_samples(X, n_draws=8).mean()
+    assert fitted.score(X, n_importance=8) == fitted.score_samples(X, n_importance=8).mean()
 
 
 def test_a_linear_model_is_factor_analysis():
@@ -213,8 +213,8 @@ def test_scores_are_in_the_units_of_the_data(wine):
 def test_the_bounds_are_in_order(fitted, wine):
     elbo, few, many = (
         fitted.elbo(wine).mean(),
-        fitted.score_samples(wine, n_draws=8).mean(),
-        fitted.score_samples(wine, n_draws=1024).mean(),
+        fitted.score_samples(wine, n_importance=8).mean(),
+        fitted.score_samples(wine, n_importance=1024).mean(),
     )
     assert elbo < few < many
 
@@ -671,8 +671,8 @@ def test_wrong_input_after_fit(wine, fitted):
         fitted.inverse_transform(swapped)
     with pytest.raises(ValueError, match="n_samples"):
         fitted.sample(0)
-    with pytest.raises(ValueError, match="n_draws"):
-        fitted.score_samples(wine, n_draws=0)
+    with pytest.raises(ValueError, match="n_importance"):
+        fitted.score_samples(wine, n_importance=0)
     frame = pd.DataFrame(wine, columns=[f"c{i}" for i in range(13)])
     named = VAETransformer(3, **QUICK).fit(frame)
     with pytest.raises(ValueError, match="feature names"):
@@ -762,7 +762,7 @@ def test_chunks_side_by_side_do_not_show(wine, fitted, monkeypatch, request):
         return [
             *(call(holes) for call in (fitted.transform, fitted.score_samples, fitted.impute)),
             # what draws goes in order, so that the same numbers serve the same rows
-            fitted.impute(holes, n_draws=2, random_state=0),
+            fitted.impute(holes, n_imputations=2, random_state=0),
             fitted.sample(500, random_state=0),
         ]
 
@@ -790,7 +790,7 @@ def test_rows_far_from_the_training_data_score_low(fitted, wine):
 def test_the_default_draws_suffice_in_more_dimensions():
     train, test = train_test_split(load_breast_cancer().data, random_state=0)
     vae = VAETransformer(10, random_state=0, max_iter=20).fit(train)
-    assert vae.score(test) > vae.score_samples(test, n_draws=4096).mean() - 2
+    assert vae.score(test) > vae.score_samples(test, n_importance=4096).mean() - 2
 
 
 def test_fits_in_threads_leave_the_pools_alone(wine):
@@ -935,7 +935,7 @@ def test_scores_agree_with_quadrature(wine):
         log_px = model.log_prob(x, model.decode(torch.from_numpy(z)[:, None, None])).numpy()
     exact = logsumexp(log_px + norm.logpdf(z)[:, None] + np.log(z[1] - z[0]), axis=0)
     exact += vae._fitted.columns.log_jacobian(test, None)
-    score = vae.score_samples(test, n_draws=1024)
+    score = vae.score_samples(test, n_importance=1024)
     assert (score - exact).mean() == pytest.approx(0, abs=0.02)
     np.testing.assert_allclose(score, exact, atol=0.2)
 
@@ -1235,7 +1235,7 @@ def test_imputed_cells_are_the_conditional_means(gappy):
 def test_draws_given_some_cells_follow_the_conditional(gappy):
     vae, rows, exact = gappy
     draws = vae.sample(4000, given=rows, random_state=0).reshape(20, 4000, 6)
-    completed = np.stack(vae.impute(rows, n_draws=4000, random_state=1), axis=1)
+    completed = np.stack(vae.impute(rows, n_imputations=4000, random_state=1), axis=1)
     for drawn in (draws, completed):
         for row, table, (_, gone, center, rest) in zip(rows, drawn, exact, strict=True):
             assert (table[:, ~gone] == row[~gone]).all()
@@ -1265,8 +1265,8 @@ def test_scores_of_rows_with_gaps_do_not_depend_on_the_rows_beside_them(wine):
     rng = np.random.default_rng(0)
     rows = np.where(rng.random((12, wine.shape[1])) < 0.3, np.nan, wine[:12])
     vae = VAETransformer(12, **QUICK).fit(wine)  # most of whose components tell nothing
-    together = vae.score_samples(rows, n_draws=64)
-    alone = [vae.score_samples(row[None], n_draws=64)[0] for row in rows]
+    together = vae.score_samples(rows, n_importance=64)
+    alone = [vae.score_samples(row[None], n_importance=64)[0] for row in rows]
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
@@ -1288,20 +1288,20 @@ def test_few_draws_find_the_codes_of_odd_rows_too():
 
     vae = VAETransformer(3, hidden_layer_sizes=(32, 32), max_iter=40, random_state=0).fit(rows(800))
     odd = rows(40).assign(x=rows(40)["x"])
-    few, many = vae.score_samples(odd, n_draws=32), vae.score_samples(odd, n_draws=2048)
+    few, many = vae.score_samples(odd, n_importance=32), vae.score_samples(odd, n_importance=2048)
     np.testing.assert_allclose(few, many, atol=1.0)
     # the log of a probability, but for the noise of two scores
-    assert (vae.score_cells(odd, n_draws=64)["part"] < 0.3).all()
+    assert (vae.score_cells(odd, n_importance=64)["part"] < 0.3).all()
 
 
 @pytest.mark.parametrize("table", [np.asarray, csr_matrix])
 def test_cells_are_scored_in_lots_of_any_size(gappy, table, monkeypatch):
     vae, rows, _ = gappy
     rows = table(np.nan_to_num(rows[:3]))
-    expected = vae.score_cells(rows, n_draws=16)
+    expected = vae.score_cells(rows, n_importance=16)
     for lot in (1, 4 * rows.shape[1]):
         monkeypatch.setattr("skvae._fitted.LEFT_OUT_AT_ONCE", lot)
-        np.testing.assert_allclose(vae.score_cells(rows, n_draws=16), expected, atol=1e-6)
+        np.testing.assert_allclose(vae.score_cells(rows, n_importance=16), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -1395,7 +1395,7 @@ def test_gaps_of_near_copies_are_scored_exactly():
     np.testing.assert_allclose(vae.score_samples(rows), expected, atol=0.05)
 
 
-@pytest.mark.parametrize("how", [{}, {"n_draws": 2}])
+@pytest.mark.parametrize("how", [{}, {"n_imputations": 2}])
 def test_a_row_that_nothing_explains_is_not_imputed(fitted, wine, how):
     rows = wine[:3].copy()
     rows[1, 2], rows[1, 4] = 1e200, np.nan
