@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from skvae._blocks import LARGEST_COPY
 from skvae._fitted import Architecture, Fitted, build
@@ -40,6 +41,9 @@ Array = NDArray[Any]
 UNUSED = 0.01
 # Nats that rows have lost where training ruined the model; the noise of few rows is less.
 LOST = 1.0
+# The rows of the largest changes, by which a training is not judged: this share, at least a few
+# where that is at most a tenth. So many of them are named.
+EXTREME_SHARE, FEW_EXTREME, MOST_NAMED = 0.01, 3, 3
 # The smallest factor that codes are multiplied by.
 SMALLEST_SCALE = 1e-3
 # Rows that a fit is judged by, and the most that are held out.
@@ -159,8 +163,8 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
 
     shared = torch.as_tensor(weight, device=device), float(log_jacobian)
     if is_stored:
-        return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes))
-    return Rows(*shared, load(slice(None)))
+        return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes), index=index)
+    return Rows(*shared, load(slice(None)), index=index)
 
 
 def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
@@ -255,26 +259,81 @@ def sample(fitted: Fitted, rows: WeightedRows) -> Rows:
         return rows.sample(SAMPLE_ROWS, generator)
 
 
-def mean_bound(fitted: Fitted, few: Rows, how: Plan) -> float:
-    """What training raises, with the same noise at every call."""
+def bounds(fitted: Fitted, few: Rows, how: Plan) -> NDArray[np.float64]:
+    """What training raises, of each row, with the same noise at every call. -> (n,)."""
     with torch_runtime(fitted.device):
         generator = generator_from(derive(fitted.seed, "sample bound"), fitted.device)
-        return MeanBound(fitted.module, few, how, generator)()
+        found: NDArray[np.float64] = (
+            MeanBound(fitted.module, few, how, generator).of_rows().cpu().numpy()
+        )
+        return found
 
 
-def failure(fitted: Fitted, parameters: Any, gain: float, n_rows: int) -> str | None:
-    """What went wrong in training, if anything, ``gain`` what it did to the bound."""
-    if not gain >= -LOST:  # a bound that is not a number is one that is lost
+def problem(
+    fitted: Fitted,
+    parameters: Any,
+    judged: Rows,
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    *,
+    n_rows: int,
+    table: str,
+) -> tuple[str, type[Warning]] | None:
+    """What is wrong with the result of training, if anything, and the warning that fits.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    parameters
+    judged : Rows
+        The n rows that training is judged by.
+    before, after : ndarray of shape (n,)
+        The bound of each before training and after it, in nats.
+    n_rows : int
+        How many rows were trained on.
+    table : str
+        The name of the argument that holds the rows.
+    """
+    share = judged.share.cpu().numpy()
+    with np.errstate(invalid="ignore"):  # a bound may be infinite
+        gains = after - before
+        is_extreme = extreme(gains)
+        gain, usual_gain = share @ gains, np.average(gains[~is_extreme], weights=share[~is_extreme])
+    if not usual_gain >= -LOST:  # a bound that is not a number is one that is lost
         return (
             "Training made the model worse than it was: the bound that it raises fell by "
-            f"{-gain:.3g} nats a row. Lower learning_rate_init={parameters.learning_rate_init}, or "
-            f"raise max_iter={parameters.max_iter} if the loss was still falling."
+            f"{-usual_gain:.3g} nats a row. Lower learning_rate_init="
+            f"{parameters.learning_rate_init}, or raise max_iter={parameters.max_iter} if the loss "
+            "was still falling.",
+            ConvergenceWarning,
         )
     if n_rows > 1 and fitted.kl_divergence.max() < UNUSED:
         return (
             "The codes tell nothing of the rows: the KL divergence of no component exceeds "
             f"{UNUSED} nats. If the columns depend on each other, lower beta={parameters.beta} or "
             f"learning_rate_init={parameters.learning_rate_init}, or raise "
-            f"n_draws={parameters.n_draws} or max_iter={parameters.max_iter}."
+            f"n_draws={parameters.n_draws} or max_iter={parameters.max_iter}.",
+            ConvergenceWarning,
+        )
+    if not gain >= -LOST:
+        harmed = np.flatnonzero(is_extreme & ~(gains >= -LOST))
+        lowest = harmed[np.argsort(gains[harmed])[:MOST_NAMED]]
+        named = sorted(judged.index[lowest].tolist())
+        return (
+            f"A few rows are far less likely than the others, among them rows {named} of {table}: "
+            f"training changed the mean bound by {gain:+.3g} nats with them, and by "
+            f"{usual_gain:+.3g} without. Look for errors in them, and correct these or mark the "
+            "cells as missing by NaN; or choose a likelihood with heavy tails, 'student_t' or "
+            "'histogram', for the columns in which these rows are extreme.",
+            UserWarning,
         )
     return None
+
+
+def extreme(gains: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the few rows whose bounds changed most, which may carry a mean. (n,) -> (n,)."""
+    n = len(gains)
+    few = min(max(int(EXTREME_SHARE * n), FEW_EXTREME), n // 10)
+    marked = np.zeros(n, dtype=np.bool_)
+    marked[np.argsort(np.abs(gains))[n - few :]] = True
+    return marked

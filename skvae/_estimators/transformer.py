@@ -79,9 +79,10 @@ class VAETransformer(
         Activation of the hidden layers.
 
     encoder, decoder : Network, default=None
-        An architecture of :mod:`skvae.networks`. An encoder takes the place of
-        ``hidden_layer_sizes``, ``activation`` and ``dropout``, which then have no effect. Without
-        a decoder an MLP encoder is mirrored.
+        Architectures of :mod:`skvae.networks`. Without an encoder, ``hidden_layer_sizes``,
+        ``activation`` and ``dropout`` describe an MLP. Without a decoder, it is the mirror image of
+        the encoder where that is an MLP, else of the MLP that these three parameters describe: so
+        beside an encoder of another kind they still shape the decoder.
 
     likelihood : str, Likelihood or dict, default="auto"
         The distribution p(x|z) of a column: a value of :mod:`skvae.likelihoods`, or its name:
@@ -164,7 +165,11 @@ class VAETransformer(
 
     validation_fraction : float, default=0.1
         Share of the distinct rows that early stopping holds out, at most 65,536 of them and 256
-        MiB, unless ``fit`` is given ``X_val``. All copies of a row are on one side.
+        MiB, unless ``fit`` is given ``X_val``. All copies of a row are on one side. Weights of the
+        networks are trained on the other rows only. What is found before training, the likelihoods
+        that "auto" chooses, the units of the columns, the bins of histograms and the levels of
+        categories, is found from all rows, so ``validation_scores_`` are slightly optimistic. For
+        rows that the model has not seen at all, split them off before ``fit``.
 
     n_iter_no_change : int, default=10
         Epochs without progress after which training stops; see ``learning_rate``. In tables with
@@ -399,9 +404,12 @@ class VAETransformer(
 
         The result does not depend on the order of the rows, and an integer weight is the same as
         that many repetitions of its row, unless a float32 copy of the table would take over 1 GiB:
-        then the rows stay where they are and are read in blocks of neighbours. If anything fails,
-        the estimator is as it was before; an interrupt from the keyboard keeps the epochs done, if
-        any, and is raised again.
+        then the rows stay where they are and are read in blocks of neighbours.
+
+        If anything fails before training is done, the estimator is as it was before. After that it
+        is fitted, also where a callback then raises an error at the end of the fit, or where a
+        filter turns a warning about the result into an error. An interrupt from the keyboard keeps
+        the epochs done, if any, and is raised again.
 
         Parameters
         ----------
@@ -413,7 +421,9 @@ class VAETransformer(
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. Only their ratios count.
         X_val : array-like of shape (n_validation, n_features), default=None
-            Rows for ``validation_scores_`` and early stopping, instead of a part of ``X``.
+            Rows for ``validation_scores_`` and early stopping, instead of a part of ``X``. Unlike
+            that part, they have no influence on what is found before training, as the units of
+            columns and the bins of histograms.
 
         Returns
         -------
@@ -445,10 +455,9 @@ class VAETransformer(
             _fit.describe_components(fitted, rows, whiten=self.whiten)  # for callbacks, which score
         plan = _fit.plan(self, len(rows))
         # early stopping keeps the best weights by held-out rows, others may fall by it
-        judged = _fit.sample(
-            fitted, rows if held_out is None or not self.early_stopping else held_out
-        )
-        bound = _fit.mean_bound(fitted, judged, plan)
+        judges = rows if held_out is None or not self.early_stopping else held_out
+        judged = _fit.sample(fitted, judges)
+        before = _fit.bounds(fitted, judged, plan)
         state = checked.__dict__
 
         def on_epoch(history):
@@ -474,14 +483,17 @@ class VAETransformer(
             validation=held_out,
             on_epoch=on_epoch,
         )
-        gain = _fit.mean_bound(fitted, judged, plan) - bound
-        failure = _fit.failure(fitted, self, gain, min(len(rows), _fit.SAMPLE_ROWS))
+        after = _fit.bounds(fitted, judged, plan)
+        table = "X" if X_val is None or judges is rows else "X_val"
+        problem = _fit.problem(fitted, self, judged, before, after, n_rows=len(rows), table=table)
+        if not epochs:
+            problem = _no_epoch_left(self)
         self._keep(checked)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         if history.interrupted:
             raise KeyboardInterrupt
-        if failure:
-            warn(failure, ConvergenceWarning)
+        if problem:
+            warn(*problem)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -893,6 +905,16 @@ class VAETransformer(
         tags.input_tags.string = True
         tags.input_tags.sparse = True
         return tags
+
+
+def _no_epoch_left(estimator):
+    """The warning where fits before have done all epochs."""
+    return (
+        f"No epoch is left, and no weight was trained: {estimator.n_iter_} are done, and "
+        f"max_iter={estimator.max_iter} counts those of all fits with warm_start=True. Raise "
+        "max_iter to train further, or set warm_start=False to start anew.",
+        ConvergenceWarning,
+    )
 
 
 def _checked_draws(name, n):

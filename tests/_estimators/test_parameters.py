@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.likelihoods import LIKELIHOODS
@@ -36,6 +37,7 @@ FINE = {
     **{name: {"2^63", "10^400"} for name in ("batch_size", "n_iter_no_change")},
     "gradient_clip": {"2^63"},
     "tol": {"2^63"},
+    "sample_weight": {"2^63"},
     "scale": {"2^63"},
     "df": {"1e308", "2^63", "10^400"},
     "verbose": {"true", "2^63", "10^400"},
@@ -94,6 +96,23 @@ def call(fitted, kind, method, name, value):
     arguments = {"X": GAPPY, "Z": TABLE[:, :2], "n_imputations": 2}
     arguments = {key: arguments[key] for key in arguments if key in expected}
     return getattr(estimator, method)(**{**arguments, name: value})
+
+
+METHODS = {
+    (kind, method)
+    for kind, method, _ in PARAMETERS
+    if not method.startswith(("_", "fit", "partial"))
+}
+METHODS |= {(VAETransformer, "loadings"), (VAETransformer, "get_feature_names_out")}
+
+
+@pytest.mark.parametrize(("kind", "method"), sorted(METHODS, key=str))
+def test_every_method_before_fit_says_so(kind, method):
+    estimator = kind()
+    expected = inspect.signature(getattr(estimator, method)).parameters
+    table = {name: TABLE for name in ("X", "Z") if name in expected}
+    with pytest.raises(NotFittedError):
+        getattr(estimator, method)(**table)
 
 
 def named(part):

@@ -3,9 +3,11 @@
 import copy
 import os
 import pickle
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -32,6 +34,7 @@ from skvae._model.phases import CODES, DECODER, WHOLE
 from skvae._torch import replay
 from skvae._training import loop, rows
 from skvae._training.plan import stages
+from skvae._training.rows import Rows
 from skvae.likelihoods import Bernoulli, Gaussian, Histogram
 from skvae.networks import MLP, NetworkModule
 
@@ -272,6 +275,52 @@ def test_a_ruined_model_is_reported(wine, warm_start):
     vae.set_params(learning_rate_init=10, warm_start=True, max_iter=20)
     with pytest.warns(ConvergenceWarning, match=r"worse .* Lower learning_rate_init=10"):
         vae.fit(wine)
+
+
+def judged(gains, kl):
+    """The problem of a fit by which the bounds of rows changed so."""
+    rows = Rows(torch.ones(len(gains)).double(), 0.0, None, index=np.arange(len(gains)) + 100)
+    fitted, vae = SimpleNamespace(kl_divergence=np.array([kl])), VAETransformer()
+    before, after = np.zeros(len(gains)), np.array(gains)
+    return _fit.problem(fitted, vae, rows, before, after, n_rows=len(gains), table="X")
+
+
+@pytest.mark.parametrize(
+    ("gains", "kl", "kind", "message"),
+    [
+        ([2.0] * 300, 1.0, type(None), "None"),
+        ([-2.0] * 300, 1.0, ConvergenceWarning, "worse .* fell by 2 nats"),
+        ([-2.0] * 299 + [1e6], 1.0, ConvergenceWarning, "worse .* fell by 2 nats"),
+        ([np.nan] * 300, 1.0, ConvergenceWarning, "worse"),
+        ([2.0] * 300, 0.001, ConvergenceWarning, "tell nothing"),
+        (
+            [2.0] * 7 + [-1e6] + [2.0] * 292,
+            1.0,
+            UserWarning,
+            r"rows \[107\] of X.*\+2 without",
+        ),
+        ([2.0] * 7 + [-np.inf] + [2.0] * 292, 1.0, UserWarning, r"\[107\] of X"),
+        ([-1e6] * 30 + [2.0] * 270, 1.0, ConvergenceWarning, "worse"),  # no few rows
+        ([-1e6, 2.0, 2.0], 1.0, ConvergenceWarning, "worse"),  # one of three is no exception
+    ],
+)
+def test_a_fit_is_judged_by_its_usual_rows(gains, kl, kind, message):
+    found, category = judged(gains, kl) or ("None", type(None))
+    assert category is kind
+    assert re.search(message, found)
+
+
+def test_rows_that_carry_the_mean_are_named():
+    rng = np.random.default_rng(0)
+    prices = 50 + 8 * rng.normal(size=(600, 2)) @ rng.normal(size=(2, 5))
+    prices += 2 * rng.normal(size=(600, 5))
+    wrong = [7, 101, 350]
+    prices[wrong, [0, 2, 4]] *= 100  # the decimal point was left out
+    vae = VAETransformer(2, early_stopping=False, max_iter=20, random_state=0)
+    with pytest.warns(UserWarning, match=r"among them rows \[7, 101, 350\] of X.*mark the cells"):
+        vae.fit(prices)
+    prices[wrong, [0, 2, 4]] = np.nan  # as it says
+    vae.fit(prices)
 
 
 def test_early_stopping_keeps_the_start_where_no_epoch_is_better(wine):
@@ -535,7 +584,9 @@ def test_the_modes_of_the_caller_do_not_matter(wine, fitted):
 def test_warm_start_goes_on_to_max_iter(wine):
     vae = VAETransformer(2, **QUICK, warm_start=True).fit(wine)
     before = vae.loss_curve_
-    assert vae.fit(wine).loss_curve_ == before
+    with pytest.warns(ConvergenceWarning, match=r"No epoch is left.*max_iter=3.*Raise max_iter"):
+        vae.fit(wine)
+    assert vae.loss_curve_ == before
     vae.set_params(max_iter=6).fit(wine)
     assert vae.n_iter_ == 6
     assert vae.loss_curve_[:3] == before
@@ -964,6 +1015,23 @@ def test_a_callback_ends_training(wine):
     assert inside[-1].n_iter_ == 2
 
 
+class RaiseAtTheEnd(StopAt):
+    """A callback that fails when the fit ends."""
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "fit":
+            raise RuntimeError("no disk to write to")
+
+
+def test_a_callback_that_fails_after_training_loses_nothing(wine):
+    pytest.importorskip("sklearn.callback")
+    vae = VAETransformer(3, **QUICK).set_callbacks(RaiseAtTheEnd(0))
+    with pytest.raises(RuntimeError, match="no disk"):
+        vae.fit(wine)
+    assert vae.n_iter_ == 3
+    assert vae.transform(wine).shape == (178, 3)
+
+
 def test_a_progress_bar_runs_through_a_search(wine, capsys):
     callback = pytest.importorskip("sklearn.callback")
     pytest.importorskip("rich")
@@ -1152,8 +1220,8 @@ def test_training_goes_on_after_two_phases(spiky, early_stopping):
     ).fit(spiky)
     before, first, codes = vae.loss_curve_, vae.score(spiky), vae.transform(spiky)
     n_iter = vae.n_iter_
-    # nothing is left to do
-    vae.set_params(max_iter=n_iter).fit(spiky)
+    with pytest.warns(ConvergenceWarning, match="No epoch is left"):
+        vae.set_params(max_iter=n_iter).fit(spiky)
     assert vae.loss_curve_ == before
     np.testing.assert_array_equal(vae.transform(spiky), codes)
     for max_iter in (n_iter + 1, n_iter + 7):
