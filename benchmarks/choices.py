@@ -74,7 +74,7 @@ def odd(vae, test, seed):
     shuffled = test.copy()
     for name in rng.choice(test.columns, size=max(len(test.columns) // 3, 1), replace=False):
         shuffled[name] = test[name].to_numpy()[rng.permutation(len(test))]
-    score = [-vae.score_samples(part, n_draws=32) for part in (test, shuffled)]
+    score = [-vae.score_samples(part, n_importance=32) for part in (test, shuffled)]
     return roc_auc_score(np.repeat([0, 1], len(test)), np.concatenate(score))
 
 

@@ -179,7 +179,7 @@ def calibration():
     ]:
         train, test = train_test_split(X, test_size=60, random_state=0)
         vae = VAETransformer(2, random_state=0, **settings).fit(train)
-        score, truth = vae.score_samples(test, n_draws=1000), quadrature(vae, test)
+        score, truth = vae.score_samples(test, n_importance=1000), quadrature(vae, test)
         error = score - truth
         yield name, error.mean(), error.min(), error.max(), spearmanr(truth, score).statistic
 

@@ -69,7 +69,7 @@ def main():
         if name in parts:
             vae = timed_fit(name, settings, train)
             print(f"  -ELBO {-vae.elbo(binary).mean():.2f}", flush=True)
-            print(f"  log p {vae.score_samples(binary, n_draws=512).mean():.2f}", flush=True)
+            print(f"  log p {vae.score_samples(binary, n_importance=512).mean():.2f}", flush=True)
     if "codes" in parts:
         for n_components in (10, 2):
             settings = CODES | {"n_components": n_components}

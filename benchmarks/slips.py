@@ -73,7 +73,7 @@ def scores(n_components, likelihood):
 
     def way(X, seed):
         vae = VAETransformer(n_components, likelihood=likelihood, random_state=seed).fit(X)
-        return vae.score_cells(X, n_draws=32)
+        return vae.score_cells(X, n_importance=32)
 
     return way
 

@@ -442,11 +442,11 @@ def compare_inference(arguments):
     ways = {
         "transform": (vae.transform, 10_000),
         "reconstruct": (vae.reconstruct, 10_000),
-        "score_samples, n_draws=16": (lambda X: vae.score_samples(X, n_draws=16), 1000),
+        "score_samples, n_importance=16": (lambda X: vae.score_samples(X, n_importance=16), 1000),
         "score_samples": (vae.score_samples, 1000),
         "elbo": (vae.elbo, 1000),
         "impute": (vae.impute, 1000),
-        "score_cells, n_draws=32": (lambda X: vae.score_cells(X, n_draws=32), 100),
+        "score_cells, n_importance=32": (lambda X: vae.score_cells(X, n_importance=32), 100),
         "score_cells": (vae.score_cells, 100),
     }
     print(f"{'':28}{'whole':>9}{'with gaps':>11}")

@@ -47,7 +47,7 @@ print(f"VAE {error(filled):.2f}, means {error(means):.2f}")
 # The plot shows hidden values and the median of their draws, with bars from the 5 % to the 95 %
 # quantile. About nine bars in ten should cross the diagonal.
 
-draws = imputer.estimator_.impute(table, n_draws=20, random_state=0)
+draws = imputer.estimator_.impute(table, n_imputations=20, random_state=0)
 _, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
 for ax, name in zip(axes, ["mean radius", "mean smoothness"], strict=True):
     rows = np.flatnonzero(hidden[:, complete.columns.get_loc(name)])[:60]

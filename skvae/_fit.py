@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from skvae._blocks import LARGEST_COPY
 from skvae._fitted import Architecture, Fitted, build
@@ -29,6 +30,7 @@ from skvae._training.plan import Plan, Stage, auto_batch_size, auto_kl_warmup
 from skvae._training.rows import Rows, StoredRows, WeightedRows
 from skvae._training.schedules import resolve_schedule
 from skvae._training.start import rows_to_start_from, start_from_pca
+from skvae._value import Value
 from skvae.networks import MLP, Network, layer_sizes
 from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Prior, StandardNormal
@@ -39,6 +41,9 @@ Array = NDArray[Any]
 UNUSED = 0.01
 # Nats that rows have lost where training ruined the model; the noise of few rows is less.
 LOST = 1.0
+# The rows of the largest changes, by which a training is not judged: this share, at least a few
+# where that is at most a tenth. So many of them are named.
+EXTREME_SHARE, FEW_EXTREME, MOST_NAMED = 0.01, 3, 3
 # The smallest factor that codes are multiplied by.
 SMALLEST_SCALE = 1e-3
 # Rows that a fit is judged by, and the most that are held out.
@@ -70,6 +75,17 @@ class WeightedTable:
 
 
 # -- before training ------------------------------------------------------------------
+
+
+def check_parts(parameters: Any) -> None:
+    """Raise ValueError for a part of the model with a field out of bounds."""
+    likelihood = parameters.likelihood
+    likelihoods = likelihood.values() if isinstance(likelihood, Mapping) else [likelihood]
+    others = parameters.encoder, parameters.decoder, parameters.prior, parameters.objective
+    default = MLP(parameters.hidden_layer_sizes, parameters.activation, parameters.dropout)
+    for part in (default, *others, *likelihoods):
+        if isinstance(part, Value):
+            part.check()
 
 
 def untrained(parameters: Any, container: Container, data: WeightedTable, seed: int) -> Fitted:
@@ -105,14 +121,14 @@ def architecture(parameters: Any, columns: Columns) -> Architecture:
     """What the parameters say of the model, copied."""
     encoder, decoder = parameters.encoder, parameters.decoder
     sizes = layer_sizes(parameters.hidden_layer_sizes)
-    default = MLP(sizes, parameters.activation, parameters.dropout)
+    default = MLP(sizes, parameters.activation, float(parameters.dropout))
     if encoder is None:
         encoder = default
     if decoder is None:
         decoder = (encoder if isinstance(encoder, MLP) else default).mirror()
     skip = any(group.likelihood.has_location for group in columns.groups)
     encoder, decoder = _with_skip(encoder, skip), _with_skip(decoder, skip)
-    chosen = Architecture(parameters.n_components, encoder, decoder, parameters.likelihood)
+    chosen = Architecture(int(parameters.n_components), encoder, decoder, parameters.likelihood)
     return copy.deepcopy(chosen)
 
 
@@ -155,13 +171,13 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
 
     shared = torch.as_tensor(weight, device=device), float(log_jacobian)
     if is_stored:
-        return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes))
-    return Rows(*shared, load(slice(None)))
+        return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes), index=index)
+    return Rows(*shared, load(slice(None)), index=index)
 
 
 def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
     """What the parameters say of training."""
-    values = {field.name: getattr(parameters, field.name) for field in fields(Plan)}
+    values = {field.name: _plain(getattr(parameters, field.name)) for field in fields(Plan)}
     values["objective"] = objective_of(parameters)
     values["learning_rate"] = resolve_schedule(parameters.learning_rate)
     if parameters.kl_warmup == "auto":
@@ -178,7 +194,7 @@ def objective_of(parameters: Any) -> Objective:
     """The objective of a name with the estimator's beta and free_bits, or one that was passed."""
     chosen, beta, free_bits = parameters.objective, parameters.beta, parameters.free_bits
     if isinstance(chosen, str):
-        return OBJECTIVES[chosen](beta, free_bits)
+        return OBJECTIVES[chosen](float(beta), float(free_bits))
     if (beta, free_bits) != (1.0, 0.0):
         raise ValueError(
             f"objective={chosen!r} has its own beta and free_bits, so that beta={beta} and "
@@ -187,6 +203,11 @@ def objective_of(parameters: Any) -> Objective:
         )
     own: Objective = copy.deepcopy(chosen)
     return own
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as one of Python, which does not overflow as a uint8 does."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 # -- training -------------------------------------------------------------------------
@@ -262,20 +283,53 @@ def sample(fitted: Fitted, rows: WeightedRows) -> Rows:
         return rows.sample(SAMPLE_ROWS, generator)
 
 
-def mean_bound(fitted: Fitted, few: Rows, how: Plan) -> float:
-    """What training raises, with the same noise at every call."""
+def bounds(fitted: Fitted, few: Rows, how: Plan) -> NDArray[np.float64]:
+    """What training raises, of each row, with the same noise at every call. -> (n,)."""
     with torch_runtime(fitted.device):
         generator = generator_from(derive(fitted.seed, "sample bound"), fitted.device)
-        return MeanBound(fitted.module, few, how, generator)()
+        found: NDArray[np.float64] = (
+            MeanBound(fitted.module, few, how, generator).of_rows().cpu().numpy()
+        )
+        return found
 
 
-def failure(fitted: Fitted, parameters: Any, gain: float, n_rows: int) -> str | None:
-    """What went wrong in training, if anything, ``gain`` what it did to the bound."""
-    if not gain >= -LOST:  # a bound that is not a number is one that is lost
+def problem(
+    fitted: Fitted,
+    parameters: Any,
+    judged: Rows,
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    *,
+    n_rows: int,
+    table: str,
+) -> tuple[str, type[Warning]] | None:
+    """What is wrong with the result of training, if anything, and the warning that fits.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    parameters
+    judged : Rows
+        The n rows that training is judged by.
+    before, after : ndarray of shape (n,)
+        The bound of each before training and after it, in nats.
+    n_rows : int
+        How many rows were trained on.
+    table : str
+        The name of the argument that holds the rows.
+    """
+    share = judged.share.cpu().numpy()
+    with np.errstate(invalid="ignore"):  # a bound may be infinite
+        gains = after - before
+        is_extreme = extreme(gains)
+        gain, usual_gain = share @ gains, np.average(gains[~is_extreme], weights=share[~is_extreme])
+    if not usual_gain >= -LOST:  # a bound that is not a number is one that is lost
         return (
             "Training made the model worse than it was: the bound that it raises fell by "
-            f"{-gain:.3g} nats a row. Lower learning_rate_init={parameters.learning_rate_init}, or "
-            f"raise max_iter={parameters.max_iter} if the loss was still falling."
+            f"{-usual_gain:.3g} nats a row. Lower learning_rate_init="
+            f"{parameters.learning_rate_init}, or raise max_iter={parameters.max_iter} if the loss "
+            "was still falling.",
+            ConvergenceWarning,
         )
     if n_rows > 1 and fitted.kl_divergence.max() < UNUSED:
         return (
@@ -283,6 +337,28 @@ def failure(fitted: Fitted, parameters: Any, gain: float, n_rows: int) -> str | 
             "divergence of no component exceeds "
             f"{UNUSED} nats. If the columns depend on each other, lower beta={parameters.beta} or "
             f"learning_rate_init={parameters.learning_rate_init}, or raise "
-            f"n_draws={parameters.n_draws} or max_iter={parameters.max_iter}."
+            f"n_draws={parameters.n_draws} or max_iter={parameters.max_iter}.",
+            ConvergenceWarning,
+        )
+    if not gain >= -LOST:
+        harmed = np.flatnonzero(is_extreme & ~(gains >= -LOST))
+        lowest = harmed[np.argsort(gains[harmed])[:MOST_NAMED]]
+        named = sorted(judged.index[lowest].tolist())
+        return (
+            f"A few rows are far less likely than the others, among them rows {named} of {table}: "
+            f"training changed the mean bound by {gain:+.3g} nats with them, and by "
+            f"{usual_gain:+.3g} without. Look for errors in them, and correct these or mark the "
+            "cells as missing by NaN; or choose a likelihood with heavy tails, 'student_t' or "
+            "'histogram', for the columns in which these rows are extreme.",
+            UserWarning,
         )
     return None
+
+
+def extreme(gains: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark the few rows whose bounds changed most, which may carry a mean. (n,) -> (n,)."""
+    n = len(gains)
+    few = min(max(int(EXTREME_SHARE * n), FEW_EXTREME), n // 10)
+    marked = np.zeros(n, dtype=np.bool_)
+    marked[np.argsort(np.abs(gains))[n - few :]] = True
+    return marked

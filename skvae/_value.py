@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+from skvae._rules import Rule
 
 
 class Value:
     """Base of the dataclasses that configure a model: a likelihood, a network.
 
     ``get_params`` and ``set_params`` follow scikit-learn, so that ``clone`` copies
-    a value and a nested name such as ``vae__encoder__activation`` reaches into it.
+    a value and a nested name such as ``vae__encoder__activation`` reaches into it. Nothing is
+    checked before ``fit``, as in scikit-learn.
+
+    Attributes
+    ----------
+    rules : dict
+        What a field must be, by its name.
     """
+
+    rules: ClassVar[Mapping[str, Rule]] = {}
+
+    def check(self) -> None:
+        """Raise ValueError for a field that breaks its rule."""
+        for name, rule in self.rules.items():
+            rule.check(f"The {name!r} of {type(self).__name__}", getattr(self, name))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The fields of this value by name."""

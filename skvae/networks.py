@@ -12,11 +12,10 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,6 +25,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from skvae._blocks import CACHED_ELEMENTS
+from skvae._rules import NOTHING, TRUTH, Rule, number, one_of, whole
 from skvae._torch.fused import kernels
 from skvae._torch.random import derive, draw_bernoulli
 from skvae._torch.runtime import cpu_has_bfloat16
@@ -251,6 +251,20 @@ def build_network(
     return module if isinstance(module, NetworkModule) else TorchModule(module)
 
 
+# The widest hidden layer: a matrix between two of these takes 4 GiB.
+WIDEST = 2**15
+WIDTH = whole(1, WIDEST)
+WIDTHS = Rule(
+    f"a sequence of whole numbers from 1 to {WIDEST}",
+    # an array of no axes passes for one that can be gone through
+    lambda sizes: (
+        isinstance(sizes, Sequence | np.ndarray)
+        and np.ndim(sizes) == 1
+        and all(map(WIDTH.holds, sizes))
+    ),
+)
+
+
 @dataclass
 class MLP(Network):
     """Fully connected layers.
@@ -278,25 +292,20 @@ class MLP(Network):
     initialization: str = "he"
     skip: bool | None = None
 
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "hidden_layer_sizes": WIDTH | WIDTHS,
+        "activation": one_of(*ACTIVATIONS),
+        "dropout": Rule(
+            "a number in [0, 1)", lambda share: number(0, 1).holds(share) and share < 1
+        ),
+        "initialization": one_of(*INITIALIZATIONS),
+        "skip": TRUTH | NOTHING,
+    }
+
     def build(
         self, n_inputs: int, n_outputs: int, *, output_gain: float, generator: Generator
     ) -> NetworkModule:
-        for name, table in (("activation", ACTIVATIONS), ("initialization", INITIALIZATIONS)):
-            if getattr(self, name) not in table:
-                raise ValueError(
-                    f"The {name!r} of MLP must be one of {sorted(table)}; "
-                    f"got {getattr(self, name)!r}."
-                )
-        if not (isinstance(self.dropout, Real) and 0 <= self.dropout < 1):
-            raise ValueError(f"The 'dropout' of MLP must be in [0, 1); got {self.dropout!r}.")
-        if self.skip is not None and not isinstance(self.skip, bool | np.bool_):
-            raise ValueError(f"The 'skip' of MLP must be a bool or None; got {self.skip!r}.")
         hidden = layer_sizes(self.hidden_layer_sizes)
-        if not all(isinstance(width, Integral) and width > 0 for width in hidden):
-            raise ValueError(
-                "The 'hidden_layer_sizes' of MLP must be a sequence of positive integers, or one; "
-                f"got {self.hidden_layer_sizes!r}."
-            )
         sizes = [n_inputs, *map(int, hidden), n_outputs]
         initialize = INITIALIZATIONS[self.initialization]
         weights, biases = [], []

@@ -17,13 +17,14 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from skvae._rules import Rule, number
 from skvae._torch.vjp import Later
 from skvae._value import Value
 
@@ -129,6 +130,7 @@ class Objective(Value):
     """
 
     label: ClassVar[str] = "objective"  # in plots
+    rules: ClassVar[Mapping[str, Rule]] = {"beta": number(0), "free_bits": number(0)}
 
     beta: float = 1.0
     free_bits: float = 0.0

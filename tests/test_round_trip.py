@@ -155,7 +155,7 @@ def check_round_trip(frame, index):
         vae.reconstruct(frame),
         vae.inverse_transform(codes),
         vae.impute(frame),
-        *vae.impute(frame, n_draws=2, random_state=0),
+        *vae.impute(frame, n_imputations=2, random_state=0),
         vae.sample(given=frame, random_state=0),
     ]
     for result in whole_table:
@@ -447,7 +447,7 @@ def test_rows_without_a_value_are_rows():
         assert completed.loc[0].equals(completed.loc[7])
         # they tell nothing of the code, and nothing was there to be likely
         np.testing.assert_allclose(vae.score_samples(gaps)[[0, 7]], 0, atol=0.05)
-        one, other = vae.impute(gaps, n_draws=2, random_state=0)
+        one, other = vae.impute(gaps, n_imputations=2, random_state=0)
         assert not one.loc[[0, 7]].equals(other.loc[[0, 7]])
 
 
@@ -465,7 +465,7 @@ BIG = 2**53 + 1  # that float64 rounds
 )
 def test_impute_keeps_whole_numbers_that_float64_rounds(frame):
     vae = fitted(frame)
-    for completed in (vae.impute(frame), *vae.impute(frame, n_draws=2, random_state=0)):
+    for completed in (vae.impute(frame), *vae.impute(frame, n_imputations=2, random_state=0)):
         check_schema(completed, frame, len(frame))
         check_observed(completed, frame)
 

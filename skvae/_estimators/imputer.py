@@ -31,7 +31,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
     Attributes
     ----------
     estimator_ : VAETransformer
-        The fitted model; its ``impute(X, n_draws=m)`` draws m completed tables.
+        The fitted model; its ``impute(X, n_imputations=m)`` draws m completed tables.
     n_features_in_ : int
         Number of columns seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

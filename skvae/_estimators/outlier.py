@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 from sklearn.base import OutlierMixin, _fit_context
-from sklearn.utils._param_validation import Interval
 
+from skvae._estimators.constraints import number
 from skvae._estimators.shell import Shell
 from skvae._estimators.transformer import VAETransformer
 from skvae._table.validation import validate_weight
@@ -64,7 +63,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
 
     _parameter_constraints: ClassVar[dict] = {
         **Shell._parameter_constraints,
-        "contamination": [Interval(Real, 0, 0.5, closed="right")],
+        "contamination": [number(0, 0.5, closed="right")],
     }
 
     def __init__(self, estimator=None, *, contamination=0.1, random_state=None):

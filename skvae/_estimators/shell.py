@@ -7,6 +7,7 @@ from typing import ClassVar
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
+from skvae._estimators.constraints import RANDOM_STATE
 from skvae._estimators.transformer import VAETransformer
 from skvae._torch.random import seed_from
 
@@ -16,7 +17,7 @@ class Shell(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [VAETransformer, None],
-        "random_state": ["random_state"],
+        "random_state": RANDOM_STATE,
     }
 
     def _default(self):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
@@ -16,25 +15,31 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_scalar, metadata_routing
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import metadata_routing
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from skvae import _fit
+from skvae import _fit, _rules
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
+from skvae._estimators.constraints import RANDOM_STATE, number, whole
 from skvae._fit import WeightedTable
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
 from skvae._table.validation import validate_given, validate_table, validate_weight
-from skvae._torch.random import seed_from
+from skvae._torch.random import MOST_COMPONENTS, seed_from
 from skvae._training.loop import MIN_STEPS
 from skvae._training.plan import Stage, stages
 from skvae._training.schedules import SCHEDULES
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
-from skvae.networks import ACTIVATIONS, Network
+from skvae.networks import ACTIVATIONS, WIDEST, Network
 from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Prior
+
+# What is beyond these would run out of memory or of the range of float32, mostly by a slip: draws,
+# rows and epochs, weights of terms of the loss, and rates of steps.
+MOST_DRAWS, MOST_SCORING_DRAWS, MOST_SAMPLES, MOST_EPOCHS = 10**4, 2**16, 2**31 - 1, 2**31 - 1
+LARGEST_WEIGHT, LARGEST_STEP = 1e6, 1e30
 
 
 def _learned(path):
@@ -74,9 +79,10 @@ class VAETransformer(
         Activation of the hidden layers.
 
     encoder, decoder : Network, default=None
-        An architecture of :mod:`skvae.networks`. An encoder takes the place of
-        ``hidden_layer_sizes``, ``activation`` and ``dropout``, which then have no effect. Without
-        a decoder an MLP encoder is mirrored.
+        Architectures of :mod:`skvae.networks`. Without an encoder, ``hidden_layer_sizes``,
+        ``activation`` and ``dropout`` describe an MLP. Without a decoder, it is the mirror image of
+        the encoder where that is an MLP, else of the MLP that these three parameters describe: so
+        beside an encoder of another kind they still shape the decoder.
 
     likelihood : str, Likelihood or dict, default="auto"
         The distribution p(x|z) of a column: a value of :mod:`skvae.likelihoods`, or its name:
@@ -161,7 +167,11 @@ class VAETransformer(
 
     validation_fraction : float, default=0.1
         Share of the distinct rows that early stopping holds out, at most 65,536 of them and 256
-        MiB, unless ``fit`` is given ``X_val``. All copies of a row are on one side.
+        MiB, unless ``fit`` is given ``X_val``. All copies of a row are on one side. Weights of the
+        networks are trained on the other rows only. What is found before training, the likelihoods
+        that "auto" chooses, the units of the columns, the bins of histograms and the levels of
+        categories, is found from all rows, so ``validation_scores_`` are slightly optimistic. For
+        rows that the model has not seen at all, split them off before ``fit``.
 
     n_iter_no_change : int, default=10
         Epochs without progress after which training stops; see ``learning_rate``. In tables with
@@ -292,8 +302,8 @@ class VAETransformer(
         "https://skvae.readthedocs.io/en/stable/generated/skvae.{estimator_name}.html"
     )
     _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "n_components": [whole(1, MOST_COMPONENTS)],
+        "hidden_layer_sizes": ["array-like", whole(1, WIDEST)],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "encoder": [Network, None],
         "decoder": [Network, None],
@@ -301,25 +311,25 @@ class VAETransformer(
         "whiten": ["boolean"],
         "prior": [StrOptions(set(PRIORS)), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "kl_warmup": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
-        "free_bits": [Interval(Real, 0, None, closed="left")],
-        "n_draws": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "beta": [number(0, LARGEST_WEIGHT)],
+        "kl_warmup": [number(0, 1), StrOptions({"auto"})],
+        "free_bits": [number(0, LARGEST_WEIGHT)],
+        "n_draws": [whole(1, MOST_DRAWS)],
+        "dropout": [number(0, 1, closed="left")],
+        "alpha": [number(0, LARGEST_WEIGHT), StrOptions({"auto"})],
         "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "gradient_clip": [Interval(Real, 0, None, closed="neither"), None],
+        "learning_rate_init": [number(0, LARGEST_STEP, closed="right")],
+        "batch_size": [whole(1), StrOptions({"auto"})],
+        "max_iter": [whole(1, MOST_EPOCHS)],
+        "gradient_clip": [number(0, LARGEST_STEP, closed="right"), None],
         "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "validation_fraction": [number(0, 1, closed="neither")],
+        "n_iter_no_change": [whole(1)],
+        "tol": [number(0, LARGEST_STEP)],
         "warm_start": ["boolean"],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str, torch.device],
-        "random_state": ["random_state"],
+        "random_state": RANDOM_STATE,
         "verbose": ["verbose"],
     }
 
@@ -395,9 +405,12 @@ class VAETransformer(
 
         The result does not depend on the order of the rows, and an integer weight is the same as
         that many repetitions of its row, unless a float32 copy of the table would take over 1 GiB:
-        then the rows stay where they are and are read in blocks of neighbours. If anything fails,
-        the estimator is as it was before; an interrupt from the keyboard keeps the epochs done, if
-        any, and is raised again.
+        then the rows stay where they are and are read in blocks of neighbours.
+
+        If anything fails before training is done, the estimator is as it was before. After that it
+        is fitted, also where a callback then raises an error at the end of the fit, or where a
+        filter turns a warning about the result into an error. An interrupt from the keyboard keeps
+        the epochs done, if any, and is raised again.
 
         Parameters
         ----------
@@ -409,7 +422,9 @@ class VAETransformer(
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. Only their ratios count.
         X_val : array-like of shape (n_validation, n_features), default=None
-            Rows for ``validation_scores_`` and early stopping, instead of a part of ``X``.
+            Rows for ``validation_scores_`` and early stopping, instead of a part of ``X``. Unlike
+            that part, they have no influence on what is found before training, as the units of
+            columns and the bins of histograms.
 
         Returns
         -------
@@ -441,10 +456,9 @@ class VAETransformer(
             _fit.describe_components(fitted, rows, whiten=self.whiten)  # for callbacks, which score
         plan = _fit.plan(self, len(rows))
         # early stopping keeps the best weights by held-out rows, others may fall by it
-        judged = _fit.sample(
-            fitted, rows if held_out is None or not self.early_stopping else held_out
-        )
-        bound = _fit.mean_bound(fitted, judged, plan)
+        judges = rows if held_out is None or not self.early_stopping else held_out
+        judged = _fit.sample(fitted, judges)
+        before = _fit.bounds(fitted, judged, plan)
         state = checked.__dict__
 
         def on_epoch(history):
@@ -470,14 +484,17 @@ class VAETransformer(
             validation=held_out,
             on_epoch=on_epoch,
         )
-        gain = _fit.mean_bound(fitted, judged, plan) - bound
-        failure = _fit.failure(fitted, self, gain, min(len(rows), _fit.SAMPLE_ROWS))
+        after = _fit.bounds(fitted, judged, plan)
+        table = "X" if X_val is None or judges is rows else "X_val"
+        problem = _fit.problem(fitted, self, judged, before, after, n_rows=len(rows), table=table)
+        if not epochs:
+            problem = _no_epoch_left(self)
         self._keep(checked)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         if history.interrupted:
             raise KeyboardInterrupt
-        if failure:
-            warn(failure, ConvergenceWarning)
+        if problem:
+            warn(*problem)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -534,6 +551,7 @@ class VAETransformer(
 
         The copy takes what validation sets, so that this estimator stays as it is until the end.
         """
+        _fit.check_parts(self)
         checked = copy.copy(self)
         container = Container.of(X) if is_fresh else self._fitted.container
         table = validate_table(checked, X, container, reset=is_fresh, min_rows=min_rows)
@@ -618,6 +636,8 @@ class VAETransformer(
             In the container that ``fit`` saw.
         """
         check_is_fitted(self)
+        if np.ndim(Z) != 2:
+            raise ValueError(f"Expected 2D array for Z, a row of codes for each row; got {Z!r}.")
         codes = check_array(Z, dtype=[np.float64, np.float32], force_writeable=True, input_name="Z")
         if codes.shape[1] != self.n_components_:
             raise ValueError(
@@ -667,18 +687,18 @@ class VAETransformer(
         fitted = self._fitted
         return fitted.container.wrap(fitted.decode(fitted.codes(table, dtype)), like=X)
 
-    def impute(self, X, *, n_draws=None, random_state=None):
+    def impute(self, X, *, n_imputations=None, random_state=None):
         """The table with its missing cells filled.
 
         A missing cell is filled by its mean given those of its row that are there, E[x | x_there],
         a category by the likeliest: averages over codes that are weighed by how well they explain
-        what is there [1]_. With ``n_draws``, by draws from p(x | x_there), for multiple imputation.
-        All other cells come back as they are.
+        what is there [1]_. With ``n_imputations``, by draws from p(x | x_there), for multiple
+        imputation. All other cells come back as they are.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        n_draws : int, default=None
+        n_imputations : int, default=None
             How many completed tables to draw; None for one of means.
         random_state : int, RandomState instance or None, default=None
             For draws: other ones at each call for None.
@@ -686,24 +706,24 @@ class VAETransformer(
         Returns
         -------
         X_imputed : ndarray or data frame of shape (n_samples, n_features), or list of them
-            In the container that ``fit`` saw; a list of ``n_draws`` of them where that is given.
+            In the container that ``fit`` saw; with ``n_imputations``, a list of so many.
 
         References
         ----------
         .. [1] P.-A. Mattei and J. Frellsen, "MIWAE: Deep Generative Modelling and Imputation of
                Incomplete Data Sets", ICML 2019.
         """
+        (_rules.NOTHING | _rules.whole(1, MOST_DRAWS)).check("'n_imputations'", n_imputations)
         table, dtype = self._checked(X)
         table, fitted = np.asarray(table), self._fitted
         rows = np.flatnonzero(np.isnan(table).any(axis=1))
-        if n_draws is None:
+        if n_imputations is None:
             filled = fitted.conditional_mean(table[rows], dtype)
             return fitted.container.fill(X, _completed(table, rows, filled))
-        check_scalar(n_draws, "n_draws", Integral, min_val=1)
-        draws = fitted.conditional_draws(table[rows], dtype, n_draws, seed_from(random_state))
+        n = int(n_imputations)
+        draws = fitted.conditional_draws(table[rows], dtype, n, seed_from(random_state))
         return [
-            fitted.container.fill(X, _completed(table, rows, draws[:, draw]))
-            for draw in range(n_draws)
+            fitted.container.fill(X, _completed(table, rows, draws[:, draw])) for draw in range(n)
         ]
 
     def sample(self, n_samples=1, *, given=None, random_state=None):
@@ -734,8 +754,8 @@ class VAETransformer(
             training.
         """
         check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        fitted, seed = self._fitted, seed_from(random_state)
+        _rules.whole(1, MOST_SAMPLES).check("'n_samples'", n_samples)
+        n_samples, fitted, seed = int(n_samples), self._fitted, seed_from(random_state)
         if given is None:
             return fitted.container.wrap(fitted.sample(n_samples, seed))
         table = self._given(given)
@@ -753,7 +773,7 @@ class VAETransformer(
         columns.to_working(table, None, np.float64)  # raises outside a support
         return table
 
-    def score_samples(self, X, *, n_draws=None):
+    def score_samples(self, X, *, n_importance=None):
         """The log-likelihood of each row, log p(x), in nats.
 
         An importance-weighted bound [1]_: below log p(x) on average, and the closer the more
@@ -769,10 +789,11 @@ class VAETransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        n_draws : int, default=None
-            Draws for each row; a power of two spreads them evenly. None takes 256, and 512 beyond
-            8 latent dimensions. Fewer than 16 are of the posterior alone, which takes a fraction of
-            the time, and misses much of the likelihood of odd rows and of rows with gaps.
+        n_importance : int, default=None
+            Importance-weighted draws for each row; a power of two spreads them evenly. None takes
+            256, and 512 beyond 8 latent dimensions. Fewer than 16 are of the posterior alone, which
+            takes a fraction of the time, and misses much of the likelihood of odd rows and of rows
+            with gaps.
 
         Returns
         -------
@@ -784,7 +805,8 @@ class VAETransformer(
                ICLR 2016, equation 8.
         """
         table, dtype = self._checked(X)
-        return self._fitted.log_likelihood(table, dtype, _checked_draws(n_draws))
+        draws = _checked_draws("n_importance", n_importance)
+        return self._fitted.log_likelihood(table, dtype, draws)
 
     def _unit_free_score(self, X):
         """``score_samples`` where the unit of a column of numbers is its own spread."""
@@ -812,9 +834,9 @@ class VAETransformer(
         elbo : ndarray of shape (n_samples,)
         """
         table, dtype = self._checked(X)
-        return self._fitted.elbo(table, dtype, _checked_draws(n_draws))
+        return self._fitted.elbo(table, dtype, _checked_draws("n_draws", n_draws))
 
-    def score(self, X, y=None, sample_weight=None, *, n_draws=None):
+    def score(self, X, y=None, sample_weight=None, *, n_importance=None):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
 
         Parameters
@@ -824,19 +846,19 @@ class VAETransformer(
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the mean.
-        n_draws : int, default=None
+        n_importance : int, default=None
             As in :meth:`score_samples`. Few make a search over many models faster.
 
         Returns
         -------
         score : float
         """
-        log_likelihood = self.score_samples(X, n_draws=n_draws)
+        log_likelihood = self.score_samples(X, n_importance=n_importance)
         return float(
             np.average(log_likelihood, weights=validate_weight(sample_weight, log_likelihood))
         )
 
-    def score_cells(self, X, *, n_draws=None):
+    def score_cells(self, X, *, n_importance=None):
         """The log-likelihood of each cell given the others of its row, in nats.
 
         log p(x_j | x_others) = log p(x) - log p(x_others): how surprising a cell is, to see why a
@@ -847,7 +869,7 @@ class VAETransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-        n_draws : int, default=None
+        n_importance : int, default=None
             As in :meth:`score_samples`.
 
         Returns
@@ -857,7 +879,8 @@ class VAETransformer(
             floating point.
         """
         table, dtype = self._checked(X)
-        scores = self._fitted.log_likelihood_of_cells(table, dtype, _checked_draws(n_draws))
+        draws = _checked_draws("n_importance", n_importance)
+        scores = self._fitted.log_likelihood_of_cells(table, dtype, draws)
         return self._fitted.container.wrap(scores, like=X, floats=True)
 
     def _checked(self, X):
@@ -885,11 +908,20 @@ class VAETransformer(
         return tags
 
 
-def _checked_draws(n_draws):
-    """``n_draws`` of a score, None or a number of at least 1."""
-    if n_draws is not None:
-        check_scalar(n_draws, "n_draws", Integral, min_val=1)
-    return n_draws
+def _no_epoch_left(estimator):
+    """The warning where fits before have done all epochs."""
+    return (
+        f"No epoch is left, and no weight was trained: {estimator.n_iter_} are done, and "
+        f"max_iter={estimator.max_iter} counts those of all fits with warm_start=True. Raise "
+        "max_iter to train further, or set warm_start=False to start anew.",
+        ConvergenceWarning,
+    )
+
+
+def _checked_draws(name, n):
+    """The draws that a score is asked to take, an int or None."""
+    (_rules.NOTHING | _rules.whole(1, MOST_SCORING_DRAWS)).check(repr(name), n)
+    return None if n is None else int(n)
 
 
 def _completed(table, rows, values):

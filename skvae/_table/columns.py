@@ -154,7 +154,7 @@ class Columns:
         A mapping names columns by name, or by place where they have none; "auto" takes the rest.
         """
         wanted = _wanted(self.names, likelihood)
-        automatic = [value == "auto" for value in wanted]
+        automatic = [isinstance(value, str) and value == "auto" for value in wanted]
         is_binary = np.ones(len(self.names), dtype=bool)
         for _, x in _row_blocks(X, index) if any(automatic) else ():
             is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)

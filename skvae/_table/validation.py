@@ -12,9 +12,14 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from skvae._blocks import CHECKED_CELLS, chunks
+from skvae._rules import NOTHING, number
 from skvae._table.container import Container, as_frame
 from skvae._table.parts import Parts
 from skvae._table.sparse import SparseTable
+
+# Of a row: a sum of so many is finite.
+LARGEST_WEIGHT = 1e100
+WEIGHT = NOTHING | number(0, LARGEST_WEIGHT)
 
 
 def validate_table(
@@ -144,9 +149,18 @@ def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
 
 def validate_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:
     """``sample_weight`` as non-negative float64 (n,), not all of them zero."""
+    if np.asarray(sample_weight).ndim == 0:
+        WEIGHT.check(
+            "'sample_weight', where it is no array of a weight for each row,", sample_weight
+        )
     weight: NDArray[np.float64] = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
+    if weight.max() > LARGEST_WEIGHT:
+        raise ValueError(
+            f"'sample_weight' must be at most {LARGEST_WEIGHT:g}; got {weight.max():g}. Divide all "
+            "weights by the largest: only their ratios count."
+        )
     if not weight.any():
         raise ValueError("Every sample_weight is zero; at least one row must count.")
     return weight

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +9,17 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 from torch import Tensor
 
+from skvae._rules import NOTHING, Rule, whole
 from skvae._torch.fused import kernels
+
+# The most dimensions that a Sobol sequence has.
+MOST_COMPONENTS = qmc.Sobol.MAXDIM
+# Those of scikit-learn.
+RANDOM_STATE = (
+    whole(0, 2**32 - 1)
+    | Rule("a RandomState", lambda value: isinstance(value, np.random.RandomState))
+    | NOTHING
+)
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
@@ -19,14 +27,11 @@ def seed_from(random_state: int | np.random.RandomState | None) -> int:
 
     Raises ValueError for anything else.
     """
+    RANDOM_STATE.check("'random_state'", random_state)
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31 - 1))
-    if not isinstance(random_state, Integral):
-        raise ValueError(
-            f"'random_state' must be a whole number, a RandomState or None; got {random_state!r}."
-        )
     return int(random_state)
 
 

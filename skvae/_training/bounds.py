@@ -19,7 +19,7 @@ VALIDATION_DRAWS = 256
 
 
 class MeanBound:
-    """The weighted mean bound of rows, with the same noise at every call."""
+    """The bounds of rows and their weighted mean, with the same noise at every call."""
 
     def __init__(
         self, model: VAE, rows: Rows, plan: Plan, generator: Generator, phase: Phase = WHOLE
@@ -35,13 +35,17 @@ class MeanBound:
         self.noise = rows.cells.values.new_empty(shape).normal_(generator=generator)
 
     def __call__(self) -> float:
+        return float(self.share @ self.of_rows()) + self.log_jacobian
+
+    def of_rows(self) -> Tensor:
+        """The bound of each row, in working units. -> (n,)."""
         bound = torch.cat(
             [
                 self.model.bound(self.objective, self.cells[rows], self.noise[:, rows], self.phase)
                 for rows in chunks(len(self.cells), CHUNK_ROWS // len(self.noise))
             ]
         )
-        return float(self.share @ bound.double()) + self.log_jacobian
+        return bound.double()
 
 
 def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,13 +19,17 @@ from skvae._model.cells import Cells
 class WeightedRows:
     """Distinct rows in working units and their weights (n,), on the training device.
 
-    ``log_jacobian``, a mean over the rows, brings bounds to the caller's units.
+    ``log_jacobian``, a mean over the rows, brings bounds to the caller's units. ``index`` holds
+    their numbers in the caller's table (n,), 0, 1, ... unless given.
     """
 
     weight: Tensor
     log_jacobian: float
+    index: NDArray[np.intp] = field(default=cast(Any, None), kw_only=True)
 
     def __post_init__(self) -> None:
+        if self.index is None:
+            self.index = np.arange(len(self.weight))
         # on the CPU: on CUDA a cumulative sum may round differently at each call
         self.cumulative = self.weight.cpu().cumsum(0).to(self.weight.device)
 
@@ -58,9 +63,10 @@ class WeightedRows:
         """All rows, or ``most`` by their weights."""
         if len(self) <= most:
             place = torch.arange(len(self), device=self.weight.device)
-            return Rows(self.weight, self.log_jacobian, self.take(place))
+            return Rows(self.weight, self.log_jacobian, self.take(place), index=self.index)
         distinct, times = torch.unique(self.slots(most, generator), return_counts=True)
-        return Rows(times.double(), self.log_jacobian, self.take(distinct))
+        index = self.index[distinct.cpu().numpy()]
+        return Rows(times.double(), self.log_jacobian, self.take(distinct), index=index)
 
     def buffers(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Buffer]:
         """The minibatches of an epoch."""

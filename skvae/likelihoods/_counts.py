@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from skvae._rules import TRUTH, Rule
 from skvae.likelihoods._base import (
     Array,
     Constants,
@@ -30,6 +32,7 @@ class _Counts(Likelihood):
 
     support: ClassVar[str] = "the whole numbers from 0 to 10^9"
     library_size: bool = False
+    rules: ClassVar[Mapping[str, Rule]] = {"library_size": TRUTH}
 
     @property
     def needs_all(self) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from skvae._rules import Rule, whole
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import (
     Array,
@@ -34,6 +35,7 @@ SHARPNESS_SPEED = 10.0
 VALUE_WEIGHT = 0.5
 LARGEST_VALUE = 3.0  # standard deviations, beyond which a value counts no more
 LARGEST_SHARPNESS = 1e3  # to which a start is held
+MOST_ROWS_PER_BIN = 10**12
 LARGEST_N_BINS = 1000  # beyond about 2000 levels float32 rounds it up to the next
 
 
@@ -229,6 +231,11 @@ class Histogram(_Softmax):
     n_bins: int = 128
     rows_per_bin: int = 20
 
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "n_bins": whole(3, LARGEST_N_BINS),
+        "rows_per_bin": whole(1, MOST_ROWS_PER_BIN),
+    }
+
     support: ClassVar[str] = "the finite numbers, or the whole ones where training held no others"
     has_location: ClassVar[bool] = True
     location_first: ClassVar[bool] = True
@@ -241,13 +248,6 @@ class Histogram(_Softmax):
         return inside
 
     def fit(self, x: Array, weight: Array) -> Constants:
-        for name, least, most in (("n_bins", 3, LARGEST_N_BINS), ("rows_per_bin", 1, np.inf)):
-            value = getattr(self, name)
-            if not (isinstance(value, Integral) and least <= int(value) <= most):
-                raise ValueError(
-                    f"The {name!r} of Histogram must be a whole number from {least} to {most}; "
-                    f"got {value!r}."
-                )
         values, place = np.unique(x[:, 0], return_inverse=True)
         share, n_rows = np.bincount(place, weights=weight) / weight.sum(), count_rows(weight)
         whole = bool(np.all(values == np.floor(values)))
@@ -295,9 +295,9 @@ class Histogram(_Softmax):
         """The level of each value, any where it is NaN, and the place in it. 2 x (n, d)."""
         level, place = np.empty(x.shape, dtype=np.intp), np.empty(x.shape)
         columns = zip(constants["low"], constants["high"], constants["whole"], strict=True)
-        for i, (low, high, whole) in enumerate(columns):
+        for i, (low, high, is_whole) in enumerate(columns):
             column, edges, atoms = x[:, i], low[low < high][1:], low[low == high]
-            place[:, i] = places(column, atoms) if whole else column
+            place[:, i] = places(column, atoms) if is_whole else column
             level[:, i] = np.searchsorted(edges, place[:, i], side="right")
             if len(atoms):
                 nearest = np.minimum(np.searchsorted(atoms, column), len(atoms) - 1)

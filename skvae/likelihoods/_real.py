@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from skvae._rules import NOTHING, Rule, number, one_of
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import (
     Array,
@@ -33,9 +34,10 @@ RESOLUTION_ROWS = 10_000  # rows that are searched for the rounding of a column
 IQR_OF_NORMAL = 1.349  # interquartile range of a standard normal
 SMALLEST_IQR = 1e-9  # to the standard deviation, so that float32 holds the outliers' squares
 START_DF = 5.0
-LARGEST_DF = 1e30
+SMALLEST_DF, LARGEST_DF = 0.01, 1e30
 LOG_RANGE = (np.log(np.nextafter(0, 1)), np.log(np.finfo(np.float64).max))  # of a finite amount
 LARGEST_LOG_MEAN = 80.0  # so that float32 holds its exponential
+SMALLEST_SCALE, LARGEST_SCALE = 1e-100, 1e100  # of a given sigma
 SMALLEST_RATIO = 1e-30  # of a given sigma to the spread of a column, so that float32 holds it
 
 
@@ -156,6 +158,10 @@ class Gaussian(_Standardised):
 
     scale: str | float = "column"
 
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "scale": one_of("column", "shared") | number(SMALLEST_SCALE, LARGEST_SCALE)
+    }
+
     @property
     def has_location(self) -> bool:  # type: ignore[override]
         """Whether codes may be found by another noise: not where it is given, or shared anyway."""
@@ -182,15 +188,10 @@ class Gaussian(_Standardised):
             found["log_sigma"] = nn.Parameter(float32(np.zeros(1)))
             relative = spread / spread.max()
             unit = np.sqrt(np.mean(np.square(relative))) / relative
-        elif isinstance(self.scale, Real) and self.scale is not True and 0 < self.scale < np.inf:
+        else:
             found["log_sigma"] = float32(np.zeros(1))
             found["floor"] = float32(np.zeros_like(spread))
-            unit = self.scale / spread
-        else:
-            raise ValueError(
-                "The 'scale' of Gaussian must be 'column', 'shared' or a positive number; "
-                f"got {self.scale!r}."
-            )
+            unit = float(self.scale) / spread
         log_unit = np.log(unit.clip(SMALLEST_RATIO, 1 / SMALLEST_RATIO))
         return found | {"log_unit": float32(log_unit)}
 
@@ -268,6 +269,8 @@ class StudentT(_Standardised):
 
     df: float | None = None
 
+    rules: ClassVar[Mapping[str, Rule]] = {"df": NOTHING | number(SMALLEST_DF)}
+
     def fit(self, x: Array, weight: Array) -> Constants:
         location, spread = standardisation(x, weight)
         low, middle, high = weighted_quantiles(x, weight, [0.25, 0.5, 0.75])
@@ -279,10 +282,8 @@ class StudentT(_Standardised):
         d = constants["spread"].shape
         if self.df is None:
             excess: Tensor = nn.Parameter(float32(np.full(d, START_DF)) / SIGMA_SPEED)
-        elif isinstance(self.df, Real) and self.df is not True and 0 < self.df < np.inf:
-            excess = float32(np.full(d, min(self.df, LARGEST_DF)))
         else:
-            raise ValueError(f"The 'df' of StudentT must be None or positive; got {self.df!r}.")
+            excess = float32(np.full(d, float(min(self.df, LARGEST_DF))))
         return super().parameters(constants) | {"excess_df": excess}
 
     def degrees(self, parameters: Parameters) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from scipy.special import expit, logit
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from skvae._rules import TRUTH, Rule
 from skvae._torch.fused import kernels
 from skvae._torch.random import draw_bernoulli
 from skvae._torch.vjp import Backward, Later
@@ -58,6 +60,8 @@ class Bernoulli(_UnitInterval):
     takes_bfloat16: ClassVar[bool] = True
 
     binarize: bool = False
+
+    rules: ClassVar[Mapping[str, Rule]] = {"binarize": TRUTH}
 
     def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
         return draw_bernoulli(x, x, generator) if self.binarize else x

@@ -13,10 +13,9 @@ References
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from torch import Generator
 
+from skvae._rules import Rule, whole
 from skvae._torch.runtime import one_thread
 from skvae._value import Value
 from skvae.priors._modules import NormalMixture, PriorModule, StandardNormal
@@ -90,12 +90,9 @@ class Mixture(Prior):
 
     n_components: int = 50
 
+    rules: ClassVar[Mapping[str, Rule]] = {"n_components": whole(1)}
+
     def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule:
-        if not (isinstance(self.n_components, Integral) and self.n_components >= 1):
-            raise ValueError(
-                "The 'n_components' of Mixture must be a positive whole number; got "
-                f"{self.n_components!r}."
-            )
         from sklearn.mixture import GaussianMixture  # half of what importing skvae would take
 
         z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))

@@ -3,9 +3,11 @@
 import copy
 import os
 import pickle
+import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -32,6 +34,7 @@ from skvae._model.phases import CODES, DECODER, WHOLE
 from skvae._torch import replay
 from skvae._training import loop, rows
 from skvae._training.plan import stages
+from skvae._training.rows import Rows
 from skvae.likelihoods import Bernoulli, Gaussian, Histogram
 from skvae.networks import MLP, NetworkModule
 from skvae.objectives import IWAE
@@ -78,7 +81,7 @@ def test_shapes_and_dtypes(fitted, wine):
     np.testing.assert_allclose(fitted.reconstruct(X), fitted.inverse_transform(Z), rtol=1e-12)
     assert fitted.score(X) == fitted.score_samples(X).mean()
     assert fitted.score(X, sample_weight=np.arange(178)) != fitted.score(X)
-    assert fitted.score(X, n_draws=8) == fitted.score_samples(X, n_draws=8).mean()
+    assert fitted.score(X, n_importance=8) == fitted.score_samples(X, n_importance=8).mean()
 
 
 def test_a_linear_model_is_factor_analysis():
@@ -214,8 +217,8 @@ def test_scores_are_in_the_units_of_the_data(wine):
 def test_the_bounds_are_in_order(fitted, wine):
     elbo, few, many = (
         fitted.elbo(wine).mean(),
-        fitted.score_samples(wine, n_draws=8).mean(),
-        fitted.score_samples(wine, n_draws=1024).mean(),
+        fitted.score_samples(wine, n_importance=8).mean(),
+        fitted.score_samples(wine, n_importance=1024).mean(),
     )
     assert elbo < few < many
 
@@ -273,6 +276,52 @@ def test_a_ruined_model_is_reported(wine, warm_start):
     vae.set_params(learning_rate_init=10, warm_start=True, max_iter=20)
     with pytest.warns(ConvergenceWarning, match=r"worse .* Lower learning_rate_init=10"):
         vae.fit(wine)
+
+
+def judged(gains, kl):
+    """The problem of a fit by which the bounds of rows changed so."""
+    rows = Rows(torch.ones(len(gains)).double(), 0.0, None, index=np.arange(len(gains)) + 100)
+    fitted, vae = SimpleNamespace(kl_divergence=np.array([kl])), VAETransformer()
+    before, after = np.zeros(len(gains)), np.array(gains)
+    return _fit.problem(fitted, vae, rows, before, after, n_rows=len(gains), table="X")
+
+
+@pytest.mark.parametrize(
+    ("gains", "kl", "kind", "message"),
+    [
+        ([2.0] * 300, 1.0, type(None), "None"),
+        ([-2.0] * 300, 1.0, ConvergenceWarning, "worse .* fell by 2 nats"),
+        ([-2.0] * 299 + [1e6], 1.0, ConvergenceWarning, "worse .* fell by 2 nats"),
+        ([np.nan] * 300, 1.0, ConvergenceWarning, "worse"),
+        ([2.0] * 300, 0.001, ConvergenceWarning, "Posterior collapse"),
+        (
+            [2.0] * 7 + [-1e6] + [2.0] * 292,
+            1.0,
+            UserWarning,
+            r"rows \[107\] of X.*\+2 without",
+        ),
+        ([2.0] * 7 + [-np.inf] + [2.0] * 292, 1.0, UserWarning, r"\[107\] of X"),
+        ([-1e6] * 30 + [2.0] * 270, 1.0, ConvergenceWarning, "worse"),  # no few rows
+        ([-1e6, 2.0, 2.0], 1.0, ConvergenceWarning, "worse"),  # one of three is no exception
+    ],
+)
+def test_a_fit_is_judged_by_its_usual_rows(gains, kl, kind, message):
+    found, category = judged(gains, kl) or ("None", type(None))
+    assert category is kind
+    assert re.search(message, found)
+
+
+def test_rows_that_carry_the_mean_are_named():
+    rng = np.random.default_rng(0)
+    prices = 50 + 8 * rng.normal(size=(600, 2)) @ rng.normal(size=(2, 5))
+    prices += 2 * rng.normal(size=(600, 5))
+    wrong = [7, 101, 350]
+    prices[wrong, [0, 2, 4]] *= 100  # the decimal point was left out
+    vae = VAETransformer(2, early_stopping=False, max_iter=20, random_state=0)
+    with pytest.warns(UserWarning, match=r"among them rows \[7, 101, 350\] of X.*mark the cells"):
+        vae.fit(prices)
+    prices[wrong, [0, 2, 4]] = np.nan  # as it says
+    vae.fit(prices)
 
 
 def test_early_stopping_keeps_the_start_where_no_epoch_is_better(wine):
@@ -536,7 +585,9 @@ def test_the_modes_of_the_caller_do_not_matter(wine, fitted):
 def test_warm_start_goes_on_to_max_iter(wine):
     vae = VAETransformer(2, **QUICK, warm_start=True).fit(wine)
     before = vae.loss_curve_
-    assert vae.fit(wine).loss_curve_ == before
+    with pytest.warns(ConvergenceWarning, match=r"No epoch is left.*max_iter=3.*Raise max_iter"):
+        vae.fit(wine)
+    assert vae.loss_curve_ == before
     vae.set_params(max_iter=6).fit(wine)
     assert vae.n_iter_ == 6
     assert vae.loss_curve_[:3] == before
@@ -672,8 +723,8 @@ def test_wrong_input_after_fit(wine, fitted):
         fitted.inverse_transform(swapped)
     with pytest.raises(ValueError, match="n_samples"):
         fitted.sample(0)
-    with pytest.raises(ValueError, match="n_draws"):
-        fitted.score_samples(wine, n_draws=0)
+    with pytest.raises(ValueError, match="n_importance"):
+        fitted.score_samples(wine, n_importance=0)
     frame = pd.DataFrame(wine, columns=[f"c{i}" for i in range(13)])
     named = VAETransformer(3, **QUICK).fit(frame)
     with pytest.raises(ValueError, match="feature names"):
@@ -763,7 +814,7 @@ def test_chunks_side_by_side_do_not_show(wine, fitted, monkeypatch, request):
         return [
             *(call(holes) for call in (fitted.transform, fitted.score_samples, fitted.impute)),
             # what draws goes in order, so that the same numbers serve the same rows
-            fitted.impute(holes, n_draws=2, random_state=0),
+            fitted.impute(holes, n_imputations=2, random_state=0),
             fitted.sample(500, random_state=0),
         ]
 
@@ -791,7 +842,7 @@ def test_rows_far_from_the_training_data_score_low(fitted, wine):
 def test_the_default_draws_suffice_in_more_dimensions():
     train, test = train_test_split(load_breast_cancer().data, random_state=0)
     vae = VAETransformer(10, random_state=0, max_iter=20).fit(train)
-    assert vae.score(test) > vae.score_samples(test, n_draws=4096).mean() - 2
+    assert vae.score(test) > vae.score_samples(test, n_importance=4096).mean() - 2
 
 
 def test_fits_in_threads_leave_the_pools_alone(wine):
@@ -937,7 +988,7 @@ def test_scores_agree_with_quadrature(wine):
         log_px = model.log_prob(x, model.decode(torch.from_numpy(z)[:, None, None])).numpy()
     exact = logsumexp(log_px + norm.logpdf(z)[:, None] + np.log(z[1] - z[0]), axis=0)
     exact += vae._fitted.columns.log_jacobian(test, None)
-    score = vae.score_samples(test, n_draws=1024)
+    score = vae.score_samples(test, n_importance=1024)
     assert (score - exact).mean() == pytest.approx(0, abs=0.02)
     np.testing.assert_allclose(score, exact, atol=0.2)
 
@@ -964,6 +1015,23 @@ def test_a_callback_ends_training(wine):
     assert vae.n_iter_ == 2
     inside = make_pipeline(StandardScaler(), vae).fit(wine)
     assert inside[-1].n_iter_ == 2
+
+
+class RaiseAtTheEnd(StopAt):
+    """A callback that fails when the fit ends."""
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "fit":
+            raise RuntimeError("no disk to write to")
+
+
+def test_a_callback_that_fails_after_training_loses_nothing(wine):
+    pytest.importorskip("sklearn.callback")
+    vae = VAETransformer(3, **QUICK).set_callbacks(RaiseAtTheEnd(0))
+    with pytest.raises(RuntimeError, match="no disk"):
+        vae.fit(wine)
+    assert vae.n_iter_ == 3
+    assert vae.transform(wine).shape == (178, 3)
 
 
 def test_a_progress_bar_runs_through_a_search(wine, capsys):
@@ -1154,8 +1222,8 @@ def test_training_goes_on_after_two_phases(spiky, early_stopping):
     ).fit(spiky)
     before, first, codes = vae.loss_curve_, vae.score(spiky), vae.transform(spiky)
     n_iter = vae.n_iter_
-    # nothing is left to do
-    vae.set_params(max_iter=n_iter).fit(spiky)
+    with pytest.warns(ConvergenceWarning, match="No epoch is left"):
+        vae.set_params(max_iter=n_iter).fit(spiky)
     assert vae.loss_curve_ == before
     np.testing.assert_array_equal(vae.transform(spiky), codes)
     for max_iter in (n_iter + 1, n_iter + 7):
@@ -1237,7 +1305,7 @@ def test_imputed_cells_are_the_conditional_means(gappy):
 def test_draws_given_some_cells_follow_the_conditional(gappy):
     vae, rows, exact = gappy
     draws = vae.sample(4000, given=rows, random_state=0).reshape(20, 4000, 6)
-    completed = np.stack(vae.impute(rows, n_draws=4000, random_state=1), axis=1)
+    completed = np.stack(vae.impute(rows, n_imputations=4000, random_state=1), axis=1)
     for drawn in (draws, completed):
         for row, table, (_, gone, center, rest) in zip(rows, drawn, exact, strict=True):
             assert (table[:, ~gone] == row[~gone]).all()
@@ -1267,8 +1335,8 @@ def test_scores_of_rows_with_gaps_do_not_depend_on_the_rows_beside_them(wine):
     rng = np.random.default_rng(0)
     rows = np.where(rng.random((12, wine.shape[1])) < 0.3, np.nan, wine[:12])
     vae = VAETransformer(12, **QUICK).fit(wine)  # most of whose components tell nothing
-    together = vae.score_samples(rows, n_draws=64)
-    alone = [vae.score_samples(row[None], n_draws=64)[0] for row in rows]
+    together = vae.score_samples(rows, n_importance=64)
+    alone = [vae.score_samples(row[None], n_importance=64)[0] for row in rows]
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
@@ -1290,20 +1358,20 @@ def test_few_draws_find_the_codes_of_odd_rows_too():
 
     vae = VAETransformer(3, hidden_layer_sizes=(32, 32), max_iter=40, random_state=0).fit(rows(800))
     odd = rows(40).assign(x=rows(40)["x"])
-    few, many = vae.score_samples(odd, n_draws=32), vae.score_samples(odd, n_draws=2048)
+    few, many = vae.score_samples(odd, n_importance=32), vae.score_samples(odd, n_importance=2048)
     np.testing.assert_allclose(few, many, atol=1.0)
     # the log of a probability, but for the noise of two scores
-    assert (vae.score_cells(odd, n_draws=64)["part"] < 0.3).all()
+    assert (vae.score_cells(odd, n_importance=64)["part"] < 0.3).all()
 
 
 @pytest.mark.parametrize("table", [np.asarray, csr_matrix])
 def test_cells_are_scored_in_lots_of_any_size(gappy, table, monkeypatch):
     vae, rows, _ = gappy
     rows = table(np.nan_to_num(rows[:3]))
-    expected = vae.score_cells(rows, n_draws=16)
+    expected = vae.score_cells(rows, n_importance=16)
     for lot in (1, 4 * rows.shape[1]):
         monkeypatch.setattr("skvae._fitted.LEFT_OUT_AT_ONCE", lot)
-        np.testing.assert_allclose(vae.score_cells(rows, n_draws=16), expected, atol=1e-6)
+        np.testing.assert_allclose(vae.score_cells(rows, n_importance=16), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
@@ -1397,7 +1465,7 @@ def test_gaps_of_near_copies_are_scored_exactly():
     np.testing.assert_allclose(vae.score_samples(rows), expected, atol=0.05)
 
 
-@pytest.mark.parametrize("how", [{}, {"n_draws": 2}])
+@pytest.mark.parametrize("how", [{}, {"n_imputations": 2}])
 def test_a_row_that_nothing_explains_is_not_imputed(fitted, wine, how):
     rows = wine[:3].copy()
     rows[1, 2], rows[1, 4] = 1e200, np.nan

@@ -1,0 +1,35 @@
+"""scikit-learn's constraints of parameters, where they let through what would fail later."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from skvae._rules import is_number, is_whole
+
+
+class Number(Interval):
+    """An interval of numbers, to which True, False and ``fractions.Fraction`` do not belong."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Whether the value is a number in the interval."""
+        if not (is_whole if self.type is Integral else is_number)(val):
+            return False
+        # a float16 would overflow where it is compared with a larger bound
+        return (float(val) if isinstance(val, np.floating) else val) in self
+
+
+RANDOM_STATE = [Number(Integral, 0, 2**32 - 1, closed="both"), np.random.RandomState, None]
+
+
+def whole(least: int, most: int | None = None) -> Number:
+    """Integers from ``least`` to ``most``."""
+    return Number(Integral, least, most, closed="left" if most is None else "both")
+
+
+def number(least: float, most: float | None = None, closed: str = "both") -> Number:
+    """Numbers from ``least`` to ``most``, the bounds included if they are closed."""
+    return Number(Real, least, most, closed=closed)

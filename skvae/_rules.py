@@ -1,0 +1,76 @@
+"""What a value from the caller must be: a test, and the words for it in an error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A test of a value, and the text that follows "must be"."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+    def __or__(self, other: Rule) -> Rule:
+        return Rule(
+            f"{self.text} or {other.text}", lambda value: self.holds(value) or other.holds(value)
+        )
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise ValueError for a value that breaks the rule."""
+        if not self.holds(value):
+            raise ValueError(f"{name} must be {self.text}; got {value!r}.")
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is an integer; True and False, which Python counts among them, are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is an integer or a finite float."""
+    return is_whole(value) or (isinstance(value, float | np.floating) and math.isfinite(value))
+
+
+def whole(least: int, most: float = math.inf) -> Rule:
+    """Integers from ``least`` to ``most``."""
+    return Rule(
+        f"a whole number {_from_to(least, most)}",
+        lambda value: is_whole(value) and least <= value <= most,
+    )
+
+
+def number(least: float, most: float = math.inf) -> Rule:
+    """Finite numbers from ``least`` to ``most``."""
+    return Rule(
+        f"a finite number {_from_to(least, most)}",
+        # a float16 would overflow where it is compared with a larger bound
+        lambda value: (
+            is_number(value)
+            and least <= (float(value) if isinstance(value, np.floating) else value) <= most
+        ),
+    )
+
+
+def one_of(*names: str) -> Rule:
+    """Some strings."""
+    words = ", ".join(map(repr, names))
+    return Rule(
+        f"one of {words}" if len(names) > 1 else words,
+        lambda value: isinstance(value, str) and value in names,
+    )
+
+
+TRUTH = Rule("a bool", lambda value: isinstance(value, bool | np.bool_))
+NOTHING = Rule("None", lambda value: value is None)
+
+
+def _from_to(least: float, most: float) -> str:
+    return f"from {least} to {most}" if most < math.inf else f"of at least {least}"
