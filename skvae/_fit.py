@@ -85,7 +85,9 @@ def untrained(parameters: Any, container: Container, data: WeightedTable, seed: 
         is_bool=container.holds(BOOL, n_columns),
     )
     chosen = architecture(parameters, columns)
-    module = build(columns, chosen, seed).to(resolve_device(parameters.device))
+    device = resolve_device(parameters.device)
+    with torch_runtime(device):
+        module = build(columns, chosen, seed).to(device)
     nothing = np.zeros(chosen.n_components)
     return Fitted(container, columns, chosen, module, seed, nothing + 1, nothing)
 
@@ -145,10 +147,11 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
         working = columns.to_working(table, index[rows], np.float32)
         return module.cells(torch.as_tensor(working, device=device))
 
-    shared = torch.as_tensor(weight, device=device), float(log_jacobian)
-    if is_stored:
-        return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes))
-    return Rows(*shared, load(slice(None)))
+    with torch_runtime(device):
+        shared = torch.as_tensor(weight, device=device), float(log_jacobian)
+        if is_stored:
+            return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes))
+        return Rows(*shared, load(slice(None)))
 
 
 def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:

@@ -115,8 +115,8 @@ class Fitted:
         """Names of features and levels in the order of the table, and their loadings (F, K)."""
         noise = quasi_normal(SLOPE_DRAWS, self.n_components, derive(self.seed, "slopes"))
         parameter = next(self.module.parameters())
-        draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
         with torch_runtime(parameter.device):
+            draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
             slopes = self.module.slopes(draws)
         names: list[str] = []
         loadings: list[Array] = []
@@ -294,10 +294,11 @@ class Fitted:
         state = dict(state)
         device, arrays = state.pop("device"), state.pop("module")
         vars(self).update(state)
-        self.module = build(self.columns, self.architecture, self.seed)
-        self.module.load_arrays(arrays)
-        with suppress(ValueError):  # where the device is missing, the CPU serves
-            self.module.to(resolve_device(device))
+        with torch_runtime(torch.device("cpu")):
+            self.module = build(self.columns, self.architecture, self.seed)
+            self.module.load_arrays(arrays)
+            with suppress(ValueError):  # where the device is missing, the CPU serves
+                self.module.to(resolve_device(device))
 
 
 def _posterior(model: VAE, cells: Cells) -> Tensor:

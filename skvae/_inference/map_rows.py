@@ -57,7 +57,8 @@ def map_rows(
     parameters = list(model.parameters())
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
-        model = copy.deepcopy(model).to(precision)
+        with torch_runtime(device):  # whose tensors autograd may record
+            model = copy.deepcopy(model).to(precision)
     work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1

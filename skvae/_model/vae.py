@@ -170,7 +170,7 @@ class VAE(nn.Module):
         kl, loading = kl.to(self.order.device), loading.to(self.order.device)
         order = torch.argsort(kl, descending=True, stable=True)
         largest = loading.gather(1, loading.abs().argmax(1, keepdim=True))[:, 0]
-        sign = torch.where(largest < 0, -1.0, 1.0)[order]
+        sign = torch.where(largest < 0, -1, 1)[order]
         self.sign.copy_(self.sign[order] * sign)
         self.order.copy_(self.order[order])
         self.place.copy_(torch.argsort(self.order))

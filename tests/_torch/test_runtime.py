@@ -1,6 +1,7 @@
 """Whatever state the caller's torch is in, results are the same and the state stays."""
 
 import contextlib
+import copy
 import os
 import platform
 import re
@@ -12,7 +13,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from skvae import VAETransformer
+from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae._torch.runtime import (
     LARGE_WORK,
     networks_in,
@@ -44,6 +45,7 @@ CALLERS = {
     "no_grad": torch.no_grad,
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     "float64": lambda: restored(torch.set_default_dtype, torch.float64, torch.float32),
+    "float16": lambda: restored(torch.set_default_dtype, torch.float16, torch.float32),
     "meta": lambda: restored(torch.set_default_device, "meta", None),
     "meta block": lambda: torch.device("meta"),
     "two threads": lambda: restored(torch.set_num_threads, 2, torch.get_num_threads()),
@@ -103,12 +105,53 @@ def test_results_and_state_are_the_same_for_every_caller(caller, expected):
         assert np.array_equal(result, value)
 
 
+ODD = 20 * TABLE[:12]  # rows for which codes are searched, from far off
+GAPS = np.where(np.random.default_rng(1).random(ODD.shape) < 0.3, np.nan, ODD)
+METHODS = {
+    "transform": lambda model: model.transform(GAPS),
+    "impute": lambda model: model.impute(GAPS),
+    "impute by draws": lambda model: model.impute(GAPS, n_draws=2, random_state=0),
+    "sample": lambda model: model.sample(5, random_state=0),
+    "sample given": lambda model: model.sample(2, given=GAPS, random_state=0),
+    "score_samples": lambda model: model.score_samples(ODD),
+    "score of gaps": lambda model: model.score_samples(GAPS),
+    "score in float32": lambda model: model.score_samples(GAPS.astype(np.float32)),
+    "score_cells": lambda model: model.score_cells(GAPS),
+    "elbo": lambda model: model.elbo(GAPS),
+    "loadings": lambda model: model.loadings(),
+    "copy": lambda model: copy.deepcopy(model).score_samples(GAPS.astype(np.float32)),
+    "VAEImputer": lambda model: VAEImputer(model).fit_transform(GAPS),
+    "VAEOutlierDetector": lambda model: VAEOutlierDetector(model).fit(GAPS).score_samples(GAPS),
+}
+
+
+@pytest.fixture(scope="module")
+def by_a_plain_caller():
+    """A model, and what each method gives."""
+    model = VAETransformer(prior="mixture", **SETTINGS).fit(TABLE)
+    return model, {name: np.asarray(call(model)) for name, call in METHODS.items()}
+
+
+@pytest.mark.filterwarnings("ignore:The codes tell nothing")  # of few rows
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_each_method_is_the_same_for_every_caller(caller, method, by_a_plain_caller):
+    model, expected = by_a_plain_caller
+    with caller():
+        before = state()
+        found = METHODS[method](model)
+        after = state()
+    assert after == before
+    np.testing.assert_array_equal(np.asarray(found), expected[method])
+
+
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
 def test_a_fit_of_any_caller_goes_on_in_a_plain_one(caller):
     with caller():
         model = VAETransformer(**SETTINGS).fit(TABLE)
     model.partial_fit(TABLE)
-    assert np.isfinite(model.score(TABLE))
+    assert np.isfinite(model.score(GAPS))
+    assert np.isfinite(model.score(GAPS.astype(np.float32)))
 
 
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
@@ -209,6 +252,19 @@ def test_freed_memory_serves_again():
     done = subprocess.run([sys.executable, "-c", BLOCKS], check=True, capture_output=True)
     pages = 8 * 2**20 // os.sysconf("SC_PAGESIZE")  # of each of the 100 rounds
     assert int(done.stdout) < 10 * pages
+
+
+FLUSHED = """
+import numpy as np, torch
+torch.set_flush_denormal(True)
+from skvae import VAETransformer
+X = np.exp(np.random.default_rng(0).normal(size=(40, 2)))
+VAETransformer(1, likelihood="log_normal", max_iter=1, random_state=0).fit(X).score_cells(X)
+"""
+
+
+def test_a_processor_that_flushes_the_smallest_numbers_to_zero_brings_no_warning():
+    subprocess.run([sys.executable, "-W", "error", "-c", FLUSHED], check=True)
 
 
 FORK = """
