@@ -267,6 +267,25 @@ def test_a_processor_that_flushes_the_smallest_numbers_to_zero_brings_no_warning
     subprocess.run([sys.executable, "-W", "error", "-c", FLUSHED], check=True)
 
 
+AT_EXIT = """
+import atexit
+import numpy as np, torch
+import skvae
+from skvae._inference import map_rows
+map_rows.SHARED_WORK = 1
+torch.set_num_threads(2)
+X = np.random.default_rng(0).normal(size=(40, 2))
+model = skvae.VAETransformer(1, max_iter=1, random_state=0).fit(X)
+before = model.transform(X)
+atexit.register(lambda: print(np.array_equal(model.transform(X), before)))
+"""
+
+
+def test_rows_are_coded_while_the_interpreter_shuts_down():
+    command = [sys.executable, "-W", "ignore", "-c", AT_EXIT]
+    assert subprocess.check_output(command, text=True) == "True\n"
+
+
 FORK = """
 import os, sys, torch, skvae
 x = torch.ones(600, 600)
