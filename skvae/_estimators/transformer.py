@@ -18,14 +18,19 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_scalar, metadata_routing
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skvae import _fit
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._fit import WeightedTable
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
-from skvae._table.validation import validate_given, validate_table, validate_weight
+from skvae._table.validation import (
+    validate_codes,
+    validate_given,
+    validate_table,
+    validate_weight,
+)
 from skvae._torch.random import seed_from
 from skvae._training.loop import MIN_STEPS
 from skvae._training.plan import Stage, stages
@@ -617,7 +622,7 @@ class VAETransformer(
             In the container that ``fit`` saw.
         """
         check_is_fitted(self)
-        codes = check_array(Z, dtype=[np.float64, np.float32], force_writeable=True, input_name="Z")
+        codes = validate_codes(Z)
         if codes.shape[1] != self.n_components_:
             raise ValueError(
                 f"Z has {codes.shape[1]} columns, but this {type(self).__name__} has "
