@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,18 +47,19 @@ def train_stages(
     rows: WeightedRows,
     *,
     seed: int,
+    on_epoch: Callable[[History], bool],
     **how: Any,
 ) -> tuple[TrainingState, History]:
     """Train ``model`` in place; the state after that, and what happened in this run.
 
-    A stage gets the epochs that those before it left. ``how`` goes to ``train``. Raises
-    KeyboardInterrupt for one before the first epoch is done.
+    A stage gets the epochs that those before it left. ``on_epoch`` runs in the caller's modes, and
+    like ``how`` goes to ``train``. Raises KeyboardInterrupt for one before the first epoch is done.
     """
     device = rows.weight.device
     n_weights = sum(parameter.numel() for parameter in model.parameters())
     work = max(stage.plan.n_draws * stage.plan.batch_size for stage in stages) * n_weights
     history = History()
-    with torch_runtime(device, work=work):
+    with torch_runtime(device, work=work) as caller:
         generator = generator_from(derive(seed, "training", state.n_epochs), device)
         optimizer_state, phase, precision = state.optimizer, state.phase, state.precision
         for stage in stages:
@@ -76,6 +77,7 @@ def train_stages(
                 optimizer=optimizer,
                 generator=generator,
                 history=history,
+                on_epoch=caller.modes()(on_epoch),
                 **how,
             )
             model.zero_grad(set_to_none=True)

@@ -16,10 +16,12 @@ from threadpoolctl import threadpool_info
 from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae._torch.runtime import (
     LARGE_WORK,
+    limit,
     networks_in,
     one_thread,
     resolve_device,
     resolve_precision,
+    seeded,
     torch_runtime,
 )
 
@@ -158,12 +160,28 @@ def test_a_fit_of_any_caller_goes_on_in_a_plain_one(caller):
 def test_modes_inside_and_after(caller):
     with caller():
         before = state()
-        with torch_runtime(CPU, work=SMALL):
-            assert not torch.is_inference_mode_enabled()
-            assert not torch.is_grad_enabled()
-            assert not torch.is_autocast_enabled("cpu")
-            assert torch.get_num_threads() == 1
+        with torch_runtime(CPU, work=SMALL) as outside:
+            for _ in range(2):
+                assert not torch.is_inference_mode_enabled()
+                assert not torch.is_grad_enabled()
+                assert not torch.is_autocast_enabled("cpu")
+                assert torch.get_num_threads() == 1
+                with outside.modes():
+                    assert state() == before
         assert state() == before
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_what_is_called_after_each_epoch_runs_in_the_modes_of_the_caller(caller):
+    seen = []
+
+    class Watched(VAETransformer):
+        def _report(self, fitted, history):
+            seen.append(state())
+
+    with caller():
+        Watched(**SETTINGS).fit(TABLE).partial_fit(TABLE)
+        assert seen == [state()] * 3
 
 
 def test_small_work_takes_one_thread_and_large_work_the_callers():
@@ -204,11 +222,49 @@ def test_one_thread_for_all_and_the_callers_afterwards():
         assert all(pool["num_threads"] == 1 for pool in threadpool_info())
 
 
+class InterruptedPool:
+    """A pool of 7 threads, whose count an interrupt stops from being set, before or after."""
+
+    def __init__(self, call, late):
+        self.num_threads, self.calls, self.call, self.late = 7, 0, call, late
+
+    def set_num_threads(self, count):
+        self.calls += 1
+        if self.late or self.calls != self.call:
+            self.num_threads = count
+        if self.calls == self.call:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_an_interrupt_anywhere_leaves_the_threads_of_the_caller(call, late):
+    pools = [InterruptedPool(call, late), InterruptedPool(0, late)]
+    with pytest.raises(KeyboardInterrupt), limit(pools, [1, 1]):
+        pass
+    assert [pool.num_threads for pool in pools] == [7, 7]
+
+
 def test_an_error_inside_restores_the_state():
     before = state()
     with pytest.raises(KeyboardInterrupt), torch_runtime(CPU, work=SMALL):
         raise KeyboardInterrupt
     assert state() == before
+
+
+def test_modules_are_made_of_a_seed_whatever_the_caller_is():
+    made = []
+    for caller in CALLERS.values():
+        for seed in (0, 0, 1):
+            with caller():
+                before = state(), torch.get_rng_state().tolist()
+                with torch_runtime(CPU), seeded(seed), seeded(seed):
+                    made.append(torch.nn.Linear(2, 3).weight.detach())
+                assert (state(), torch.get_rng_state().tolist()) == before
+        assert made[-1].dtype == torch.float32
+        assert torch.equal(made[-3], made[0])
+        assert torch.equal(made[-2], made[0])
+        assert not torch.equal(made[-1], made[0])
 
 
 def test_auto_is_cuda_where_there_is_one():
