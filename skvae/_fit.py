@@ -21,7 +21,7 @@ from skvae._table.columns import Columns
 from skvae._table.container import BOOL, LEVEL, Container
 from skvae._table.distinct import smallest
 from skvae._torch.random import derive, generator_from
-from skvae._torch.runtime import resolve_device, torch_runtime
+from skvae._torch.runtime import resolve_device, seeded, torch_runtime
 from skvae._training.bounds import MeanBound, posterior_draws, posterior_means
 from skvae._training.fit import train_stages
 from skvae._training.loop import History
@@ -221,12 +221,13 @@ def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Any, seed: int) -> Non
     """Fit the prior to draws from the posteriors of the rows."""
 
     def draw(n: int) -> NDArray[np.float64]:
-        generator = generator_from(seed, fitted.device)
-        codes = posterior_draws(fitted.module, rows, n, generator)
-        found: NDArray[np.float64] = codes.double().cpu().numpy()
-        return found
+        with torch_runtime(fitted.device):
+            generator = generator_from(seed, fitted.device)
+            codes = posterior_draws(fitted.module, rows, n, generator)
+            found: NDArray[np.float64] = codes.double().cpu().numpy()
+            return found
 
-    with torch_runtime(fitted.device):
+    with torch_runtime(fitted.device), seeded(derive(seed, "global")):
         module = prior.fit(draw, len(rows), fitted.n_components, seed)
         fitted.module.prior = module.to(fitted.device)
 

@@ -27,7 +27,7 @@ from skvae._model.vae import VAE
 from skvae._table.columns import ColumnGroup, Columns
 from skvae._table.container import Container
 from skvae._torch.random import derive, generator_from, quasi_normal
-from skvae._torch.runtime import resolve_device, torch_runtime
+from skvae._torch.runtime import resolve_device, seeded, torch_runtime
 from skvae._training.fit import TrainingState
 from skvae.networks import Network
 
@@ -309,7 +309,7 @@ def _posterior(model: VAE, cells: Cells) -> Tensor:
 def build(columns: Columns, architecture: Architecture, seed: int) -> VAE:
     """The module with its start weights, on the CPU."""
     cpu = torch.device("cpu")
-    with torch_runtime(cpu):
+    with torch_runtime(cpu), seeded(derive(seed, "global weights")):
         return VAE(
             [(g.likelihood, g.constants, len(g.places), g.emphasis) for g in columns.groups],
             columns.gaps,

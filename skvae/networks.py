@@ -146,7 +146,10 @@ class Network(Value):
     ) -> NetworkModule:
         """The module, with fresh weights in float32 on the CPU.
 
-        ``output_gain`` multiplies the start weights of the last layer.
+        ``output_gain`` multiplies the start weights of the last layer. Weights may be drawn from
+        ``generator`` or, as those of ``torch.nn.Linear`` are, from torch's global one, which the
+        seed of the fit has set and which afterwards is where the caller left it. Autograd records
+        only within ``torch.enable_grad()``, and torch has one thread.
         """
         raise NotImplementedError
 

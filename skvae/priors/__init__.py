@@ -37,7 +37,11 @@ class Prior(Value):
     """Base of the priors."""
 
     def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> NormalMixture:
-        """The prior of K dimensions that draws from the posteriors of ``n_rows`` rows tell."""
+        """The prior of K dimensions that draws from the posteriors of ``n_rows`` rows tell.
+
+        Torch's global generator is set by the seed of the fit here, and afterwards where the caller
+        left it. Autograd records only within ``torch.enable_grad()``, and torch has one thread.
+        """
         raise NotImplementedError
 
 

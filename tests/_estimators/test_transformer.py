@@ -33,7 +33,9 @@ from skvae._torch import replay
 from skvae._training import loop, rows
 from skvae._training.plan import stages
 from skvae.likelihoods import Bernoulli, Gaussian, Histogram
-from skvae.networks import MLP, NetworkModule
+from skvae.networks import MLP, Network, NetworkModule
+from skvae.priors import Prior
+from skvae.priors._mixture import NormalMixture
 
 QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 
@@ -690,6 +692,57 @@ def test_an_interrupt_keeps_what_was_learnt(wine, capsys):
         vae.fit(wine)
     assert vae.n_iter_ == 2
     assert vae.transform(wine).shape == (178, 3)
+
+
+# -- custom code that draws from torch's global generator ----------------------------
+
+
+class Affine(NetworkModule):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.linear = torch.nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, x, generator=None):
+        return self.linear(x)
+
+
+class Linear(Network):
+    def build(self, n_inputs, n_outputs, *, output_gain, generator):
+        return Affine(n_inputs, n_outputs)
+
+
+class Shifted(Prior):
+    """A normal whose mean a layer of torch's draws, and a gradient moves."""
+
+    def fit(self, draw, n_rows, n_components, seed):
+        layer = torch.nn.Linear(1, n_components)
+        with torch.enable_grad():
+            (layer.bias * torch.as_tensor(draw(1)[0])).sum().backward()
+        mean = (layer.bias + layer.bias.grad).detach()
+        return NormalMixture(torch.zeros(1), mean[None], torch.eye(n_components)[None])
+
+
+def test_custom_code_gets_a_generator_of_the_fit(wine):
+    settings = {"encoder": Linear(), "decoder": Linear(), "prior": Shifted()}
+
+    def fit(random_state):
+        return VAETransformer(3, **QUICK | settings | {"random_state": random_state}).fit(wine)
+
+    one, other = fit(0), fit(1)
+    before = torch.get_rng_state()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.device("meta"):
+            same = fit(0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_same_state(one, same)
+    assert one.score(wine) == same.score(wine)
+    weights = [vae.module_.encoder.linear.weight for vae in (one, other)]
+    assert (weights[0] != weights[1]).any()
+    square = one.module_.decoder.linear.weight[:3, :3]
+    assert (square != weights[0][:3, :3]).any()
 
 
 # -- arrays of other libraries ------------------------------------------------------
