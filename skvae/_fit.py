@@ -31,7 +31,7 @@ from skvae._training.schedules import resolve_schedule
 from skvae._training.start import rows_to_start_from, start_from_pca
 from skvae.networks import MLP, Network, layer_sizes
 from skvae.objectives import OBJECTIVES
-from skvae.priors import PRIORS
+from skvae.priors import PRIORS, Normal
 
 Array = NDArray[Any]
 
@@ -191,13 +191,25 @@ def run(
     is_fresh: bool,
     **how: Any,
 ) -> History:
-    """Train a model in place, put its components in order if it is fresh, and fit its prior."""
+    """Train a model in place, put its components in order if it is fresh, and fit its prior.
+
+    After an interrupt from the keyboard the prior is the standard normal.
+    """
     seed = derive(fitted.seed, "prior", fitted.training.n_epochs)
     fitted.training, history = train_stages(
         fitted.module, fitted.training, stages, rows, seed=fitted.seed, **how
     )
-    describe_components(fitted, rows, whiten=whiten, order=is_fresh)
-    _fit_prior(fitted, rows, PRIORS[prior]() if isinstance(prior, str) else prior, seed)
+
+    def describe() -> None:
+        describe_components(fitted, rows, whiten=whiten, order=is_fresh)
+        _fit_prior(fitted, rows, Normal(), seed)
+
+    history.finish(describe)
+    if not history.interrupted:
+        try:
+            _fit_prior(fitted, rows, PRIORS[prior]() if isinstance(prior, str) else prior, seed)
+        except KeyboardInterrupt:
+            history.interrupt()
     return history
 
 
@@ -208,6 +220,7 @@ def describe_components(
     model, few = fitted.module, sample(fitted, rows)
     with torch_runtime(fitted.device):
         if order:
+            model.forget_order()  # as an interrupt may have left it
             kl, _ = posterior_means(model, few)
             _, loadings = fitted.loadings()
             model.order_components(torch.from_numpy(kl), torch.from_numpy(loadings.T))

@@ -400,8 +400,8 @@ class VAETransformer(
         The result does not depend on the order of the rows, and an integer weight is the same as
         that many repetitions of its row, unless a float32 copy of the table would take over 1 GiB:
         then the rows stay where they are and are read in blocks of neighbours. If anything fails,
-        the estimator is as it was before; an interrupt from the keyboard keeps the epochs done, if
-        any, and is raised again.
+        the estimator is as it was before; an interrupt from the keyboard keeps the whole epochs
+        done, if any, with the standard normal as ``prior``, and is raised again.
 
         Parameters
         ----------
@@ -474,12 +474,12 @@ class VAETransformer(
             validation=held_out,
             on_epoch=on_epoch,
         )
-        gain = _fit.mean_bound(fitted, judged, plan) - bound
-        failure = _fit.failure(fitted, self, gain, min(len(rows), _fit.SAMPLE_ROWS))
         self._keep(checked)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         if history.interrupted:
             raise KeyboardInterrupt
+        gain = _fit.mean_bound(fitted, judged, plan) - bound
+        failure = _fit.failure(fitted, self, gain, min(len(rows), _fit.SAMPLE_ROWS))
         if failure:
             warn(failure, ConvergenceWarning)
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -83,7 +84,7 @@ def train_stages(
             model.zero_grad(set_to_none=True)
             optimizer_state = optimizer.state()
             if finds_codes:
-                _fit_noise(model, rows, generator)
+                history.finish(partial(_fit_noise, model, rows, generator))
                 optimizer_state, phase = None, WHOLE
             if history.stopped:
                 break

@@ -1,11 +1,12 @@
 """VAETransformer as its users meet it."""
 
 import copy
+import itertools
 import os
 import pickle
+import pkgutil
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -694,6 +695,55 @@ def test_an_interrupt_keeps_what_was_learnt(wine, capsys):
     assert vae.transform(wine).shape == (178, 3)
 
 
+def interrupted(call, number):
+    """The same function, but interrupted at its call of this number, after its work."""
+    calls = itertools.count(1)
+
+    def interrupted_once(*args, **kwargs):
+        found = call(*args, **kwargs)
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        return found
+
+    return interrupted_once
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        ("skvae._fit.posterior_means", 2),  # the first is before training
+        ("skvae._fit.posterior_means", 3),
+        ("skvae._model.vae.VAE.order_components", 1),
+        ("skvae._fit.posterior_draws", 1),
+        ("skvae.priors.Mixture.fit", 1),
+        ("skvae._fit.mean_bound", 2),
+    ],
+)
+def test_an_interrupt_after_training_keeps_it(wine, fitted, monkeypatch, place, number):
+    module, _, name = place.rpartition(".")
+    owner = pkgutil.resolve_name(module)
+    monkeypatch.setattr(owner, name, interrupted(getattr(owner, name), number))
+    vae = VAETransformer(3, prior="mixture", **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(wine)
+    if name != "mean_bound":  # by when the mixture was fitted
+        assert_same_state(vae, fitted)  # of a standard normal prior
+    np.testing.assert_array_equal(vae.transform(wine), fitted.transform(wine))
+    np.testing.assert_array_equal(vae.kl_divergence_, fitted.kl_divergence_)
+
+
+def test_an_interrupt_of_training_does_not_wait_for_a_mixture(wine, monkeypatch):
+    class Interrupted(VAETransformer):
+        def _report(self, fitted, history):
+            raise KeyboardInterrupt
+
+    monkeypatch.delattr("skvae.priors.Mixture.fit")
+    vae = Interrupted(3, prior="mixture", **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(wine)
+    assert len(vae.module_.prior.mean) == vae.n_iter_ == 1
+
+
 # -- custom code that draws from torch's global generator ----------------------------
 
 
@@ -1125,7 +1175,7 @@ class Watch(StopAt):
 
     def changes(self, name):
         """Whether each epoch but the first changed the network."""
-        return [not torch.equal(a, b) for a, b in pairwise(self.seen[name])]
+        return [not torch.equal(a, b) for a, b in itertools.pairwise(self.seen[name])]
 
 
 def test_histograms_are_learned_once_the_codes_are_found(spiky):
@@ -1205,7 +1255,7 @@ def test_other_tables_train_in_one_phase(wine):
     vae = VAETransformer(2, early_stopping=False, **QUICK).set_callbacks(Keep(None)).fit(wine)
     assert vae.module_.shapes is None
     assert len(encoders) == 4  # of three epochs and the fit
-    assert not any(torch.equal(a, b) for a, b in pairwise(encoders[:3]))
+    assert not any(torch.equal(a, b) for a, b in itertools.pairwise(encoders[:3]))
 
 
 @pytest.mark.parametrize("max_iter", [1, 2, 3, 10])
