@@ -22,7 +22,7 @@ from skvae._table.columns import Columns
 from skvae._table.container import BOOL, LEVEL, Container
 from skvae._table.distinct import smallest
 from skvae._torch.random import derive, generator_from
-from skvae._torch.runtime import resolve_device, torch_runtime
+from skvae._torch.runtime import resolve_device, seeded, torch_runtime
 from skvae._training.bounds import MeanBound, posterior_draws, posterior_means
 from skvae._training.fit import train_stages
 from skvae._training.loop import History
@@ -33,7 +33,7 @@ from skvae._training.start import rows_to_start_from, start_from_pca
 from skvae._value import Value
 from skvae.networks import MLP, Network, layer_sizes
 from skvae.objectives import OBJECTIVES, Objective
-from skvae.priors import PRIORS, Prior, StandardNormal
+from skvae.priors import PRIORS, Normal, Prior, StandardNormal
 
 Array = NDArray[Any]
 
@@ -101,9 +101,9 @@ def untrained(parameters: Any, container: Container, data: WeightedTable, seed: 
         is_bool=container.holds(BOOL, n_columns),
     )
     chosen = architecture(parameters, columns)
-    module = build(columns, chosen, seed, prior_of(parameters)).to(
-        resolve_device(parameters.device)
-    )
+    device = resolve_device(parameters.device)
+    with torch_runtime(device):
+        module = build(columns, chosen, seed, prior_of(parameters)).to(device)
     nothing = np.zeros(chosen.n_components)
     return Fitted(container, columns, chosen, module, seed, nothing + 1, nothing)
 
@@ -169,10 +169,11 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
         working = columns.to_working(table, index[rows], np.float32)
         return module.cells(torch.as_tensor(working, device=device))
 
-    shared = torch.as_tensor(weight, device=device), float(log_jacobian)
-    if is_stored:
-        return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes), index=index)
-    return Rows(*shared, load(slice(None)), index=index)
+    with torch_runtime(device):
+        shared = torch.as_tensor(weight, device=device), float(log_jacobian)
+        if is_stored:
+            return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes), index=index)
+        return Rows(*shared, load(slice(None)), index=index)
 
 
 def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
@@ -231,13 +232,25 @@ def run(
     is_fresh: bool,
     **how: Any,
 ) -> History:
-    """Train a model in place, put its components in order if it is fresh, and fit its prior."""
+    """Train a model in place, put its components in order if it is fresh, and fit its prior.
+
+    After an interrupt from the keyboard the prior is the standard normal.
+    """
     seed = derive(fitted.seed, "prior", fitted.training.n_epochs)
     fitted.training, history = train_stages(
         fitted.module, fitted.training, stages, rows, seed=fitted.seed, **how
     )
-    describe_components(fitted, rows, whiten=whiten, order=is_fresh)
-    _fit_prior(fitted, rows, prior, seed)
+
+    def describe() -> None:
+        describe_components(fitted, rows, whiten=whiten, order=is_fresh)
+        _fit_prior(fitted, rows, Normal(), seed)
+
+    history.finish(describe)
+    if not history.interrupted:
+        try:
+            _fit_prior(fitted, rows, prior, seed)
+        except KeyboardInterrupt:
+            history.interrupt()
     return history
 
 
@@ -248,6 +261,7 @@ def describe_components(
     model, few = fitted.module, sample(fitted, rows)
     with torch_runtime(fitted.device):
         if order and model.learned_prior is None:  # whose dimensions are not alike
+            model.forget_order()  # as an interrupt may have left it
             kl, _ = posterior_means(model, few)
             _, loadings = fitted.loadings()
             model.order_components(torch.from_numpy(kl), torch.from_numpy(loadings.T))
@@ -261,12 +275,13 @@ def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> N
     """Fit the prior to draws from the posteriors of the rows."""
 
     def draw(n: int) -> NDArray[np.float64]:
-        generator = generator_from(seed, fitted.device)
-        codes = posterior_draws(fitted.module, rows, n, generator)
-        found: NDArray[np.float64] = codes.double().cpu().numpy()
-        return found
+        with torch_runtime(fitted.device):
+            generator = generator_from(seed, fitted.device)
+            codes = posterior_draws(fitted.module, rows, n, generator)
+            found: NDArray[np.float64] = codes.double().cpu().numpy()
+            return found
 
-    with torch_runtime(fitted.device):
+    with torch_runtime(fitted.device), seeded(derive(seed, "global")):
         found = prior.fit(draw, len(rows), fitted.n_components, seed)
         if found is None:
             found = fitted.module.learned_prior or StandardNormal(fitted.n_components)

@@ -28,7 +28,7 @@ from skvae._model.vae import VAE
 from skvae._table.columns import ColumnGroup, Columns
 from skvae._table.container import Container
 from skvae._torch.random import derive, generator_from, quasi_normal
-from skvae._torch.runtime import resolve_device, torch_runtime
+from skvae._torch.runtime import resolve_device, seeded, torch_runtime
 from skvae._training.fit import TrainingState
 from skvae.networks import Network
 from skvae.priors import Prior
@@ -117,8 +117,8 @@ class Fitted:
         """Names of features and levels in the order of the table, and their loadings (F, K)."""
         noise = quasi_normal(SLOPE_DRAWS, self.n_components, derive(self.seed, "slopes"))
         parameter = next(self.module.parameters())
-        draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
         with torch_runtime(parameter.device):
+            draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
             slopes = self.module.slopes(draws)
         names: list[str] = []
         loadings: list[Array] = []
@@ -302,11 +302,12 @@ class Fitted:
         state = dict(state)
         device, arrays, priors = (state.pop(name) for name in ("device", "module", "priors"))
         vars(self).update(state)
-        self.module = build(self.columns, self.architecture, self.seed)
-        self.module.load_arrays(arrays)
-        self.module.learned_prior, self.module.prior = priors
-        with suppress(ValueError):  # where the device is missing, the CPU serves
-            self.module.to(resolve_device(device))
+        with torch_runtime(torch.device("cpu")):
+            self.module = build(self.columns, self.architecture, self.seed)
+            self.module.load_arrays(arrays)
+            self.module.learned_prior, self.module.prior = priors
+            with suppress(ValueError):  # where the device is missing, the CPU serves
+                self.module.to(resolve_device(device))
 
 
 def _posterior(model: VAE, cells: Cells) -> Tensor:
@@ -319,7 +320,7 @@ def build(
 ) -> VAE:
     """The module with its start weights, on the CPU."""
     cpu = torch.device("cpu")
-    with torch_runtime(cpu):
+    with torch_runtime(cpu), seeded(derive(seed, "global weights")):
         n, of_prior = architecture.n_components, generator_from(derive(seed, "prior weights"), cpu)
         return VAE(
             [(g.likelihood, g.constants, len(g.places), g.emphasis) for g in columns.groups],

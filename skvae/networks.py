@@ -28,7 +28,7 @@ from skvae._blocks import CACHED_ELEMENTS
 from skvae._rules import NOTHING, TRUTH, Rule, number, one_of, whole
 from skvae._torch.fused import kernels
 from skvae._torch.random import derive, draw_bernoulli
-from skvae._torch.runtime import cpu_has_bfloat16
+from skvae._torch.runtime import cpu_has_bfloat16, seeded
 from skvae._torch.vjp import Backward, by_autograd
 from skvae._value import Value
 
@@ -186,7 +186,8 @@ class Network(Value):
             close to the prior and to the mean of the data.
         generator : torch.Generator
             For the start weights. The global generator of torch, which modules of
-            :mod:`torch.nn` use, is seeded from it and left as it was.
+            :mod:`torch.nn` use, is seeded by the fit and left as it was. Autograd records only
+            within ``torch.enable_grad()``, and torch has one thread.
 
         Returns
         -------
@@ -238,8 +239,7 @@ def build_network(
 
     Networks of different roles get different weights from torch's global generator.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(generator.initial_seed(), role))
+    with seeded(derive(generator.initial_seed(), role)):
         module = network.build_for_columns(
             columns, n_inputs, n_outputs, output_gain=output_gain, generator=generator
         )

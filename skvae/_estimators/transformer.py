@@ -17,7 +17,7 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skvae import _fit, _rules
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
@@ -25,7 +25,12 @@ from skvae._estimators.constraints import RANDOM_STATE, number, whole
 from skvae._fit import WeightedTable
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
-from skvae._table.validation import validate_given, validate_table, validate_weight
+from skvae._table.validation import (
+    validate_codes,
+    validate_given,
+    validate_table,
+    validate_weight,
+)
 from skvae._torch.random import MOST_COMPONENTS, seed_from
 from skvae._training.loop import MIN_STEPS
 from skvae._training.plan import Stage, stages
@@ -410,7 +415,7 @@ class VAETransformer(
         If anything fails before training is done, the estimator is as it was before. After that it
         is fitted, also where a callback then raises an error at the end of the fit, or where a
         filter turns a warning about the result into an error. An interrupt from the keyboard keeps
-        the epochs done, if any, and is raised again.
+        the whole epochs done, if any, with the standard normal as ``prior``, and is raised again.
 
         Parameters
         ----------
@@ -484,15 +489,15 @@ class VAETransformer(
             validation=held_out,
             on_epoch=on_epoch,
         )
+        self._keep(checked)
+        context.call_on_fit_task_end(**seen, reconstruction_attributes={})
+        if history.interrupted:
+            raise KeyboardInterrupt
         after = _fit.bounds(fitted, judged, plan)
         table = "X" if X_val is None or judges is rows else "X_val"
         problem = _fit.problem(fitted, self, judged, before, after, n_rows=len(rows), table=table)
         if not epochs:
             problem = _no_epoch_left(self)
-        self._keep(checked)
-        context.call_on_fit_task_end(**seen, reconstruction_attributes={})
-        if history.interrupted:
-            raise KeyboardInterrupt
         if problem:
             warn(*problem)
         return self
@@ -636,9 +641,7 @@ class VAETransformer(
             In the container that ``fit`` saw.
         """
         check_is_fitted(self)
-        if np.ndim(Z) != 2:
-            raise ValueError(f"Expected 2D array for Z, a row of codes for each row; got {Z!r}.")
-        codes = check_array(Z, dtype=[np.float64, np.float32], force_writeable=True, input_name="Z")
+        codes = validate_codes(Z)
         if codes.shape[1] != self.n_components_:
             raise ValueError(
                 f"Z has {codes.shape[1]} columns, but this {type(self).__name__} has "

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +58,8 @@ def map_rows(
     parameters = list(model.parameters())
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
-        model = copy.deepcopy(model).to(precision)
+        with torch_runtime(device):  # whose tensors autograd may record
+            model = copy.deepcopy(model).to(precision)
     work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1
@@ -87,4 +89,12 @@ def _mapping(n_threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
         yield map
     else:
         with ThreadPoolExecutor(n_threads) as pool:
-            yield pool.map
+            yield partial(_map_on, pool)
+
+
+def _map_on(pool: ThreadPoolExecutor, *what: Any) -> Iterator[Any]:
+    """``map`` on the threads of a pool; on the calling one where no other can be started."""
+    try:
+        return pool.map(*what)  # starts all calls; what they raise comes with their results
+    except RuntimeError:  # the interpreter shuts down
+        return map(*what)

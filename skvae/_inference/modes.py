@@ -74,7 +74,7 @@ def at_modes(log_joint: LogJoint, posterior: Normals) -> list[Normals]:
         return log_joint(z, which % n)
 
     starts = _starts(log_joint, posterior, n_starts)
-    wide = posterior.root @ posterior.root.mT + NARROWEST**2 * torch.eye(k).to(starts)
+    wide = posterior.root @ posterior.root.mT + NARROWEST**2 * _identity(k, starts)
     reached, metric, height = climb(
         of_start, starts.flatten(0, 1), wide.repeat(n_starts, 1, 1), FIRST_STEPS
     )
@@ -155,8 +155,9 @@ def climb(
         step = torch.where(rises[:, None], step, 0.0)
         mode[active] = before + step
         there, gradient_there = _gradient(log_joint, mode[active], active)
-        scale = torch.where(rises, torch.where(length == 0, LONGER, 1.0), SHORTER)
-        metric[active] = _bfgs(own, step, gradient - gradient_there) * scale[:, None, None].to(own)
+        scale = torch.ones_like(there).masked_fill(length == 0, LONGER)
+        scale = scale.masked_fill(~rises, SHORTER)[:, None, None]
+        metric[active] = _bfgs(own, step, gradient - gradient_there) * scale
         failures[active] += ~rises
         goes_on = torch.where(
             rises,
@@ -177,8 +178,12 @@ def _bfgs(metric: Tensor, step: Tensor, change: Tensor) -> Tensor:
     least = SMALLEST_COSINE * step.norm(dim=-1) * change.norm(dim=-1)
     curved = along > least.clamp(min=torch.finfo(along.dtype).tiny)
     share = torch.where(curved, 1 / along, 0.0)[:, None, None]
-    rest = torch.eye(step.shape[-1]).to(step) - share * step[:, :, None] * change[:, None, :]
+    rest = _identity(step.shape[-1], step) - share * step[:, :, None] * change[:, None, :]
     return rest @ metric @ rest.mT + share * step[:, :, None] * step[:, None, :]
+
+
+def _identity(k: int, like: Tensor) -> Tensor:
+    return torch.eye(k, dtype=like.dtype, device=like.device)
 
 
 def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
@@ -225,8 +230,7 @@ def _derivatives(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, 
     gradient = gradient[0].detach()
     finite = gradient.isfinite().all(-1) & hessian.isfinite().all(-1).all(0)
     gradient = torch.where(finite[:, None], gradient, 0.0)
-    prior = torch.eye(k, dtype=z.dtype, device=z.device)
     curvature, axes = torch.linalg.eigh(
-        torch.where(finite[:, None, None], -hessian.transpose(0, 1), prior)
+        torch.where(finite[:, None, None], -hessian.transpose(0, 1), _identity(k, z))
     )
     return gradient, curvature, axes

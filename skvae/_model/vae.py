@@ -215,10 +215,17 @@ class VAE(nn.Module):
         kl, loading = kl.to(self.order.device), loading.to(self.order.device)
         order = torch.argsort(kl, descending=True, stable=True)
         largest = loading.gather(1, loading.abs().argmax(1, keepdim=True))[:, 0]
-        sign = torch.where(largest < 0, -1.0, 1.0)[order]
-        self.sign.copy_(self.sign[order] * sign)
-        self.order.copy_(self.order[order])
-        self.place.copy_(torch.argsort(self.order))
+        sign = torch.where(largest < 0, -1, 1)[order]
+        self._show(self.order[order], self.sign[order] * sign)
+
+    def forget_order(self) -> None:
+        """Show components as those of the networks, in their order and with their signs."""
+        self._show(self.order.sort().values, torch.ones_like(self.sign))
+
+    def _show(self, order: Tensor, sign: Tensor) -> None:
+        self.sign.copy_(sign)
+        self.order.copy_(order)
+        self.place.copy_(torch.argsort(order))
 
     # -- rows ---------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn import config_context
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from skvae._blocks import CHECKED_CELLS, chunks
@@ -20,8 +21,11 @@ from skvae._table.sparse import SparseTable
 # Of a row: a sum of so many is finite.
 LARGEST_WEIGHT = 1e100
 WEIGHT = NOTHING | number(0, LARGEST_WEIGHT)
+# Arrays of any library become numpy's, whether or not the caller lets scikit-learn keep them.
+as_numpy = config_context(array_api_dispatch=False)
 
 
+@as_numpy
 def validate_table(
     estimator: Any, X: Any, container: Container, *, reset: bool, min_rows: int = 1
 ) -> Any:
@@ -72,6 +76,7 @@ def _checked_numbers(
     return parts
 
 
+@as_numpy
 def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[np.float64]:
     """What is known of rows, by column name or as a table, as numbers with NaN elsewhere.
 
@@ -147,6 +152,18 @@ def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
             )
 
 
+@as_numpy
+def validate_codes(Z: Any) -> NDArray[Any]:
+    """``Z`` as finite float32 or float64 (n, n_components), to write to."""
+    if np.ndim(Z) != 2:
+        raise ValueError(f"Expected 2D array for Z, a row of codes for each row; got {Z!r}.")
+    codes: NDArray[Any] = check_array(
+        Z, dtype=[np.float64, np.float32], force_writeable=True, input_name="Z"
+    )
+    return codes
+
+
+@as_numpy
 def validate_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:
     """``sample_weight`` as non-negative float64 (n,), not all of them zero."""
     if np.asarray(sample_weight).ndim == 0:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import repeat
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from skvae._torch.fused import fused
 
@@ -27,7 +29,7 @@ LARGEST_BLOCK = 2**25 - 2**16
 
 
 @contextmanager
-def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[None]:
+def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[Caller]:
     """Run our own torch code whatever modes the caller is in. Autograd does not record.
 
     Parameters
@@ -36,20 +38,59 @@ def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[None]:
     work : int, default=0
         Rows times draws times weights of a step. Where that is little it runs on one thread, where
         it is large on a CPU by the kernels of numba, if that is installed.
+
+    Yields
+    ------
+    caller : Caller
+        The modes outside, for the caller's own code to run in.
     """
     large = work >= LARGE_WORK
-    threads = None if large else 1
     torch.get_num_threads()  # initialises torch's count in a new Python thread, before the limit
     keep_freed_memory()
+    caller = Caller.of(device)
     with (
         torch.inference_mode(False),
         torch.no_grad(),
         torch.autocast(device.type, enabled=False),
-        _controller().limit(limits=threads),
-        _mkl_limit(threads),
+        nullcontext() if large else limit(_pools(), repeat(1)),
         fused(large and device.type == "cpu"),
     ):
-        yield
+        yield caller
+
+
+@dataclass
+class Caller:
+    """What the caller of this package has set of torch, in the calling Python thread."""
+
+    device: torch.device
+    inference: bool
+    gradients: bool
+    autocast: bool
+    autocast_dtype: torch.dtype
+    threads: list[int]
+
+    @classmethod
+    def of(cls, device: torch.device) -> Self:
+        """What is set now, on a device."""
+        return cls(
+            device,
+            torch.is_inference_mode_enabled(),
+            torch.is_grad_enabled(),
+            torch.is_autocast_enabled(device.type),
+            torch.get_autocast_dtype(device.type),
+            [pool.num_threads for pool in _pools()],
+        )
+
+    @contextmanager
+    def modes(self) -> Iterator[None]:
+        """Run the caller's code as it would run outside of ``torch_runtime``."""
+        with (
+            torch.inference_mode(self.inference),
+            torch.set_grad_enabled(self.gradients),
+            torch.autocast(self.device.type, self.autocast_dtype, self.autocast),
+            limit(_pools(), self.threads),
+        ):
+            yield
 
 
 @lru_cache(maxsize=1)
@@ -91,32 +132,64 @@ def cpu_has_bfloat16() -> bool:
     return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
-@lru_cache(maxsize=1)
-def _controller() -> ThreadpoolController:
-    # OpenMP alone, which torch obeys: its count is each thread's own, that of a BLAS is not
-    return ThreadpoolController().select(user_api="openmp")
+class ThreadPool(Protocol):
+    """A library's threads, as threadpoolctl describes them."""
+
+    @property
+    def num_threads(self) -> int: ...
+    def set_num_threads(self, num_threads: int) -> Any: ...
 
 
 @contextmanager
-def _mkl_limit(threads: int | None) -> Iterator[None]:
-    """A limit on the MKL of torch, in the calling Python thread.
+def limit(pools: Sequence[ThreadPool], counts: Iterable[int]) -> Iterator[None]:
+    """Let each pool have so many threads, and afterwards as many as before.
 
-    It obeys OpenMP's count until ``torch.set_num_threads`` sets its own.
+    An interrupt from the keyboard may fall anywhere: the counts are read first, set within the
+    block that restores them, and restored twice, in case it falls into the first time.
     """
-    set_local = _mkl_set_num_threads_local()
-    if threads is None or set_local is None:
-        yield
-        return
-    before = set_local(threads)
+    before = [pool.num_threads for pool in pools]
     try:
+        _set(pools, counts)
         yield
     finally:
-        set_local(before)
+        try:
+            _set(pools, before)
+        finally:
+            _set(pools, before)
+
+
+def _set(pools: Sequence[ThreadPool], counts: Iterable[int]) -> None:
+    for pool, count in zip(pools, counts, strict=False):
+        pool.set_num_threads(count)
+
+
+@lru_cache(maxsize=1)
+def _pools() -> list[ThreadPool]:
+    """OpenMP and MKL, which torch obeys and whose counts are each Python thread's own."""
+    mkl = _mkl_set_num_threads_local()
+    openmp = ThreadpoolController().select(user_api="openmp").lib_controllers
+    return [*openmp, *([] if mkl is None else [Mkl(mkl)])]
+
+
+class Mkl:
+    """The MKL of torch, in the calling Python thread.
+
+    Its count is 0 until one is set: that of OpenMP, or of ``torch.set_num_threads``.
+    """
+
+    def __init__(self, set_num_threads: Callable[[int], int]) -> None:
+        self.set_num_threads = set_num_threads  # returns the former count
+
+    @property
+    def num_threads(self) -> int:
+        count = self.set_num_threads(0)
+        self.set_num_threads(count)
+        return count
 
 
 @lru_cache(maxsize=1)
 def _mkl_set_num_threads_local() -> Callable[[int], int] | None:
-    """MKL's function, which returns the former count; None where it is not found.
+    """MKL's function; None where it is not found.
 
     So it is in a torch without MKL, and on Windows, where a library's own needs are not searched.
     """
@@ -130,14 +203,37 @@ _one_thread = threading.Lock()
 @contextmanager
 def one_thread() -> Iterator[None]:
     """A single thread for BLAS and OpenMP, for products too small to share."""
-    with _one_thread, threadpool_limits(limits=1):
+    with _one_thread, limit(ThreadpoolController().lib_controllers, repeat(1)):
         yield
 
 
+# One fit's modules may be built while another's are, within.
+_one_seed = threading.RLock()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's own defaults and a global generator of our own, for custom code to make modules in.
+
+    A ``torch.nn.Linear`` draws its weights from the global generator, which afterwards is where the
+    caller left it. Default type and generator are the process's: one Python thread at a time.
+    """
+    generator = torch.default_generator
+    with _one_seed, torch.device("cpu"):
+        state, dtype = generator.get_state(), torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(torch.float32)
+            generator.manual_seed(seed)
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            generator.set_state(state)
+
+
 def _after_fork() -> None:
-    """A child hangs in its parent's thread pool, or at its lock, unless it has its own."""
-    global _one_thread
-    _one_thread = threading.Lock()
+    """A child hangs in its parent's thread pool, or at its locks, unless it has its own."""
+    global _one_seed, _one_thread
+    _one_seed, _one_thread = threading.RLock(), threading.Lock()
     torch.set_num_threads(1)
 
 

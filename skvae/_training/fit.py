@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -47,18 +48,19 @@ def train_stages(
     rows: WeightedRows,
     *,
     seed: int,
+    on_epoch: Callable[[History], bool],
     **how: Any,
 ) -> tuple[TrainingState, History]:
     """Train ``model`` in place; the state after that, and what happened in this run.
 
-    A stage gets the epochs that those before it left. ``how`` goes to ``train``. Raises
-    KeyboardInterrupt for one before the first epoch is done.
+    A stage gets the epochs that those before it left. ``on_epoch`` runs in the caller's modes, and
+    like ``how`` goes to ``train``. Raises KeyboardInterrupt for one before the first epoch is done.
     """
     device = rows.weight.device
     n_weights = sum(parameter.numel() for parameter in model.parameters())
     work = max(stage.plan.n_draws * stage.plan.batch_size for stage in stages) * n_weights
     history = History()
-    with torch_runtime(device, work=work):
+    with torch_runtime(device, work=work) as caller:
         generator = generator_from(derive(seed, "training", state.n_epochs), device)
         optimizer_state, phase, precision = state.optimizer, state.phase, state.precision
         for stage in stages:
@@ -76,12 +78,13 @@ def train_stages(
                 optimizer=optimizer,
                 generator=generator,
                 history=history,
+                on_epoch=caller.modes()(on_epoch),
                 **how,
             )
             model.zero_grad(set_to_none=True)
             optimizer_state = optimizer.state()
             if finds_codes:
-                _fit_noise(model, rows, generator)
+                history.finish(partial(_fit_noise, model, rows, generator))
                 optimizer_state, phase = None, WHOLE
             if history.stopped:
                 break

@@ -48,6 +48,18 @@ class History:
     stopped: bool = False  # by a callback or the keyboard
     interrupted: bool = False  # by the keyboard
 
+    def interrupt(self) -> None:
+        """Take note of an interrupt from the keyboard."""
+        self.stopped = self.interrupted = True
+
+    def finish(self, do: Callable[[], None]) -> None:
+        """Do what an interrupt may not leave half done: after one, from the start again."""
+        try:
+            do()
+        except KeyboardInterrupt:
+            self.interrupt()
+            do()
+
 
 class Step:
     """A step of training. The tensors that it needs beside the rows are made once."""
@@ -121,7 +133,8 @@ def train(
     learning rate is first reduced, and training continues from there until the bound has not risen
     in half as many epochs.
     ``on_epoch`` is called after each epoch and ends training by returning True; so does an
-    interrupt from the keyboard. Raises ValueError when an epoch's loss or a weight is not finite.
+    interrupt from the keyboard, of whose epoch no step is kept. Raises ValueError when an epoch's
+    loss or a weight is not finite.
     """
     history = History() if history is None else history
     history.best_validation_score = None
@@ -130,6 +143,7 @@ def train(
     n_steps = per_epoch * len(epochs)
     step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
     optimizer.average_over(plan.learning_rate.averaged_steps(per_epoch * epochs.stop))
+    optimizer.mark()
     watch = Watch(optimizer, plan, model.network_buffers())
     try:
         if score is not None:
@@ -147,6 +161,7 @@ def train(
                     f"score is not finite at learning_rate_init={plan.learning_rate_init}. Lower "
                     "learning_rate_init or gradient_clip, or look for outliers in the rows."
                 )
+            optimizer.mark()
             history.loss_curve.append(loss - rows.log_jacobian)
             if score is not None:
                 history.validation_scores.append(value)
@@ -158,7 +173,8 @@ def train(
             if plan.early_stopping and watch.is_over():
                 break
     except KeyboardInterrupt:
-        history.stopped = history.interrupted = True
+        history.interrupt()
+        optimizer.go_back()
     history.best_validation_score = watch.best_score
     if plan.early_stopping and watch.best_score is not None:
         watch.restore()

@@ -74,6 +74,17 @@ class Optimizer:
             for name, moment in self.moments.items():
                 moment.copy_(torch.from_numpy(state[name]))
             self.averaged_steps = float(state["averaged_steps"])
+        self.marked: list[Tensor] = []
+
+    def mark(self) -> None:
+        """Remember the weights and moments, to come back to."""
+        self.marked = [tensor.clone() for tensor in (self.values, *self.moments.values())]
+
+    def go_back(self) -> None:
+        """Restore what was marked last, wherever steps were interrupted."""
+        _lay(self.closed, *self.owned)
+        for tensor, marked in zip((self.values, *self.moments.values()), self.marked, strict=True):
+            tensor.copy_(marked)
 
     @contextmanager
     def steps(self) -> Iterator[None]:

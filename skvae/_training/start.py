@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn import config_context
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
@@ -84,7 +85,8 @@ def probabilistic_pca(
         variance, components = np.linalg.eigh(weighted.T @ weighted)
         variance, components = variance[::-1][:size].clip(0), components.T[::-1][:size]
     else:
-        _, singular, components = randomized_svd(weighted, size, random_state=seed % 2**32)
+        with config_context(array_api_dispatch=False):  # which would take other steps
+            _, singular, components = randomized_svd(weighted, size, random_state=seed % 2**32)
         variance = np.square(singular)
     of_feature = np.square(weighted).sum(axis=0)
     total, n_varying = of_feature.sum(), int((of_feature > 0).sum())

@@ -35,7 +35,8 @@ IQR_OF_NORMAL = 1.349  # interquartile range of a standard normal
 SMALLEST_IQR = 1e-9  # to the standard deviation, so that float32 holds the outliers' squares
 START_DF = 5.0
 SMALLEST_DF, LARGEST_DF = 0.01, 1e30
-LOG_RANGE = (np.log(np.nextafter(0, 1)), np.log(np.finfo(np.float64).max))  # of a finite amount
+# of a finite amount; 2^-1074 is the smallest, which arithmetic may take for 0
+LOG_RANGE = (-1074 * np.log(2), np.log(np.finfo(np.float64).max))
 LARGEST_LOG_MEAN = 80.0  # so that float32 holds its exponential
 SMALLEST_SCALE, LARGEST_SCALE = 1e-100, 1e100  # of a given sigma
 SMALLEST_RATIO = 1e-30  # of a given sigma to the spread of a column, so that float32 holds it

@@ -37,7 +37,9 @@ Draw = Callable[[int], NDArray[np.float64]]  # n codes (n, K) from posteriors of
 class Prior(Value):
     """Base of the priors. A subclass needs ``fit`` or ``build``.
 
-    Both return a :class:`PriorModule`, which has ``log_prob(z)`` and ``sample(n, generator)``.
+    Both return a :class:`PriorModule`, which has ``log_prob(z)`` and ``sample(n, generator)``. They
+    run while torch's global generator is seeded by the fit, which leaves it as it was. Autograd
+    records only within ``torch.enable_grad()``, and torch has one thread.
     """
 
     def build(self, n_components: int, generator: Generator) -> PriorModule | None:

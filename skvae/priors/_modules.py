@@ -37,7 +37,8 @@ class StandardNormal(PriorModule):
 
     def __init__(self, n_components: int) -> None:
         super().__init__()
-        place = torch.zeros(n_components, dtype=torch.float32, device="cpu")
+        with torch.inference_mode(False):
+            place = torch.zeros(n_components, dtype=torch.float32, device="cpu")
         self.register_buffer("place", place, persistent=False)
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -79,7 +80,8 @@ class NormalMixture(PriorModule):
     @classmethod
     def of_arrays(cls, *arrays: NDArray[Any]) -> NormalMixture:
         """The mixture with these shares, means and roots, on the CPU."""
-        return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
+        with torch.inference_mode(False):
+            return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
 
     @property
     def n_numbers(self) -> int:

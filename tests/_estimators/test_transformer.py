@@ -1,12 +1,13 @@
 """VAETransformer as its users meet it."""
 
 import copy
+import itertools
 import os
 import pickle
+import pkgutil
 import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,15 +30,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch.nn.utils import parameters_to_vector
 
-from skvae import VAETransformer, _fit
+from skvae import Parts, VAETransformer, _fit
 from skvae._model.phases import CODES, DECODER, WHOLE
 from skvae._torch import replay
 from skvae._training import loop, rows
 from skvae._training.plan import stages
 from skvae._training.rows import Rows
 from skvae.likelihoods import Bernoulli, Gaussian, Histogram
-from skvae.networks import MLP, NetworkModule
+from skvae.networks import MLP, Network, NetworkModule
 from skvae.objectives import IWAE
+from skvae.priors import Prior
+from skvae.priors._modules import NormalMixture, StandardNormal
 
 QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 
@@ -744,6 +747,142 @@ def test_an_interrupt_keeps_what_was_learnt(wine, capsys):
     assert vae.transform(wine).shape == (178, 3)
 
 
+def interrupted(call, number):
+    """The same function, but interrupted at its call of this number, after its work."""
+    calls = itertools.count(1)
+
+    def interrupted_once(*args, **kwargs):
+        found = call(*args, **kwargs)
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        return found
+
+    return interrupted_once
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        ("skvae._fit.posterior_means", 2),  # the first is before training
+        ("skvae._fit.posterior_means", 3),
+        ("skvae._model.vae.VAE.order_components", 1),
+        ("skvae._fit.posterior_draws", 1),
+        ("skvae.priors.Mixture.fit", 1),
+        ("skvae._fit.bounds", 2),
+    ],
+)
+def test_an_interrupt_after_training_keeps_it(wine, fitted, monkeypatch, place, number):
+    module, _, name = place.rpartition(".")
+    owner = pkgutil.resolve_name(module)
+    monkeypatch.setattr(owner, name, interrupted(getattr(owner, name), number))
+    vae = VAETransformer(3, prior="mixture", **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(wine)
+    if name != "bounds":  # by when the mixture was fitted
+        assert_same_state(vae, fitted)  # of a standard normal prior
+    np.testing.assert_array_equal(vae.transform(wine), fitted.transform(wine))
+    np.testing.assert_array_equal(vae.kl_divergence_, fitted.kl_divergence_)
+
+
+def test_an_interrupt_of_training_does_not_wait_for_a_mixture(wine, monkeypatch):
+    class Interrupted(VAETransformer):
+        def _report(self, fitted, history):
+            raise KeyboardInterrupt
+
+    monkeypatch.delattr("skvae.priors.Mixture.fit")
+    vae = Interrupted(3, prior="mixture", **QUICK)
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(wine)
+    assert isinstance(vae.module_.prior, StandardNormal)
+    assert vae.n_iter_ == 1
+
+
+# -- custom code that draws from torch's global generator ----------------------------
+
+
+class Affine(NetworkModule):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.linear = torch.nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, x, generator=None):
+        return self.linear(x)
+
+
+class Linear(Network):
+    def build(self, n_inputs, n_outputs, *, output_gain, generator):
+        return Affine(n_inputs, n_outputs)
+
+
+class Shifted(Prior):
+    """A normal whose mean a layer of torch's draws, and a gradient moves."""
+
+    def fit(self, draw, n_rows, n_components, seed):
+        layer = torch.nn.Linear(1, n_components)
+        with torch.enable_grad():
+            (layer.bias * torch.as_tensor(draw(1)[0])).sum().backward()
+        mean = (layer.bias + layer.bias.grad).detach()
+        return NormalMixture(torch.zeros(1), mean[None], torch.eye(n_components)[None])
+
+
+def test_custom_code_gets_a_generator_of_the_fit(wine):
+    settings = {"encoder": Linear(), "decoder": Linear(), "prior": Shifted()}
+
+    def fit(random_state):
+        return VAETransformer(3, **QUICK | settings | {"random_state": random_state}).fit(wine)
+
+    one, other = fit(0), fit(1)
+    before = torch.get_rng_state()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.device("meta"):
+            same = fit(0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_same_state(one, same)
+    assert one.score(wine) == same.score(wine)
+    weights = [vae.module_.encoder.linear.weight for vae in (one, other)]
+    assert (weights[0] != weights[1]).any()
+    square = one.module_.decoder.linear.weight[:3, :3]
+    assert (square != weights[0][:3, :3]).any()
+
+
+# -- arrays of other libraries ------------------------------------------------------
+
+FORMS = {
+    "array": np.asarray,
+    "sparse": csr_matrix,
+    "parts": lambda X: Parts([X[:100], X[100:]]),
+    "tensor": torch.as_tensor,
+    "frame": pd.DataFrame,
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_the_dispatch_of_arrays_does_not_matter(wine, fitted, form, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    X = form(wine)
+    with config_context(array_api_dispatch=True):
+        within = VAETransformer(3, **QUICK).fit(X, sample_weight=torch.ones(178))
+        codes = within.transform(X)
+        decoded = within.inverse_transform(torch.as_tensor(codes))
+        score = within.score(X, sample_weight=torch.ones(178))
+    assert_same_state(within, fitted)
+    np.testing.assert_array_equal(codes, fitted.transform(X))
+    np.testing.assert_array_equal(decoded, fitted.reconstruct(X))
+    assert score == fitted.score(X)
+
+
+def test_the_dispatch_of_arrays_does_not_matter_for_a_wide_table(monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    X = np.random.default_rng(0).normal(size=(20, 30))  # of which PCA is a randomised one
+    plain = VAETransformer(2, **QUICK).fit(X)
+    with config_context(array_api_dispatch=True):
+        within = VAETransformer(2, **QUICK).fit(X)
+    assert_same_state(within, plain)
+
+
 # -- odd tables -------------------------------------------------------------------
 
 rng = np.random.default_rng(0)
@@ -1107,7 +1246,7 @@ class Watch(StopAt):
 
     def changes(self, name):
         """Whether each epoch but the first changed the network."""
-        return [not torch.equal(a, b) for a, b in pairwise(self.seen[name])]
+        return [not torch.equal(a, b) for a, b in itertools.pairwise(self.seen[name])]
 
 
 def test_histograms_are_learned_once_the_codes_are_found(spiky):
@@ -1187,7 +1326,7 @@ def test_other_tables_train_in_one_phase(wine):
     vae = VAETransformer(2, early_stopping=False, **QUICK).set_callbacks(Keep(None)).fit(wine)
     assert vae.module_.shapes is None
     assert len(encoders) == 4  # of three epochs and the fit
-    assert not any(torch.equal(a, b) for a, b in pairwise(encoders[:3]))
+    assert not any(torch.equal(a, b) for a, b in itertools.pairwise(encoders[:3]))
 
 
 @pytest.mark.parametrize("max_iter", [1, 2, 3, 10])

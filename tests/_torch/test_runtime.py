@@ -1,6 +1,7 @@
 """Whatever state the caller's torch is in, results are the same and the state stays."""
 
 import contextlib
+import copy
 import os
 import platform
 import re
@@ -12,13 +13,15 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from skvae import VAETransformer
+from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae._torch.runtime import (
     LARGE_WORK,
+    limit,
     networks_in,
     one_thread,
     resolve_device,
     resolve_precision,
+    seeded,
     torch_runtime,
 )
 
@@ -44,6 +47,7 @@ CALLERS = {
     "no_grad": torch.no_grad,
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     "float64": lambda: restored(torch.set_default_dtype, torch.float64, torch.float32),
+    "float16": lambda: restored(torch.set_default_dtype, torch.float16, torch.float32),
     "meta": lambda: restored(torch.set_default_device, "meta", None),
     "meta block": lambda: torch.device("meta"),
     "two threads": lambda: restored(torch.set_num_threads, 2, torch.get_num_threads()),
@@ -75,7 +79,7 @@ def use_everything():
     X, model = TABLE, VAETransformer(dropout=0.1, **SETTINGS)
     codes = model.fit(X).transform(X)
     model.partial_fit(X)
-    model.set_params(warm_start=True).fit(X)
+    model.set_params(warm_start=True, max_iter=4).fit(X)
     return (
         codes,
         *model.latent_distribution(X.astype(np.float32)),
@@ -103,24 +107,81 @@ def test_results_and_state_are_the_same_for_every_caller(caller, expected):
         assert np.array_equal(result, value)
 
 
+ODD = 20 * TABLE[:12]  # rows for which codes are searched, from far off
+GAPS = np.where(np.random.default_rng(1).random(ODD.shape) < 0.3, np.nan, ODD)
+METHODS = {
+    "transform": lambda model: model.transform(GAPS),
+    "impute": lambda model: model.impute(GAPS),
+    "impute by draws": lambda model: model.impute(GAPS, n_imputations=2, random_state=0),
+    "sample": lambda model: model.sample(5, random_state=0),
+    "sample given": lambda model: model.sample(2, given=GAPS, random_state=0),
+    "score_samples": lambda model: model.score_samples(ODD),
+    "score of gaps": lambda model: model.score_samples(GAPS),
+    "score in float32": lambda model: model.score_samples(GAPS.astype(np.float32)),
+    "score_cells": lambda model: model.score_cells(GAPS),
+    "elbo": lambda model: model.elbo(GAPS),
+    "loadings": lambda model: model.loadings(),
+    "copy": lambda model: copy.deepcopy(model).score_samples(GAPS.astype(np.float32)),
+    "VAEImputer": lambda model: VAEImputer(model).fit_transform(GAPS),
+    "VAEOutlierDetector": lambda model: VAEOutlierDetector(model).fit(GAPS).score_samples(GAPS),
+}
+
+
+@pytest.fixture(scope="module")
+def by_a_plain_caller():
+    """A model, and what each method gives."""
+    model = VAETransformer(prior="mixture", **SETTINGS).fit(TABLE)
+    return model, {name: np.asarray(call(model)) for name, call in METHODS.items()}
+
+
+@pytest.mark.filterwarnings("ignore:The codes tell nothing")  # of few rows
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_each_method_is_the_same_for_every_caller(caller, method, by_a_plain_caller):
+    model, expected = by_a_plain_caller
+    with caller():
+        before = state()
+        found = METHODS[method](model)
+        after = state()
+    assert after == before
+    np.testing.assert_array_equal(np.asarray(found), expected[method])
+
+
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
 def test_a_fit_of_any_caller_goes_on_in_a_plain_one(caller):
     with caller():
         model = VAETransformer(**SETTINGS).fit(TABLE)
     model.partial_fit(TABLE)
-    assert np.isfinite(model.score(TABLE))
+    assert np.isfinite(model.score(GAPS))
+    assert np.isfinite(model.score(GAPS.astype(np.float32)))
 
 
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
 def test_modes_inside_and_after(caller):
     with caller():
         before = state()
-        with torch_runtime(CPU, work=SMALL):
-            assert not torch.is_inference_mode_enabled()
-            assert not torch.is_grad_enabled()
-            assert not torch.is_autocast_enabled("cpu")
-            assert torch.get_num_threads() == 1
+        with torch_runtime(CPU, work=SMALL) as outside:
+            for _ in range(2):
+                assert not torch.is_inference_mode_enabled()
+                assert not torch.is_grad_enabled()
+                assert not torch.is_autocast_enabled("cpu")
+                assert torch.get_num_threads() == 1
+                with outside.modes():
+                    assert state() == before
         assert state() == before
+
+
+@pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
+def test_what_is_called_after_each_epoch_runs_in_the_modes_of_the_caller(caller):
+    seen = []
+
+    class Watched(VAETransformer):
+        def _report(self, fitted, history):
+            seen.append(state())
+
+    with caller():
+        Watched(**SETTINGS).fit(TABLE).partial_fit(TABLE)
+        assert seen == [state()] * 3
 
 
 def test_small_work_takes_one_thread_and_large_work_the_callers():
@@ -161,11 +222,49 @@ def test_one_thread_for_all_and_the_callers_afterwards():
         assert all(pool["num_threads"] == 1 for pool in threadpool_info())
 
 
+class InterruptedPool:
+    """A pool of 7 threads, whose count an interrupt stops from being set, before or after."""
+
+    def __init__(self, call, late):
+        self.num_threads, self.calls, self.call, self.late = 7, 0, call, late
+
+    def set_num_threads(self, count):
+        self.calls += 1
+        if self.late or self.calls != self.call:
+            self.num_threads = count
+        if self.calls == self.call:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_an_interrupt_anywhere_leaves_the_threads_of_the_caller(call, late):
+    pools = [InterruptedPool(call, late), InterruptedPool(0, late)]
+    with pytest.raises(KeyboardInterrupt), limit(pools, [1, 1]):
+        pass
+    assert [pool.num_threads for pool in pools] == [7, 7]
+
+
 def test_an_error_inside_restores_the_state():
     before = state()
     with pytest.raises(KeyboardInterrupt), torch_runtime(CPU, work=SMALL):
         raise KeyboardInterrupt
     assert state() == before
+
+
+def test_modules_are_made_of_a_seed_whatever_the_caller_is():
+    made = []
+    for caller in CALLERS.values():
+        for seed in (0, 0, 1):
+            with caller():
+                before = state(), torch.get_rng_state().tolist()
+                with torch_runtime(CPU), seeded(seed), seeded(seed):
+                    made.append(torch.nn.Linear(2, 3).weight.detach())
+                assert (state(), torch.get_rng_state().tolist()) == before
+        assert made[-1].dtype == torch.float32
+        assert torch.equal(made[-3], made[0])
+        assert torch.equal(made[-2], made[0])
+        assert not torch.equal(made[-1], made[0])
 
 
 def test_auto_is_cuda_where_there_is_one():
@@ -209,6 +308,38 @@ def test_freed_memory_serves_again():
     done = subprocess.run([sys.executable, "-c", BLOCKS], check=True, capture_output=True)
     pages = 8 * 2**20 // os.sysconf("SC_PAGESIZE")  # of each of the 100 rounds
     assert int(done.stdout) < 10 * pages
+
+
+FLUSHED = """
+import numpy as np, torch
+torch.set_flush_denormal(True)
+from skvae import VAETransformer
+X = np.exp(np.random.default_rng(0).normal(size=(40, 2)))
+VAETransformer(1, likelihood="log_normal", max_iter=1, random_state=0).fit(X).score_cells(X)
+"""
+
+
+def test_a_processor_that_flushes_the_smallest_numbers_to_zero_brings_no_warning():
+    subprocess.run([sys.executable, "-W", "error", "-c", FLUSHED], check=True)
+
+
+AT_EXIT = """
+import atexit
+import numpy as np, torch
+import skvae
+from skvae._inference import map_rows
+map_rows.SHARED_WORK = 1
+torch.set_num_threads(2)
+X = np.random.default_rng(0).normal(size=(40, 2))
+model = skvae.VAETransformer(1, max_iter=1, random_state=0).fit(X)
+before = model.transform(X)
+atexit.register(lambda: print(np.array_equal(model.transform(X), before)))
+"""
+
+
+def test_rows_are_coded_while_the_interpreter_shuts_down():
+    command = [sys.executable, "-W", "ignore", "-c", AT_EXIT]
+    assert subprocess.check_output(command, text=True) == "True\n"
 
 
 FORK = """

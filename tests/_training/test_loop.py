@@ -571,6 +571,24 @@ def test_an_interrupt_keeps_the_trained_epochs(early_stopping, kept):
     assert theta == pytest.approx(kept)
 
 
+@pytest.mark.parametrize("step", [3, 4])
+def test_an_interrupt_amid_an_epoch_keeps_the_weights_of_the_last_whole_one(step):
+    class Interrupted(Walk):
+        def find_gradient(self, *arguments):
+            if sum(call["training"] for call in self.calls) == step:
+                raise KeyboardInterrupt
+            return super().find_gradient(*arguments)
+
+    model = Interrupted()
+    optimizer = Optimizer(model, PLAN, None)
+    theta, history = walk(model, optimizer=optimizer, early_stopping=False, min_steps=2)
+    n_steps = step - step % 2  # two an epoch
+    assert history.interrupted
+    assert len(history.loss_curve) == n_steps / 2
+    assert theta == pytest.approx(0.1 * n_steps)
+    assert optimizer.moments["steps"] == n_steps
+
+
 def test_other_errors_of_on_epoch_come_through():
     def fail(history):
         raise RuntimeError("a callback failed")
