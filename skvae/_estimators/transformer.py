@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skvae import _fit
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._fit import WeightedTable
-from skvae._table.container import Container
+from skvae._table.container import Container, as_frame
 from skvae._table.distinct import distinct_rows
 from skvae._table.validation import validate_given, validate_table, validate_weight
 from skvae._torch.random import seed_from
@@ -35,6 +35,9 @@ from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.networks import ACTIVATIONS, Network
 from skvae.objectives import OBJECTIVES
 from skvae.priors import PRIORS, Prior
+
+# The dtypes of codes. In the other byte order float32 would else be computed in float64.
+FLOATS = [np.float64, np.float32, np.dtype(np.float32).newbyteorder()]
 
 
 def _learned(path):
@@ -617,7 +620,8 @@ class VAETransformer(
             In the container that ``fit`` saw.
         """
         check_is_fitted(self)
-        codes = check_array(Z, dtype=[np.float64, np.float32], force_writeable=True, input_name="Z")
+        as_frame(Z)  # raises
+        codes = check_array(Z, dtype=FLOATS, force_writeable=True, input_name="Z")
         if codes.shape[1] != self.n_components_:
             raise ValueError(
                 f"Z has {codes.shape[1]} columns, but this {type(self).__name__} has "
@@ -864,7 +868,8 @@ class VAETransformer(
         check_is_fitted(self)
         table = validate_table(self, X, self._fitted.container, reset=False)
         table = self._fitted.columns.known(table)
-        return table, table.dtype if table.dtype in (np.float32, np.float64) else np.float64
+        dtype = table.dtype.newbyteorder("=")
+        return table, dtype if dtype in (np.float32, np.float64) else np.float64
 
     # -- scikit-learn ---------------------------------------------------------------
 

@@ -25,6 +25,7 @@ def validate_table(
     Raises ValueError or TypeError for infinities, complex numbers, dates, masked cells, lazy
     frames, the wrong shape or the wrong feature names.
     """
+    as_frame(X)  # raises
     refuse_lossy(X)
     checks: dict[str, Any] = {
         "dtype": None,

@@ -80,6 +80,18 @@ def test_shapes_and_dtypes(fitted, wine):
     assert fitted.score(X, n_draws=8) == fitted.score_samples(X, n_draws=8).mean()
 
 
+def test_the_order_of_bytes_does_not_matter(fitted, wine):
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        X, swapped = wine.astype(dtype), wine.astype(dtype.newbyteorder())
+        for of_rows in (fitted.transform, fitted.score_samples, fitted.reconstruct):
+            np.testing.assert_array_equal(of_rows(swapped), of_rows(X))
+            assert of_rows(swapped).dtype == of_rows(X).dtype
+        Z = fitted.transform(X)
+        found = fitted.inverse_transform(Z.astype(Z.dtype.newbyteorder()))
+        np.testing.assert_array_equal(found, fitted.inverse_transform(Z))
+        assert found.dtype == dtype
+
+
 def test_a_linear_model_is_factor_analysis():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1500, 2)) @ rng.normal(size=(2, 6)) * [1, 1, 1, 100, 100, 1e-3]
@@ -669,6 +681,10 @@ def test_wrong_input_after_fit(wine, fitted):
     swapped = pd.DataFrame(np.zeros((2, 3)), columns=fitted.get_feature_names_out()[::-1])
     with pytest.raises(ValueError, match="in another order"):
         fitted.inverse_transform(swapped)
+    twice = pd.DataFrame(np.zeros((2, 3)), columns=["a", "b", "a"])
+    for of_frame in (fitted.transform, fitted.inverse_transform, fitted.impute):
+        with pytest.raises(ValueError, match="2 columns named 'a'"):
+            of_frame(twice)
     with pytest.raises(ValueError, match="n_samples"):
         fitted.sample(0)
     with pytest.raises(ValueError, match="n_draws"):
