@@ -44,6 +44,8 @@ LOST = 1.0
 # The rows of the largest changes, by which a training is not judged: this share, at least a few
 # where that is at most a tenth. So many of them are named.
 EXTREME_SHARE, FEW_EXTREME, MOST_NAMED = 0.01, 3, 3
+# Working units, or nats, beyond which float32 does not hold the density of a value well.
+FARTHEST = 1e15
 # The smallest factor that codes are multiplied by.
 SMALLEST_SCALE = 1e-3
 # Rows that a fit is judged by, and the most that are held out.
@@ -163,14 +165,20 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
         order = np.argsort(index)  # neighbours are those of the table
         index, weight = index[order], weight[order]
     columns, module, device = fitted.columns, fitted.module, fitted.device
-    log_jacobian = np.average(columns.log_jacobian(table, index), weights=weight)
+    log_jacobian = columns.log_jacobian(table, index)
+    if log_jacobian.min() < -FARTHEST:
+        columns.refuse_row(table, int(index[log_jacobian.argmin()]))
 
     def load(rows: Any) -> Cells:
         working = columns.to_working(table, index[rows], np.float32)
+        far = np.abs(working) > FARTHEST
+        if far.any():
+            columns.refuse_row(table, int(index[rows][far.any(axis=1).argmax()]))
         return module.cells(torch.as_tensor(working, device=device))
 
+    mean_log_jacobian = float(np.average(log_jacobian, weights=weight))
     with torch_runtime(device):
-        shared = torch.as_tensor(weight, device=device), float(log_jacobian)
+        shared = torch.as_tensor(weight, device=device), mean_log_jacobian
         if is_stored:
             return StoredRows(*shared, load, LARGEST_COPY // (4 * row_bytes), index=index)
         return Rows(*shared, load(slice(None)), index=index)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -30,6 +29,7 @@ from skvae._table.container import Container
 from skvae._torch.random import derive, generator_from, quasi_normal
 from skvae._torch.runtime import resolve_device, seeded, torch_runtime
 from skvae._training.fit import TrainingState
+from skvae._warn import warn
 from skvae.networks import Network
 from skvae.priors import Prior
 
@@ -111,7 +111,7 @@ class Fitted:
     def decode(self, codes: Array) -> Array:
         """E[x|z] for codes on the scale of ``codes``. (n, K) -> (n, d)."""
         z = codes / self.scale.astype(codes.dtype)
-        return self._map_codes(VAE.mean, z, self.columns.from_mean)
+        return self._map_codes(_mean, z, self.columns.from_mean)
 
     def loadings(self) -> tuple[list[str], Array]:
         """Names of features and levels in the order of the table, and their loadings (F, K)."""
@@ -169,7 +169,8 @@ class Fitted:
             near = np.asarray(table[row[0] : row[-1] + 1], dtype=dtype)
             others = near[row - row[0]]
             others[np.arange(len(row)), place] = np.nan
-            out.flat[cells] = whole[row] - self.log_likelihood(others, dtype, n_draws)
+            with np.errstate(invalid="ignore"):  # of a likelihood of 0, with and without the cell
+                out.flat[cells] = whole[row] - self.log_likelihood(others, dtype, n_draws)
         out += self.columns.log_unit(table)
         out[np.isnan(table)] = np.nan
         return out
@@ -185,10 +186,18 @@ class Fitted:
         """A bound of each row by ``size.held`` draws, in the caller's units, one noise for all."""
         noise = self._scoring_noise(size.held)
 
-        def of_cells(model: VAE, cells: Cells) -> Tensor:
+        def of_cells(model: VAE, cells: Cells, _: slice) -> Tensor:
             return bound(model, cells, cells.values.new_tensor(noise))
 
         working = self._map_table(of_cells, table, dtype, size=size)
+        undefined = np.isnan(working)
+        if undefined.any():
+            warn(
+                f"The log-likelihood is not a number and counts as -inf in {undefined.sum()} rows. "
+                "Look for values far outside the training rows, or for a fault in a custom "
+                "likelihood or network."
+            )
+            working[undefined] = -np.inf
         return working + self.columns.log_jacobian(table, None)
 
     def _scoring_noise(self, n: int) -> Array:
@@ -197,24 +206,26 @@ class Fitted:
 
     # -- missing values and new rows ----------------------------------------------------
 
-    def conditional_mean(self, table: Array, dtype: Any) -> Array:
-        """E[x | the observed values] of each row. -> (n, d)."""
+    def conditional_mean(self, table: Array, numbers: Array, dtype: Any) -> Array:
+        """E[x | the observed values] of each row, with its number for errors. -> (n, d)."""
         noise = self._scoring_noise(2 * FEWEST_IN_POOL)
 
-        def mean(model: VAE, cells: Cells) -> Tensor:
-            return model.weighted_mean(*self._weighted_codes(model, cells, noise))
+        def mean(model: VAE, cells: Cells, rows: slice) -> Tensor:
+            return model.weighted_mean(*self._weighted_codes(model, cells, noise, numbers[rows]))
 
         size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
         return self._map_table(mean, table, dtype, size=size, finish=self.columns.from_mean)
 
-    def conditional_draws(self, table: Array, dtype: Any, n: int, seed: int) -> Array:
-        """Draws from p(x | the observed values) for each row. -> (n_rows, n, d)."""
+    def conditional_draws(
+        self, table: Array, numbers: Array, dtype: Any, n: int, seed: int
+    ) -> Array:
+        """Draws from p(x | the observed values), as ``conditional_mean``. -> (n_rows, n, d)."""
         pool = min(max(FEWEST_IN_POOL, 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
         noise = quasi_normal(2 * pool, self.n_components, derive(seed, "pool"))[:, None, :]
         generator = generator_from(derive(seed, "conditional"), self.device)
 
-        def draw(model: VAE, cells: Cells) -> Tensor:
-            z, weight = self._weighted_codes(model, cells, noise)
+        def draw(model: VAE, cells: Cells, rows: slice) -> Tensor:
+            z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
             picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
             codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
             # all n at once would not fit in memory for a table of many levels
@@ -232,7 +243,7 @@ class Fitted:
         """New rows: codes from the prior, and a row from p(x|z) for each. -> (n, d)."""
         noise = generator_from(derive(seed, "observation"), self.device)
 
-        def of_codes(model: VAE, z: Tensor) -> Tensor:
+        def of_codes(model: VAE, z: Tensor, _: slice) -> Tensor:
             return model.sample(z[None], noise)[0]
 
         codes = self.prior_codes(n, seed)
@@ -245,16 +256,19 @@ class Fitted:
             draws = self.module.prior_on(cpu).sample(n, generator_from(derive(seed, "codes"), cpu))
             return draws.double().numpy()
 
-    def _weighted_codes(self, model: VAE, cells: Cells, noise: Array) -> tuple[Tensor, Tensor]:
+    def _weighted_codes(
+        self, model: VAE, cells: Cells, noise: Array, numbers: Array
+    ) -> tuple[Tensor, Tensor]:
         """Codes (S, N, K) and their weights (S, N), of sum 1, for p(z | the observed values)."""
         z, log_weight = posterior_draws(model, cells, cells.values.new_tensor(noise))
         lost = ~log_weight.isfinite().any(0)
         if bool(lost.any()):
-            farthest = self.columns.order[int(cells.values[lost][0].abs().argmax())]
+            first = int(lost.nonzero()[0])
+            farthest = self.columns.order[int(cells.values[first].abs().argmax())]
             raise ValueError(
-                "The likelihood of a row is 0 in floating point, so that no code explains it: its "
-                f"column {self.columns.names[farthest]!r} holds a value far outside the training "
-                "rows. Correct the value, or let the cell be missing."
+                f"The likelihood of row {numbers[first]} is 0 in floating point, so that no code "
+                f"explains it: its column {self.columns.names[farthest]!r} holds a value far "
+                "outside the training rows. Correct the value, or mark it as missing by NaN."
             )
         return z, torch.softmax(log_weight, dim=0)
 
@@ -266,20 +280,20 @@ class Fitted:
         return Size(*map(max, (decoded, held), search))
 
     def _map_table(
-        self, call: Callable[[VAE, Cells], Tensor], table: Array, dtype: Any, **how: Any
+        self, call: Callable[[VAE, Cells, slice], Tensor], table: Array, dtype: Any, **how: Any
     ) -> Array:
         """Apply ``call`` to the rows of a checked table."""
 
         def load(rows: slice) -> Array:
             return self.columns.to_working(table[rows], None, dtype)
 
-        def of_cells(model: VAE, x: Tensor) -> Tensor:
-            return call(model, model.cells(x))
+        def of_cells(model: VAE, x: Tensor, rows: slice) -> Tensor:
+            return call(model, model.cells(x), rows)
 
         return map_rows(self.module, of_cells, load, len(table), dtype=dtype, **how)
 
     def _map_codes(
-        self, call: Callable[[VAE, Tensor], Tensor], z: Array, finish: Any, **how: Any
+        self, call: Callable[[VAE, Tensor, slice], Tensor], z: Array, finish: Any, **how: Any
     ) -> Array:
         """Apply ``call`` to codes of N(0, 1), and ``finish`` to what comes out."""
         load = z.__getitem__
@@ -306,13 +320,20 @@ class Fitted:
             self.module = build(self.columns, self.architecture, self.seed)
             self.module.load_arrays(arrays)
             self.module.learned_prior, self.module.prior = priors
-            with suppress(ValueError):  # where the device is missing, the CPU serves
+            try:
                 self.module.to(resolve_device(device))
+            except ValueError as error:
+                warn(f"The model was pickled on another device, and is now on the CPU: {error}")
 
 
-def _posterior(model: VAE, cells: Cells) -> Tensor:
+def _posterior(model: VAE, cells: Cells, _: slice) -> Tensor:
     """Mean and log standard deviation of q(z|x), side by side."""
     return torch.cat(model.encode(cells), dim=-1)
+
+
+def _mean(model: VAE, z: Tensor, _: slice) -> Tensor:
+    """E[x|z], in the units of means."""
+    return model.mean(z)
 
 
 def build(

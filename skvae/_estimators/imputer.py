@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.utils._set_output import _get_output_config
 
 from skvae._estimators.shell import Shell
 from skvae._estimators.transformer import VAETransformer
+from skvae._table.container import as_pandas
 
 
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
@@ -109,9 +111,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         Returns
         -------
         X_imputed : ndarray or data frame of shape (n_samples, n_features)
-            In the container that ``fit`` saw.
+            In the container that ``fit`` saw, unless ``set_output`` chose another.
         """
-        return self._fitted().impute(X)
+        filled = self._fitted().impute(X)
+        # what scikit-learn makes of another library's frame has lost its dtypes
+        to_pandas = _get_output_config("transform", self)["dense"] == "pandas"
+        return as_pandas(filled, like=X) if to_pandas else filled
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

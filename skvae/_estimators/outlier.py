@@ -123,14 +123,21 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         reached = np.cumsum(weight[order]) / weight.sum()
         # of the first inlier: it lies at 0, all outliers below
         first = np.searchsorted(reached, self.contamination * (1 + 1e-12), side="right")
+        impossible = int((score[order] == -np.inf).sum())  # outliers, however many
+        if impossible == len(order):
+            raise ValueError(
+                "The likelihood of each training row is 0 in floating point. Look for values far "
+                "outside the others, and mark them as missing by NaN."
+            )
         self._keep(model)
-        self.offset_ = float(score[order[min(first, len(order) - 1)]])
+        self.offset_ = float(score[order[min(max(first, impossible), len(order) - 1)]])
         return score
 
     def score_samples(self, X):
         """The log-likelihood of each row, in nats; lower is odder.
 
         That of ``estimator_.score_samples``, with the spread of each column of numbers as its unit.
+        It is -inf for a row too far from those of training, which is an outlier.
 
         Parameters
         ----------
@@ -170,4 +177,4 @@ class VAEOutlierDetector(OutlierMixin, Shell):
 
     @staticmethod
     def _labels(decision):
-        return np.where(decision < 0, -1, 1)
+        return np.where(decision >= 0, 1, -1)

@@ -37,7 +37,7 @@ ONE = Size()
 
 def map_rows(
     model: VAE,
-    call: Callable[[VAE, Tensor], Tensor],
+    call: Callable[[VAE, Tensor, slice], Tensor],
     load: Callable[[slice], NDArray[Any]],
     n_rows: int,
     *,
@@ -46,7 +46,7 @@ def map_rows(
     finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
     in_order: bool = False,
 ) -> NDArray[Any]:
-    """``finish(call(model, rows))`` of the rows that ``load`` yields by chunks. -> (n_rows, ...).
+    """``finish(call(model, x, rows))`` of the rows x that ``load`` yields. -> (n_rows, ...).
 
     Computes in ``dtype``, that of the caller's rows: float32 arithmetic on float64 rows would
     make a row's result depend on the rows beside it.
@@ -71,7 +71,7 @@ def map_rows(
     def result(rows: slice) -> NDArray[Any]:
         with torch_runtime(device):
             x = torch.as_tensor(load(rows), dtype=precision, device=device)
-            return finish(call(model, x).cpu().numpy())
+            return finish(call(model, x, rows).cpu().numpy())
 
     pieces = list(chunks(n_rows, rows_at_once)) if n_rows else [slice(0, 0)]
     with _mapping(n_threads) as each:

@@ -32,10 +32,14 @@ WIDE_DIMENSIONS, WIDE_SHARE = 4, 0.25
 
 
 def is_good(log_weight: Tensor) -> Tensor:
-    """Whether draws are of even enough weight to be relied on. (S, N) -> (N,) bool."""
+    """Whether draws are of even enough weight to be relied on. (S, N) -> (N,) bool.
+
+    Draws without any weight are not.
+    """
+    possible = log_weight.amax(0) > -torch.inf
     # (sum w)^2 / sum w^2 draws, between 1 and S
-    worth = 1 / torch.softmax(log_weight, dim=0).square().sum(0)
-    return worth >= GOOD_SHARE * len(log_weight)
+    worth = 1 / torch.softmax(torch.where(possible, log_weight, 0.0), dim=0).square().sum(0)
+    return possible & (worth >= GOOD_SHARE * len(log_weight))
 
 
 @dataclass
@@ -91,11 +95,13 @@ class Pool:
         """Log importance weights of the draws, taken as those of one mixture. (S, N).
 
         Each normal has a share in the mixture like that of its draws (the balance heuristic [1]_),
-        so that one that misses p(x, z) costs its draws and no more.
+        so that one that misses p(x, z) costs its draws and no more. A draw weighs nothing where
+        rounding took it out of every normal: the bound can only fall by it.
         """
         z = self.z
         log_parts = [
             math.log(len(own) / len(z)) + normal.log_prob(z)
             for own, normal in zip(self.draws, self.normals, strict=True)
         ]
-        return torch.cat(self.height) - torch.logsumexp(torch.stack(log_parts), dim=0)
+        density = torch.logsumexp(torch.stack(log_parts), dim=0)
+        return torch.where(density > -torch.inf, torch.cat(self.height) - density, -torch.inf)

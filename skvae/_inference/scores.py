@@ -19,19 +19,27 @@ def log_likelihood(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
 
     Half of the noise is for draws from the encoder's posterior. For rows whose weights are uneven,
     and for rows with missing values, draws by the other half are added, from normals at modes of
-    p(x, z).
+    p(x, z). It is 0 for a row without observed values, -inf where no draw has a density above 0,
+    and NaN where even the code 0 has none that is a number.
     """
     own, spare = noise.chunk(2)
     pool = _pool(model, cells, own)
     log_weight = pool.log_weight()
     bound = importance_weighted_bound(log_weight)
-    bad = ~is_good(log_weight) & bound.isfinite()
+    possible = bound > -torch.inf
+    bad = ~is_good(log_weight)
     if cells.observed is not None:
+        bound = torch.where(cells.observed.any(dim=-1), bound, 0.0)
         # the weights of a posterior that is too narrow are even, and do not show what it misses
-        bad |= ~cells.observed.all(dim=-1)
+        bad = (bad | ~cells.observed.all(dim=-1)) & cells.observed.any(dim=-1)
+    bad &= possible
     if len(spare) >= FEWEST_TO_ADAPT and bool(bad.any()):
         joined = pool[bad].with_modes(spare, log_joint(model, cells[bad]))
         bound[bad] = importance_weighted_bound(joined.log_weight())
+    if not bool(possible.all()):
+        origin = noise.new_zeros(1, 1, noise.shape[-1])
+        undefined = _log_joint(model, cells, origin)[0].isnan()
+        bound[undefined & ~possible] = torch.nan
     return bound
 
 
@@ -51,15 +59,23 @@ def _pool(model: VAE, cells: Cells, noise: Tensor) -> Pool:
 
 
 def log_joint(model: VAE, cells: Cells) -> LogJoint:
-    """log p(x, z) of codes (S, n, K) or (S, 1, K) for the rows with the numbers (n,)."""
+    """log p(x, z) of codes (S, n, K) or (S, 1, K) for the rows with the numbers (n,).
+
+    -inf where it is not a number, as of codes so far out that what is decoded overflows: a bound
+    can only fall by a density that is taken for 0.
+    """
 
     def of_codes(z: Tensor, rows: Tensor) -> Tensor:
-        taken = cells.take(rows)
-        parts = []
-        for part in z.split(DRAWS_AT_ONCE):
-            outputs = [out.expand(-1, len(rows), -1) for out in model.decode(part)]
-            parts.append(model.log_prob(taken, outputs) + model.prior.log_prob(part))
-        found = torch.cat(parts)
-        return torch.where(found.isnan(), -torch.inf, found)  # the maximum of NaN is NaN
+        found = _log_joint(model, cells.take(rows), z)
+        return torch.where(found.isnan(), -torch.inf, found)
 
     return of_codes
+
+
+def _log_joint(model: VAE, cells: Cells, z: Tensor) -> Tensor:
+    """log p(x, z). n rows, (S, n, K) or (S, 1, K) -> (S, n)."""
+    parts = []
+    for part in z.split(DRAWS_AT_ONCE):
+        outputs = [out.expand(-1, len(cells), -1) for out in model.decode(part)]
+        parts.append(model.log_prob(cells, outputs) + model.prior.log_prob(part))
+    return torch.cat(parts)

@@ -24,6 +24,11 @@ LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 # A column of categories is a key where more than these, and than this share of the rows, differ.
 FEW_LEVELS, MANY_LEVELS = 50, 0.5
 FEWEST_SAMPLE_ROWS = 1000
+# To this power of a dtype's largest number working values are cut: what networks compute of them is
+# finite, and the squares in their densities are not, so that these are 0.
+LARGEST_POWER = 0.75
+# A value may mark a missing one where it is so many times as large as half of its column.
+EXTREME = 1e12
 
 
 @dataclass
@@ -103,6 +108,7 @@ class Columns:
         )
         shared = ~np.isnan(emphasis)
         missing = np.zeros(len(names), dtype=bool)
+        typical = np.median(np.nan_to_num(np.abs(sample[:FEWEST_SAMPLE_ROWS])), axis=0)
         order = np.argsort(index)
         for one, in_unit in _distinct(list(zip(chosen, shared.tolist(), strict=True))):
             alike = np.array([other == one for other in chosen])
@@ -115,6 +121,7 @@ class Columns:
                     x[rows] = part
                 missing[places[block]] = np.isnan(x).any(axis=0)
                 fitted += columns._fit_block(one, x, weight, places[block])
+                columns._warn_of_extremes(x, index, places[block], EXTREME * typical)
             groups = _by_size(one, fitted)
             if in_unit:
                 groups = [g.in_unit(unit, emphasis[g.places]) for g in groups]
@@ -223,6 +230,32 @@ class Columns:
             fitted.append(ColumnGroup(one, places[column, None], constants))
         return fitted
 
+    def _warn_of_extremes(
+        self, x: Array, index: NDArray[np.intp], places: NDArray[np.intp], limit: Array
+    ) -> None:
+        """Warn of values (n, d) beyond a limit, beside which the others of a column vanish."""
+        limit = limit[places]
+        for i in np.flatnonzero(limit > 0):
+            size = np.nan_to_num(np.abs(x[:, i]))
+            row = int(size.argmax())
+            if size[row] > limit[i]:
+                warn(
+                    f"Column {self.names[places[i]]!r} holds {x[row, i]:g} in row {index[row]}, "
+                    f"over {EXTREME:.0e} times as large as half of its values, which may look all "
+                    "the same beside it. If such values mark missing ones, replace them by NaN: "
+                    f"numpy.where(abs(X) > {limit[i]:.0e}, numpy.nan, X)."
+                )
+
+    def refuse_row(self, X: Array, row: int) -> None:
+        """Raise for a row too far out to train on, naming its farthest value."""
+        x = np.asarray(X[row : row + 1], dtype=np.float64)[0]
+        place = int(np.nan_to_num(np.abs(x) / np.where(self.spread > 0, self.spread, 1.0)).argmax())
+        raise ValueError(
+            f"Column {self.names[place]!r} holds {x[place]:g} in row {row}, too far from the rows "
+            "that the first fit saw to train or validate on. If it marks a missing value, replace "
+            "it by NaN; else correct it, or leave out the row."
+        )
+
     def known(self, X: Array, *, strict: bool = False) -> Array:
         """``X`` with NaN for what training has not seen, where a likelihood knows no other values.
 
@@ -252,11 +285,14 @@ class Columns:
     def to_working(self, X: Array, index: NDArray[np.intp] | None, dtype: Any) -> Array:
         """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d)."""
         out = np.empty((len(X) if index is None else len(index), len(self.names)), dtype=dtype)
+        largest = float(np.finfo(dtype).max) ** LARGEST_POWER
         for rows, x in _row_blocks(X, index):
             for group, place in self._slices():
                 cells = x[:, group.columns]
                 self._check_support(group.likelihood, cells, group.places, group.constants)
-                out[rows, place] = group.likelihood.to_working(cells, group.constants)
+                with np.errstate(over="ignore"):
+                    working = group.likelihood.to_working(cells, group.constants)
+                out[rows, place] = working.clip(-largest, largest)
         return out
 
     def from_working(self, U: Array) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from typing import Any, Self
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from narwhals.exceptions import DuplicateError
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
@@ -169,7 +170,7 @@ class Container:
         else:
             listed = values.tolist() if values.dtype == object else values
             series: nw.Series[Any] = nw.new_series(field.name, listed, backend=self.backend)
-            native = series.to_native() if floats else series.to_native().cast(field.dtype)
+            native = series.to_native() if floats else _cast(series.to_native(), field.dtype)
         return nw.from_native(native, series_only=True)
 
     def _joined(self, old: _Column, new: _Column, field: Field) -> Any:
@@ -199,9 +200,48 @@ class Container:
 
 
 def as_frame(X: Any) -> nw.DataFrame[Any] | None:
-    """A data frame of any library that narwhals knows; None for anything else."""
-    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    """A data frame of any library that narwhals knows; None for anything else.
+
+    Raises ValueError where two columns have the same name.
+    """
+    try:
+        frame = nw.from_native(X, eager_only=True, pass_through=True)
+    except DuplicateError as error:
+        names = pd.Index(getattr(X, "column_names", X.columns))
+        name = names[names.duplicated()][0]
+        raise ValueError(
+            f"The data frame has {(names == name).sum()} columns named {name!r}, and a name must "
+            "stand for one column. Rename them, or drop all but one."
+        ) from error
     return frame if isinstance(frame, nw.DataFrame) else None
+
+
+def as_pandas(table: Any, like: Any) -> Any:
+    """A completed table as a pandas frame, with the index of ``like``; any array of numbers as is.
+
+    Numbers keep the width that they have, categories and strings become those of pandas.
+    """
+    columns = None if isinstance(table, pd.DataFrame) else _columns_of(table)
+    if columns is None:
+        return table
+    source = as_frame(like)
+    index = None if source is None else nw.maybe_get_index(source)
+    return pd.concat([_pandas_series(column, index) for column in columns], axis=1)
+
+
+def _pandas_series(column: _Column, index: Any) -> pd.Series[Any]:
+    dtype, cells = column.dtype, column.cells
+    if column.library is None:
+        found = pd.Series(cells, index).infer_objects()
+    elif dtype == nw.String:
+        found = pd.Series(cells.to_list(), index, dtype="str")
+    elif dtype in (nw.Categorical, nw.Enum):
+        levels = _declared(dtype, column.native_dtype)
+        values = pd.Categorical(cells.to_list(), levels, ordered=levels is not None)
+        found = pd.Series(values, index)
+    else:
+        found = pd.Series(_floats(column) if dtype == nw.Decimal else cells.to_numpy(), index)
+    return found.rename(column.name)
 
 
 def warn_unknown(name: Any, values: Sequence[Any]) -> None:
@@ -253,10 +293,18 @@ def _columns_of(X: Any, *, as_objects: bool = False) -> list[_Column] | None:
     if issparse(X) or isinstance(X, Parts):
         return None
     array = X if isinstance(X, np.ndarray) else np.asarray(X)
-    if array.ndim != 2 or not (as_objects or array.dtype.kind in "OSU"):
+    if array.ndim != 2 or not (as_objects or array.dtype.kind in "OSUT"):
         return None
     cells = array.astype(object) if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
     return [_Column(place, column) for place, column in enumerate(cells.T)]
+
+
+def _cast(native: Any, dtype: Any) -> Any:
+    """A column of polars or pyarrow in another dtype of its library."""
+    values = getattr(dtype, "value_type", None)  # of a dictionary of pyarrow
+    if values is None:
+        return native.cast(dtype)
+    return native.cast(values).dictionary_encode().cast(dtype)
 
 
 def _field(column: _Column) -> Field:

@@ -21,6 +21,8 @@ from skvae._table.sparse import SparseTable
 # Of a row: a sum of so many is finite.
 LARGEST_WEIGHT = 1e100
 WEIGHT = NOTHING | number(0, LARGEST_WEIGHT)
+# The dtypes of codes. In the other byte order, float32 would otherwise be computed in float64.
+FLOATS = [np.float64, np.float32, np.dtype(np.float32).newbyteorder()]
 # Arrays of any library become numpy's, whether or not the caller lets scikit-learn keep them.
 as_numpy = config_context(array_api_dispatch=False)
 
@@ -34,6 +36,7 @@ def validate_table(
     Raises ValueError or TypeError for infinities, complex numbers, dates, masked cells, lazy
     frames, the wrong shape or the wrong feature names.
     """
+    as_frame(X)  # raises
     refuse_lossy(X)
     checks: dict[str, Any] = {
         "dtype": None,
@@ -157,9 +160,7 @@ def validate_codes(Z: Any) -> NDArray[Any]:
     """``Z`` as finite float32 or float64 (n, n_components), to write to."""
     if np.ndim(Z) != 2:
         raise ValueError(f"Expected 2D array for Z, a row of codes for each row; got {Z!r}.")
-    codes: NDArray[Any] = check_array(
-        Z, dtype=[np.float64, np.float32], force_writeable=True, input_name="Z"
-    )
+    codes: NDArray[Any] = check_array(Z, dtype=FLOATS, force_writeable=True, input_name="Z")
     return codes
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import torch
@@ -47,9 +48,11 @@ def kernels() -> Kernels | None:
 @lru_cache(maxsize=1)
 def _load() -> Kernels | None:
     # some tenths of a second, and some seconds where they were never compiled before
+    if find_spec("numba") is None:
+        return None
     try:
         from skvae._torch import kernels as compiled
-    except ImportError:
+    except NotImplementedError:  # which VAETransformer's notes say
         return None
     except Exception as error:  # of whatever kind a compiler or its store of files may raise
         warn(

@@ -4,8 +4,8 @@ A kernel is a C function that runs on the threads of torch's own OpenMP, each of
 share of the elements, so that torch's number of threads holds and no second pool competes. An
 element's result does not depend on that number. NaN that arithmetic makes stays NaN.
 
-Importing this needs numba and raises ImportError without it, or where torch's OpenMP does not have
-the entry point of GNU's, which LLVM's and Intel's have too on Linux.
+Importing this needs numba, and raises NotImplementedError where torch's OpenMP does not have the
+entry point of GNU's, which LLVM's and Intel's have too on Linux.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor
 
 _libraries = ctypes.CDLL(torch._C.__file__)  # torch's own and all that it is linked to
 if not hasattr(_libraries, "GOMP_parallel"):
-    raise ImportError("The OpenMP of this torch has no GOMP_parallel.")
+    raise NotImplementedError("The OpenMP of this torch has no GOMP_parallel.")
 _parallel = _libraries.GOMP_parallel
 _parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
 _parallel.restype = None

@@ -341,8 +341,9 @@ class Histogram(_Softmax):
             for name in ("low", "high", "log_size")
         )
         scale = constants["scale"]
-        distance = np.where(np.isinf(low), (high - place) / scale[:, 0], 0.0)
-        distance = np.where(np.isinf(high), (place - low) / scale[:, 1], distance)
+        with np.errstate(over="ignore"):  # a density of 0
+            distance = np.where(np.isinf(low), (high - place) / scale[:, 0], 0.0)
+            distance = np.where(np.isinf(high), (place - low) / scale[:, 1], distance)
         found: Array = -distance - size
         return found
 

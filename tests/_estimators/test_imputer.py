@@ -1,7 +1,10 @@
 """VAEImputer: VAETransformer.impute as a step of a Pipeline."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from sklearn.datasets import load_wine
 from sklearn.ensemble import RandomForestClassifier
@@ -12,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 from skvae import VAEImputer, VAETransformer
 
+TEXT = str(pd.Series(["a"], dtype="str").dtype)  # object before pandas 3
 QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3}
 
 
@@ -51,6 +55,48 @@ def test_stands_in_a_pipeline_and_a_search(table):
     )
     search = GridSearchCV(pipeline, {"vaeimputer__estimator__n_components": [1, 2]}, cv=2)
     assert search.fit(numbers, y).score(numbers, y) > 0.8
+
+
+def polars_frame(columns):
+    kinds = {"small": pl.Int8, "width": pl.Float32, "colour": pl.Categorical, "price": pl.Decimal}
+    return pl.DataFrame(columns, schema_overrides=kinds)
+
+
+def arrow_table(columns):
+    pa = pytest.importorskip("pyarrow")
+    kinds = {"small": pa.int8(), "width": pa.float32(), "price": pa.decimal128(5, 2)}
+    arrays = {name: pa.array(column, kinds.get(name)) for name, column in columns.items()}
+    return pa.table(arrays | {"colour": arrays["colour"].dictionary_encode()})
+
+
+@pytest.mark.parametrize("make", [polars_frame, arrow_table])
+def test_columns_keep_their_kind_in_a_pandas_frame(make):
+    columns = {
+        "small": [1, 2, None, 4] * 10,
+        "width": [0.5, None, 2.5, 1.0] * 10,
+        "price": [Decimal("1.50"), None, Decimal("2.25"), Decimal("3.75")] * 10,
+        "yes": [True, None, False, True] * 10,
+        "text": ["a", "b", None, "b"] * 10,
+        "colour": ["red", None, "blue", "red"] * 10,
+    }
+    X = make(columns)
+    imputer = VAEImputer(VAETransformer(1, **QUICK), random_state=0).fit(X)
+    filled = imputer.set_output(transform="pandas").transform(X)
+    kinds = {"small": "int8", "width": "float32", "price": "float64", "yes": "bool", "text": TEXT}
+    assert filled.dtypes.astype(str).to_dict() == kinds | {"colour": "category"}
+    for name, column in columns.items():
+        held = [(a, b) for a, b in zip(column, filled[name], strict=True) if a is not None]
+        assert all(float(a) == b if isinstance(a, Decimal) else a == b for a, b in held)
+    assert not filled.isna().any().any()
+
+
+def test_a_pandas_frame_of_an_array_of_objects():
+    X = np.array([[1.5, "a"], [None, "b"], [2.5, None]] * 5, dtype=object)
+    like = pd.DataFrame(X, index=np.arange(15) + 7)
+    imputer = VAEImputer(VAETransformer(1, **QUICK), random_state=0).fit(X)
+    filled = imputer.set_output(transform="pandas").transform(like)
+    assert filled.dtypes.astype(str).tolist() == ["float64", TEXT]
+    assert filled.index.equals(like.index)
 
 
 def test_names_come_and_go_with_the_table(table):

@@ -65,6 +65,37 @@ def test_rows_that_are_unlike_any_are_outliers(detector, wine):
     assert (detector.predict(strange) == -1).all()
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(3.4e38, "float32"), (1e200, "float64"), (-1.7e308, "float64")]
+)
+def test_a_value_beyond_floating_point_makes_its_row_an_outlier(detector, wine, value, dtype):
+    X = wine[:6].astype(dtype)
+    extreme = X.copy()
+    extreme[2, 3] = value
+    expected = detector.score_samples(X)
+    expected[2] = -np.inf
+    np.testing.assert_allclose(detector.score_samples(extreme), expected, rtol=1e-6)
+    labels = detector.predict(X)
+    labels[2] = -1
+    np.testing.assert_array_equal(detector.predict(extreme), labels)
+    assert np.isfinite(detector.estimator_.transform(extreme)).all()
+    assert np.isfinite(detector.estimator_.reconstruct(extreme)).all()
+
+
+@pytest.mark.parametrize("n_impossible", [5, 60])
+def test_impossible_training_rows_are_outliers_however_many(wine, monkeypatch, n_impossible):
+    score = -np.arange(178.0)
+    score[-n_impossible:] = -np.inf
+    monkeypatch.setattr(VAETransformer, "_unit_free_score", lambda self, X: score)
+    detector = VAEOutlierDetector(MODEL, contamination=0.1)
+    labels = detector.fit_predict(wine)
+    np.testing.assert_array_equal(labels == -1, np.arange(178) >= 178 - max(17, n_impossible))
+    np.testing.assert_array_equal(detector.predict(wine), labels)
+    score[:] = -np.inf
+    with pytest.raises(ValueError, match="likelihood of each training row is 0"):
+        detector.fit(wine)
+
+
 def test_mixed_columns_and_gaps(wine):
     frame = pd.DataFrame(wine).rename(columns=str)
     frame["kind"] = np.where(wine[:, 0] > 13, "strong", "light")

@@ -87,6 +87,18 @@ def test_shapes_and_dtypes(fitted, wine):
     assert fitted.score(X, n_importance=8) == fitted.score_samples(X, n_importance=8).mean()
 
 
+def test_the_order_of_bytes_does_not_matter(fitted, wine):
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        X, swapped = wine.astype(dtype), wine.astype(dtype.newbyteorder())
+        for of_rows in (fitted.transform, fitted.score_samples, fitted.reconstruct):
+            np.testing.assert_array_equal(of_rows(swapped), of_rows(X))
+            assert of_rows(swapped).dtype == of_rows(X).dtype
+        Z = fitted.transform(X)
+        found = fitted.inverse_transform(Z.astype(Z.dtype.newbyteorder()))
+        np.testing.assert_array_equal(found, fitted.inverse_transform(Z))
+        assert found.dtype == dtype
+
+
 def test_a_linear_model_is_factor_analysis():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1500, 2)) @ rng.normal(size=(2, 6)) * [1, 1, 1, 100, 100, 1e-3]
@@ -724,6 +736,10 @@ def test_wrong_input_after_fit(wine, fitted):
     swapped = pd.DataFrame(np.zeros((2, 3)), columns=fitted.get_feature_names_out()[::-1])
     with pytest.raises(ValueError, match="in another order"):
         fitted.inverse_transform(swapped)
+    twice = pd.DataFrame(np.zeros((2, 3)), columns=["a", "b", "a"])
+    for of_frame in (fitted.transform, fitted.inverse_transform, fitted.impute):
+        with pytest.raises(ValueError, match="2 columns named 'a'"):
+            of_frame(twice)
     with pytest.raises(ValueError, match="n_samples"):
         fitted.sample(0)
     with pytest.raises(ValueError, match="n_importance"):
@@ -967,9 +983,89 @@ def test_what_fails_in_one_of_many_chunks_is_raised(fitted, wine, chunks_side_by
     X = np.tile(wine, (20, 1))
     X[3000, 2] = 1e200  # no code explains it
     X[:, 0] = np.nan
-    with pytest.raises(ValueError, match="likelihood of a row is 0"):
-        fitted.impute(X)
+    for complete in (fitted.impute, lambda X: fitted.sample(given=X)):
+        with pytest.raises(ValueError, match=r"row 3000 is 0.*its column 2 holds"):
+            complete(X)
     assert np.isfinite(fitted.transform(wine)).all()
+
+
+def test_a_row_that_cannot_be_imputed_is_named_among_the_others(fitted, wine):
+    X = wine[:6].astype(np.float32)
+    X[[1, 4], 0] = np.nan
+    X[2, 5] = X[4, 3] = 3.4e38  # nothing is missing in row 2
+    with pytest.raises(ValueError, match=r"row 4 is 0.*column 3 holds.*mark it as missing by NaN"):
+        fitted.impute(X)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_importance", [8, None])
+@pytest.mark.parametrize("prior", ["normal", "mixture"])
+def test_the_likelihood_of_nothing_is_1(wine, prior, n_importance, dtype):
+    vae = VAETransformer(2, prior=prior, **QUICK).fit(wine)
+    X = wine[:3].astype(dtype)
+    expected = vae.score_samples(X, n_importance=n_importance)
+    X[1] = np.nan
+    expected[1] = 0
+    np.testing.assert_allclose(vae.score_samples(X, n_importance=n_importance), expected)
+    assert vae.score_samples(X, n_importance=n_importance)[1] == 0
+
+
+def test_scores_of_cells_of_an_impossible_row(fitted, wine):
+    X = wine[:3].copy()
+    X[1, 4] = 1e200
+    scores = fitted.score_cells(X)
+    assert scores[1, 4] == -np.inf
+    assert np.isnan(np.delete(scores[1], 4)).all()  # 0 / 0
+    np.testing.assert_allclose(scores[[0, 2]], fitted.score_cells(wine[[0, 2]]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3])
+@pytest.mark.parametrize("value", [3.4e38, -1e20])
+def test_fit_points_out_values_that_may_mark_missing_ones(wine, value, share):
+    X = pd.DataFrame(wine.astype(np.float32)).rename(columns="c{}".format)
+    X.iloc[7 : 7 + int(share * 178), 3] = value
+    message = r"'c3' holds .* in row \d+, over 1e\+12 times.*replace them by NaN: numpy.where"
+    with pytest.warns(UserWarning, match=message):
+        vae = VAETransformer(2, **QUICK).fit(X)
+    assert np.isfinite(vae.score_samples(X)).all()
+    VAETransformer(2, **QUICK).fit(X.where(X.abs() < 1e15))  # without a warning
+
+
+TRAINING = {
+    "validation": lambda vae, X, far: VAETransformer(2, **QUICK).fit(X, X_val=far),
+    "partial": lambda vae, X, far: vae.partial_fit(far),
+    "warm": lambda vae, X, far: vae.set_params(warm_start=True, max_iter=4).fit(far),
+}
+
+
+@pytest.mark.parametrize("train", TRAINING.values(), ids=TRAINING)
+@pytest.mark.parametrize("likelihood", ["gaussian", "student_t", "histogram"])
+def test_rows_too_far_out_to_train_on_are_named(wine, likelihood, train):
+    X = wine.astype(np.float32)
+    far = X[:20].copy()
+    far[6, 3] = 3.4e38
+    vae = VAETransformer(2, likelihood=likelihood, **QUICK).fit(X)
+    before = vae.transform(X)
+    with pytest.raises(ValueError, match=r"3 holds 3.4e\+38 in row 6, too far.*replace it by NaN"):
+        train(vae, X, far)
+    np.testing.assert_array_equal(vae.transform(X), before)
+
+
+def test_a_likelihood_that_is_no_number_is_pointed_out(wine):
+    class Broken(Gaussian):
+        def log_prob(self, x, outputs, parameters):
+            found = super().log_prob(x, outputs, parameters)
+            return torch.where(x > 1e6, torch.nan, found)
+
+    vae = VAETransformer(2, likelihood=Broken(), **QUICK).fit(wine)
+    X = wine[:3].copy()
+    expected = vae.score_samples(X), vae.elbo(X)
+    X[1, 0] = 1e9
+    for score, usual in zip((vae.score_samples, vae.elbo), expected, strict=True):
+        with pytest.warns(UserWarning, match=r"not a number.*in 1 rows.*custom"):
+            found = score(X)
+        usual[1] = -np.inf
+        np.testing.assert_allclose(found, usual)
 
 
 def test_rows_far_from_the_training_data_score_low(fitted, wine):
@@ -1095,6 +1191,14 @@ def test_an_objective_may_be_an_instance(wine):
     with pytest.raises(ValueError, match=r"has its own beta and free_bits.*Set objective__beta"):
         VAETransformer(2, objective=passed, beta=0.5, **QUICK).fit(wine)
     assert clone(by_value).set_params(objective__beta=2.0).objective == IWAE(2.0)
+
+
+def test_a_pickle_from_a_device_that_is_missing_loads_to_the_cpu(fitted, wine):
+    other = copy.copy(fitted._fitted)
+    with pytest.warns(UserWarning, match="now on the CPU: device='cuda:99' is not there"):
+        other.__setstate__(fitted._fitted.__getstate__() | {"device": "cuda:99"})
+    assert other.device == torch.device("cpu")
+    np.testing.assert_array_equal(other.codes(wine, wine.dtype), fitted.transform(wine))
 
 
 def test_pickle_holds_arrays_only(fitted, wine):
@@ -1608,7 +1712,7 @@ def test_gaps_of_near_copies_are_scored_exactly():
 def test_a_row_that_nothing_explains_is_not_imputed(fitted, wine, how):
     rows = wine[:3].copy()
     rows[1, 2], rows[1, 4] = 1e200, np.nan
-    with pytest.raises(ValueError, match=r"likelihood of a row is 0 .* column 2 holds a value far"):
+    with pytest.raises(ValueError, match=r"likelihood of row 1 is 0 .* column 2 holds a value far"):
         fitted.impute(rows, **how)
 
 

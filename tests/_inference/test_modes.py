@@ -45,6 +45,16 @@ def test_where_the_density_is_not_finite_the_prior_stands():
     torch.testing.assert_close(found.root @ found.root.mT, torch.eye(2)[None])
 
 
+def test_a_way_stays_where_its_gradient_is_not_finite():
+    def log_joint(z, rows):
+        return -(z - 1).abs().sqrt().sum(-1) * torch.where(rows == 0, torch.inf, 1.0)[None]
+
+    start = torch.zeros(2, 1)
+    mode, _, _ = climb(log_joint, start, torch.ones(2, 1, 1), 30)
+    assert mode[0].item() == 0
+    assert mode[1].item() == pytest.approx(1, abs=0.1)
+
+
 @pytest.mark.parametrize("n_components", [1, 4, 10])
 @pytest.mark.parametrize("std", [10.0, 1.0, 0.1])
 def test_a_climb_ends_at_the_top_from_wide_and_narrow_metrics(std, n_components):

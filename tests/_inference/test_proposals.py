@@ -79,6 +79,22 @@ def test_even_weights_are_good_and_a_single_one_is_not():
     assert is_good(log_weight).tolist() == [True, False]
 
 
+def test_no_weights_and_weights_that_are_no_numbers_are_not_good():
+    log_weight = torch.zeros(64, 3)
+    log_weight[:32, 0], log_weight[:, 1], log_weight[0, 2] = -torch.inf, -torch.inf, torch.nan
+    assert is_good(log_weight).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("mean", [1e30, torch.inf, torch.nan])
+def test_draws_that_are_in_no_normal_weigh_nothing(mean):
+    posterior = narrow([[0.0, 0.0], [mean, 0.0]])
+    pool = Pool.around(posterior, quasi(64, 2), lambda z, rows: torch.zeros(z.shape[:2]).double())
+    log_weight = pool.log_weight()
+    assert log_weight[:, 0].isfinite().all()
+    assert not log_weight.isnan().any()
+    assert (log_weight < torch.inf).all()
+
+
 @pytest.mark.parametrize("n_components", [1, 2, 10])
 def test_normals_at_modes_find_what_the_posterior_misses(n_components):
     truth = correlated(3, n_components)

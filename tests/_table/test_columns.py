@@ -484,7 +484,7 @@ class Watched(np.ndarray):
 
 def test_columns_are_fitted_in_passes_in_stored_order(monkeypatch):
     monkeypatch.setattr(_columns, "BLOCK_CELLS", 5 * len(NAMES))
-    monkeypatch.setattr(_columns, "FEWEST_SAMPLE_ROWS", 0)
+    monkeypatch.setattr(_columns, "FEWEST_SAMPLE_ROWS", 1)
     monkeypatch.setattr(_columns, "SAMPLE_CELLS", 0)
     table = X.view(Watched)
     shuffled = RNG.permutation(N)

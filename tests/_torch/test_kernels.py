@@ -15,7 +15,11 @@ from skvae._torch.runtime import LARGE_WORK, torch_runtime
 from skvae.likelihoods import Bernoulli
 from skvae.networks import ACTIVATIONS
 
-_kernels = pytest.importorskip("skvae._torch.kernels", exc_type=ImportError)
+pytest.importorskip("numba")
+try:
+    from skvae._torch import kernels as _kernels
+except NotImplementedError as error:
+    pytest.skip(str(error), allow_module_level=True)
 
 DTYPES = [torch.float32, torch.bfloat16]
 # a share of several threads, whole registers and what is left; and less than any of them
@@ -158,32 +162,44 @@ def test_kernels_are_those_of_the_calling_thread_and_of_large_work():
     assert found == [None]
 
 
-def test_without_numba_torch_serves(monkeypatch):
-    monkeypatch.setitem(sys.modules, "skvae._torch.kernels", None)
-    monkeypatch.delattr("skvae._torch.kernels")
+@pytest.fixture
+def kernels_fail(monkeypatch):
+    """Sets with what error the kernels are imported."""
+
+    def fail(error):
+        class Broken:
+            def find_spec(self, name, path, target=None):
+                if name == "skvae._torch.kernels":
+                    raise error
+
+        monkeypatch.delitem(sys.modules, "skvae._torch.kernels")
+        monkeypatch.delattr("skvae._torch.kernels")
+        monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+
     _fused._load.cache_clear()
-    try:
-        with fused(True):
-            assert kernels() is None
-    finally:
-        _fused._load.cache_clear()
-
-
-def test_what_numba_cannot_load_is_told_and_torch_serves(monkeypatch):
-    class Broken:
-        def find_spec(self, name, path, target=None):
-            if name == "skvae._torch.kernels":
-                raise EOFError("Ran out of input")
-
-    monkeypatch.delitem(sys.modules, "skvae._torch.kernels")
-    monkeypatch.delattr("skvae._torch.kernels")
-    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    yield fail
     _fused._load.cache_clear()
-    try:
-        with pytest.warns(UserWarning, match=r"Ran out of input.*NUMBA_CACHE_DIR"), fused(True):
-            assert kernels() is None
-    finally:
-        _fused._load.cache_clear()
+
+
+def test_without_numba_torch_serves(monkeypatch, kernels_fail):
+    monkeypatch.setattr(_fused, "find_spec", lambda name: None)
+    with fused(True):
+        assert kernels() is None
+
+
+def test_without_the_openmp_that_kernels_need_torch_serves(kernels_fail):
+    kernels_fail(NotImplementedError("The OpenMP of this torch has no GOMP_parallel."))
+    with fused(True):
+        assert kernels() is None
+
+
+@pytest.mark.parametrize(
+    "error", [EOFError("Ran out of input"), ImportError("Numba needs NumPy 2.3 or less")], ids=str
+)
+def test_what_numba_cannot_load_is_told_and_torch_serves(kernels_fail, error):
+    kernels_fail(error)
+    with pytest.warns(UserWarning, match=rf"{error}.*NUMBA_CACHE_DIR"), fused(True):
+        assert kernels() is None
 
 
 def test_a_kernel_refuses_what_it_cannot_read():
