@@ -86,7 +86,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
+            As for :meth:`VAETransformer.fit`.
 
         Returns
         -------

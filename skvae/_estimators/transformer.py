@@ -25,7 +25,12 @@ from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._fit import WeightedTable
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
-from skvae._table.validation import validate_given, validate_table, validate_weight
+from skvae._table.validation import (
+    drop_rows_of_no_weight,
+    validate_given,
+    validate_table,
+    validate_weight,
+)
 from skvae._torch.random import seed_from
 from skvae._training.loop import MIN_STEPS
 from skvae._training.plan import Stage, stages
@@ -406,7 +411,8 @@ class VAETransformer(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. Only their ratios count.
+            Non-negative weights. Whole numbers repeat their rows, 0 leaves a row out; of other
+            weights only the ratios count.
         X_val : array-like of shape (n_validation, n_features), default=None
             Rows for ``validation_scores_`` and early stopping, instead of a part of ``X``.
 
@@ -497,7 +503,7 @@ class VAETransformer(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. Only their ratios within ``X`` count.
+            As for :meth:`fit`, within ``X``.
 
         Returns
         -------
@@ -534,6 +540,7 @@ class VAETransformer(
         The copy takes what validation sets, so that this estimator stays as it is until the end.
         """
         checked = copy.copy(self)
+        X, sample_weight = drop_rows_of_no_weight(X, sample_weight)
         container = Container.of(X) if is_fresh else self._fitted.container
         table = validate_table(checked, X, container, reset=is_fresh, min_rows=min_rows)
         if not is_fresh:

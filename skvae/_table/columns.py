@@ -15,7 +15,6 @@ from skvae._table.container import warn_unknown
 from skvae._table.units import shared_unit, spreads
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
-from skvae.likelihoods._base import count_rows
 
 Array = NDArray[Any]
 _T = TypeVar("_T")
@@ -90,7 +89,10 @@ class Columns:
         is_category: Sequence[bool],
         is_bool: Sequence[bool],
     ) -> Columns:
-        """Choose and fit the likelihoods on the rows ``index`` of ``X`` with their weights."""
+        """Choose and fit the likelihoods on the rows ``index`` of ``X``.
+
+        ``weight`` tells how many rows each of them stands for.
+        """
         columns = cls(names, [], [], np.zeros(len(names)))
         # rows lie in the order of their hashes: the first are a random sample
         n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
@@ -163,7 +165,7 @@ class Columns:
         own = choose(
             sample,
             weight[: len(sample)],
-            count_rows(weight),
+            weight.sum(),
             is_category=is_category,
             is_bool=is_bool,
             is_binary=is_binary,

@@ -9,12 +9,15 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from skvae._blocks import CHECKED_CELLS, chunks
 from skvae._table.container import Container, as_frame
 from skvae._table.parts import Parts
 from skvae._table.sparse import SparseTable
+
+MOST_COPIES = 1e12  # of a row; larger weights are proportions
 
 
 def validate_table(
@@ -142,11 +145,59 @@ def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
             )
 
 
-def validate_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:
-    """``sample_weight`` as non-negative float64 (n,), not all of them zero."""
-    weight: NDArray[np.float64] = _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
+def validate_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
+    """How many rows each row of ``X`` stands for, at least one of them more than 0. -> (n,).
+
+    Whole numbers are repetitions. Other weights count in proportion, and sum to Kish's effective
+    sample size, (sum w)^2 / sum w^2, which is at most n. Raises ValueError for weights that are
+    negative, missing, masked or infinite, or that are not one for each row.
+    """
+    if sample_weight is not None:
+        _refuse_bad_weights(sample_weight)
+    weight: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if not weight.any():
         raise ValueError("Every sample_weight is zero; at least one row must count.")
-    return weight
+    largest = weight.max()
+    if largest <= MOST_COPIES and np.all(weight == np.floor(weight)):
+        return weight
+    share = weight / largest  # sums of 1e308 overflow
+    ordered = np.sort(share)  # sums round the same way in any order of the rows
+    return share * (ordered.sum() / np.square(ordered).sum())
+
+
+def _refuse_bad_weights(sample_weight: Any) -> None:
+    """Raise for the first weight that is no number of at least 0, with its row."""
+    if np.ma.is_masked(sample_weight):
+        sample_weight = np.ma.asarray(sample_weight, dtype=np.float64).filled(np.nan)
+    weight = np.atleast_1d(
+        check_array(
+            sample_weight,
+            dtype=np.float64,
+            ensure_2d=False,
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+            input_name="sample_weight",
+        )
+    )
+    is_bad = ~(np.isfinite(weight) & (weight >= 0))
+    if is_bad.any():
+        row = np.argwhere(is_bad)[0][0]
+        raise ValueError(
+            f"sample_weight holds {weight[row]} in row {row}, but weights must be finite and not "
+            "negative. Give 0 to leave a row out; a masked weight counts as nan."
+        )
+
+
+def drop_rows_of_no_weight(X: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """``X`` and ``sample_weight`` without the rows of weight 0, of which ``fit`` learns nothing.
+
+    A table of numbers is returned as it is: its values do not tell what a column holds.
+    """
+    is_numbers = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
+    if sample_weight is None or is_numbers or isinstance(X, Parts):
+        return X, sample_weight
+    counts = validate_weight(sample_weight, X) > 0
+    if counts.all():
+        return X, sample_weight
+    kept = np.flatnonzero(counts)
+    return _safe_indexing(X, kept), _safe_indexing(sample_weight, kept)

@@ -18,7 +18,6 @@ from skvae.likelihoods._base import (
     Constants,
     Likelihood,
     Parameters,
-    count_rows,
     float32,
     smallest_gap,
     standardisation,
@@ -249,7 +248,8 @@ class Histogram(_Softmax):
                     f"got {value!r}."
                 )
         values, place = np.unique(x[:, 0], return_inverse=True)
-        share, n_rows = np.bincount(place, weights=weight) / weight.sum(), count_rows(weight)
+        n_rows = weight.sum()
+        share = np.bincount(place, weights=weight) / n_rows
         whole = bool(np.all(values == np.floor(values)))
         few = len(values) <= min(self.n_bins, n_rows / self.rows_per_bin)
         is_atom = few | (share >= 1 / self.n_bins) & (share * n_rows > 1.5)

@@ -474,8 +474,37 @@ def test_weights_are_repetitions_and_order_does_not_matter(settings):
     other = VAETransformer(2, **QUICK, **settings).fit(repeated)
     assert_same_state(one, other)
     np.testing.assert_array_equal(one.transform(X), other.transform(X))
-    third = VAETransformer(2, **QUICK, **settings).fit(X, sample_weight=weight * 0.25)
-    assert_same_state(one, third)
+
+
+@pytest.mark.parametrize("scale", [0.25, 1e-308, 1e307], ids=str)
+def test_only_the_ratios_of_weights_that_are_no_repetitions_count(scale):
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(60, 4)), rng.random(60)
+    one = VAETransformer(2, **QUICK).fit(X, sample_weight=weight)
+    other = VAETransformer(2, **QUICK).fit(X, sample_weight=weight * scale)
+    np.testing.assert_allclose(one.transform(X), other.transform(X), rtol=1e-4)
+    assert one.score(X, None, weight) == pytest.approx(other.score(X, None, weight * scale))
+
+
+@pytest.mark.parametrize("as_table", [pd.DataFrame, pl.from_pandas, pd.DataFrame.to_numpy])
+def test_a_row_of_no_weight_is_as_if_it_were_not_there(as_table):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": ["0", *rng.choice(["1", "2"], 60)], "b": rng.normal(size=61)})
+    with_it, without_it = as_table(frame), as_table(frame[1:])
+    one = VAETransformer(2, **QUICK).fit(with_it, sample_weight=np.r_[0, np.ones(60)])
+    other = VAETransformer(2, **QUICK).fit(without_it)
+    assert_same_state(one, other)
+    with pytest.warns(UserWarning, match="training has not seen, which count as missing: '0'"):
+        one.transform(with_it)
+
+
+def test_weights_on_a_grid_make_no_more_bins_than_the_rows_do():
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(200, 2)), 0.05 * rng.integers(1, 20, size=200)
+    vae = VAETransformer(1, likelihood="histogram", max_iter=1, random_state=0)
+    vae.fit(X, sample_weight=weight)
+    constants = vae._fitted.columns.groups[0].constants
+    assert (constants["low"] < constants["high"]).sum(axis=1).max() <= 200 / 20 + 1
 
 
 def test_partial_fit_takes_weights_as_repetitions():
@@ -606,7 +635,12 @@ def test_an_unmasked_array_is_fine(wine, fitted):
 
 
 FAULTS = {
-    "negative weights": ({}, {"sample_weight": -np.ones(178)}, "[Nn]egative"),
+    "negative weights": ({}, {"sample_weight": -np.ones(178)}, "negative"),
+    "missing weights": (
+        {},
+        {"sample_weight": np.r_[1.0, np.full(177, np.nan)]},
+        "sample_weight holds nan in row 1",
+    ),
     "zero weights": ({}, {"sample_weight": np.zeros(178)}, "zero"),
     "short weights": ({}, {"sample_weight": np.ones(3)}, "sample_weight"),
     "support": ({"likelihood": "bernoulli"}, {}, r"Column 0 .*Bernoulli.*\[0, 1\].*it holds \d"),

@@ -438,7 +438,6 @@ def test_copies_of_rows_count():
     weight = np.array([900.0, 500, 300, 100, 50, 20, 9, 1])
     of_copies = fit_numbers(np.repeat(values, weight.astype(int), axis=0))
     same_groups(fit_numbers(values, weight=weight), of_copies)
-    same_groups(fit_numbers(values, weight=weight / 3), of_copies)
 
 
 # -- blocks -----------------------------------------------------------------------
