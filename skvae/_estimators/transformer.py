@@ -25,6 +25,7 @@ from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._fit import WeightedTable
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
+from skvae._table.masked import fill_masked
 from skvae._table.validation import (
     drop_rows_of_no_weight,
     validate_given,
@@ -407,7 +408,7 @@ class VAETransformer(
         ----------
         X : array-like of shape (n_samples, n_features)
             Numbers, bools, strings or categories, in the support of their columns' likelihoods;
-            NaN, None or pandas.NA where a cell is missing.
+            NaN, None or pandas.NA where a cell is missing, or a mask.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -624,7 +625,9 @@ class VAETransformer(
             In the container that ``fit`` saw.
         """
         check_is_fitted(self)
-        codes = check_array(Z, dtype=[np.float64, np.float32], force_writeable=True, input_name="Z")
+        codes = check_array(
+            fill_masked(Z), dtype=[np.float64, np.float32], force_writeable=True, input_name="Z"
+        )
         if codes.shape[1] != self.n_components_:
             raise ValueError(
                 f"Z has {codes.shape[1]} columns, but this {type(self).__name__} has "

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from skvae._table.masked import fill_masked
 from skvae._table.sparse import SparseTable
 
 
@@ -113,6 +114,4 @@ def _readable(part: Any, place: int) -> Any:
         raise TypeError(
             f"Part {place} is a data frame. Give its numbers, or go through frames by partial_fit."
         )
-    if np.ma.is_masked(part):
-        raise ValueError(f"Part {place} is a masked array. Mark missing cells by NaN.")
-    return SparseTable(part.tocsr()) if issparse(part) else np.asanyarray(part)
+    return SparseTable(part.tocsr()) if issparse(part) else np.asanyarray(fill_masked(part))

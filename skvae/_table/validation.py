@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array, validate
 
 from skvae._blocks import CHECKED_CELLS, chunks
 from skvae._table.container import Container, as_frame
+from skvae._table.masked import fill_masked
 from skvae._table.parts import Parts
 from skvae._table.sparse import SparseTable
 
@@ -25,8 +26,8 @@ def validate_table(
 ) -> Any:
     """``X`` as numbers (n, n_features) in a dtype of its own, NaN where a cell is missing.
 
-    Raises ValueError or TypeError for infinities, complex numbers, dates, masked cells, lazy
-    frames, the wrong shape or the wrong feature names.
+    Raises ValueError or TypeError for infinities, complex numbers, dates, lazy frames, the wrong
+    shape or the wrong feature names.
     """
     refuse_lossy(X)
     checks: dict[str, Any] = {
@@ -88,7 +89,7 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
     elif (frame := as_frame(given)) is not None:
         columns = {name: frame[:, at].to_list() for at, name in enumerate(frame.columns)}
     else:
-        cells = np.asarray(given, dtype=object)
+        cells = np.asarray(fill_masked(given), dtype=object)
         if cells.ndim != 2 or cells.shape[1] != len(names):
             raise ValueError(
                 f"'given' must be a dict, a data frame, or an array of {len(names)} columns; "
@@ -114,11 +115,6 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
 
 def refuse_lossy(X: Any) -> None:
     """Raise where turning ``X`` into numbers would lose or invent something."""
-    if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
-        raise ValueError(
-            f"X is a masked array with {np.ma.count_masked(X)} masked cells, and their mask would "
-            "be lost. Mark them as missing, X.astype(float).filled(numpy.nan), or drop their rows."
-        )
     if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
         raise TypeError("X is a lazy frame, whose rows are not there yet. Collect it first.")
     kind = getattr(getattr(X, "dtype", None), "kind", "")
@@ -167,11 +163,9 @@ def validate_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
 
 def _refuse_bad_weights(sample_weight: Any) -> None:
     """Raise for the first weight that is no number of at least 0, with its row."""
-    if np.ma.is_masked(sample_weight):
-        sample_weight = np.ma.asarray(sample_weight, dtype=np.float64).filled(np.nan)
     weight = np.atleast_1d(
         check_array(
-            sample_weight,
+            fill_masked(sample_weight),
             dtype=np.float64,
             ensure_2d=False,
             ensure_all_finite=False,

@@ -8,7 +8,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
 from skvae._table.container import Container
-from skvae._table.validation import drop_rows_of_no_weight, validate_table, validate_weight
+from skvae._table.validation import (
+    drop_rows_of_no_weight,
+    validate_given,
+    validate_table,
+    validate_weight,
+)
 
 NAN = float("nan")
 VALUES = np.array([[1.0, NAN], [0.0, 2.5], [NAN, NAN]])
@@ -52,6 +57,10 @@ SAME = {
     "nullable": pd.DataFrame(VALUES).convert_dtypes(),
     "pandas objects": pd.DataFrame(VALUES, dtype=object),
     "polars": pl.DataFrame(VALUES, schema=["a", "b"]),
+    "masked": np.ma.masked_invalid(VALUES),
+    "masked objects": np.ma.array(VALUES.astype(object), mask=np.isnan(VALUES)),
+    "lists with masks": list(np.ma.masked_equal(np.nan_to_num(VALUES, nan=7), 7)),
+    "objects with masked": np.array([[1, np.ma.masked], [0, 2.5], [pd.NA, NAN]], object),
     "polars nulls": pl.DataFrame({"a": [1, 0, None], "b": [None, 2.5, None]}),
 }
 
@@ -125,7 +134,6 @@ REFUSED = {
     "dates": (np.array([["2020-01-01"]], "M8[D]"), r"datetime64\[D\], which is neither"),
     "spans": (np.array([[1]], "m8[s]"), r"timedelta64\[s\], which is neither"),
     "records": (np.zeros((1, 1), "i4,i4"), "which is neither"),
-    "masked": (np.ma.masked_less([[1.0, 2.0]], 2), "masked array with 1 masked cells"),
     "series": (pd.Series([1.0, 2.0]), "2-dimensional container"),
     "lazy": (pl.LazyFrame({"a": [1.0]}), "lazy frame.*Collect it"),
     "ragged": ([[1.0], [2.0, 3.0]], "inhomogeneous"),
@@ -139,8 +147,27 @@ def test_what_numbers_would_lose_is_refused(X, message):
         read(X)
 
 
-def test_a_mask_without_masked_cells_is_fine():
-    np.testing.assert_array_equal(read(np.ma.masked_less(VALUES[1:2], -1)), VALUES[1:2])
+def test_a_mask_without_masked_cells_is_no_copy():
+    assert np.shares_memory(read(np.ma.masked_array(VALUES)), VALUES)
+
+
+GIVEN = {
+    "masked": np.ma.array([[1, 2]], mask=[[False, True]]),
+    "list of masked rows": [np.ma.array([1.0, 2.0], mask=[False, True])],
+    "masked in a dict": {0: 1.0, 1: np.ma.masked},
+}
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_masked_cells_of_given_are_missing(given):
+    found = validate_given(given, Container.of(VALUES), 2)
+    np.testing.assert_array_equal(found, [[1.0, NAN]])
+
+
+def test_masked_cells_of_given_categories_are_missing():
+    given = np.ma.array([[3, "x"], [1, "other"]], mask=[[True, False], [False, True]], dtype=object)
+    found = validate_given(given, Container.of(FRAME), 2)
+    np.testing.assert_array_equal(found, [[NAN, 0.0], [1.0, NAN]])
 
 
 # -- after fit --------------------------------------------------------------------
