@@ -545,7 +545,7 @@ class VAETransformer(
         container = Container.of(X) if is_fresh else self._fitted.container
         table = validate_table(checked, X, container, reset=is_fresh, min_rows=min_rows)
         if not is_fresh:
-            table = self._fitted.columns.known(table)
+            table = self._fitted.columns.mask_unseen_levels(table)
         data = WeightedTable(table, *distinct_rows(table, validate_weight(sample_weight, table)))
         if is_fresh:
             fitted = _fit.untrained(self, container, data, seed_from(self.random_state))
@@ -758,7 +758,7 @@ class VAETransformer(
         """What is known of rows as a checked table, NaN elsewhere."""
         container, columns = self._fitted.container, self._fitted.columns
         table = validate_given(given, container, self.n_features_in_)
-        columns.known(table, strict=True)  # raises
+        columns.mask_unseen_levels(table, strict=True)  # raises
         columns.to_working(table, None, np.float64)  # raises outside a support
         return table
 
@@ -873,7 +873,7 @@ class VAETransformer(
         """The checked table, and the dtype to compute and answer in."""
         check_is_fitted(self)
         table = validate_table(self, X, self._fitted.container, reset=False)
-        table = self._fitted.columns.known(table)
+        table = self._fitted.columns.mask_unseen_levels(table)
         return table, table.dtype if table.dtype in (np.float32, np.float64) else np.float64
 
     # -- scikit-learn ---------------------------------------------------------------

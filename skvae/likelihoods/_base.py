@@ -119,8 +119,8 @@ class Likelihood(Value):
         """
         return np.zeros((1, x.shape[1]))
 
-    def go_on(self, x: Array, constants: Constants) -> Constants:
-        """The constants for training that goes on with the rows ``x`` (n, d), NaN for gaps."""
+    def update_constants(self, x: Array, constants: Constants) -> Constants:
+        """The constants for training that continues with rows ``x`` (n, d), NaN where missing."""
         return constants
 
     # -- the model's side ---------------------------------------------------------

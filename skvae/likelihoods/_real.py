@@ -52,7 +52,7 @@ class _Standardised(Likelihood):
     def fit(self, x: Array, weight: Array) -> Constants:
         return with_floor(x, *standardisation(x, weight))
 
-    def go_on(self, x: Array, constants: Constants) -> Constants:
+    def update_constants(self, x: Array, constants: Constants) -> Constants:
         other = (x != constants["location"]) & ~np.isnan(x)
         return constants | {"varies": constants["varies"] | other.any(axis=0)}
 
@@ -212,9 +212,9 @@ class LogNormal(_Standardised):
     def fit(self, x: Array, weight: Array) -> Constants:
         return super().fit(np.log(x), weight)
 
-    def go_on(self, x: Array, constants: Constants) -> Constants:
+    def update_constants(self, x: Array, constants: Constants) -> Constants:
         with np.errstate(divide="ignore", invalid="ignore"):  # the support is checked elsewhere
-            return super().go_on(np.log(x), constants)
+            return super().update_constants(np.log(x), constants)
 
     def to_working(self, x: Array, constants: Constants) -> Array:
         return super().to_working(np.log(x), constants)

@@ -27,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch.nn.utils import parameters_to_vector
 
-from skvae import VAETransformer, _fit
+from skvae import Parts, VAETransformer, _fit
 from skvae._model.phases import CODES, DECODER, WHOLE
 from skvae._torch import replay
 from skvae._training import loop, rows
@@ -1466,6 +1466,19 @@ def test_a_value_that_training_has_not_seen_has_no_score():
         cells = vae.score_cells([[7.0, 0.1], [1.0, 0.1]])
     assert len(caught) == 1
     assert np.isnan(cells).tolist() == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("method", ["transform", "score_samples", "score_cells", "impute"])
+@pytest.mark.parametrize("store", [np.asarray, csc_array, lambda X: Parts([X[:7], X[7:]])],
+                         ids=["array", "sparse", "parts"])  # fmt: skip
+def test_a_level_that_training_has_not_seen_counts_as_missing(store, method):
+    X = np.column_stack([np.arange(90) % 3, np.arange(90) / 7])
+    vae = VAETransformer(1, **QUICK, likelihood={0: "categorical"}).fit(X)
+    X[5, 0] = 7.0
+    with pytest.warns(UserWarning, match="not seen, which count as missing: 7"):
+        found = getattr(vae, method)(store(X))
+    X[5, 0] = np.nan
+    np.testing.assert_array_equal(found, getattr(vae, method)(X))
 
 
 def test_many_draws_of_one_row():
