@@ -119,13 +119,11 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         model = self._train(X, sample_weight)
         score = model._unit_free_score(X)
         weight = validate_weight(sample_weight, score)
-        order = np.argsort(score, kind="stable")
-        order = order[weight[order] > 0]
-        reached = np.cumsum(weight[order]) / weight.sum()
-        # of the first inlier: it lies at 0, all outliers below
-        first = np.searchsorted(reached, self.contamination * (1 + 1e-12), side="right")
+        # of the least likely inlier: it lies at 0, all outliers below
+        inliers = (1 - self.contamination) * (1 - 1e-12)  # less what the sums round
+        offset = -np.quantile(-score, inliers, weights=weight, method="inverted_cdf")
         self._keep(model)
-        self.offset_ = float(score[order[min(first, len(order) - 1)]])
+        self.offset_ = float(offset)
         return score
 
     def score_samples(self, X):

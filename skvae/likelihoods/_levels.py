@@ -459,9 +459,9 @@ def quantile_edges(values: Array, share: Array, n_bins: int, whole: bool) -> Arr
 
     Fewer where values repeat.
     """
-    reached = np.cumsum(share) / share.sum()
-    at = np.searchsorted(reached, np.arange(1, n_bins) / n_bins * (1 - 1e-12))
-    at = np.unique(np.minimum(at, len(values) - 2))
+    levels = np.arange(1, n_bins) / n_bins * (1 - 1e-12)  # less what the sums round
+    quantiles = np.quantile(values, levels, weights=share, method="inverted_cdf")
+    at = np.unique(np.minimum(np.searchsorted(values, quantiles), len(values) - 2))
     edges = 0.5 * (values[at] + values[at + 1])
     return np.unique(np.floor(edges) + 0.5) if whole else edges
 
