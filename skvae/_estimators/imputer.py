@@ -92,7 +92,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
+            As for :meth:`VAETransformer.fit`.
 
         Returns
         -------

@@ -85,7 +85,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
+            As for :meth:`VAETransformer.fit`.
 
         Returns
         -------
@@ -118,19 +118,19 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         model = self._train(X, sample_weight)
         score = model._unit_free_score(X)
         weight = validate_weight(sample_weight, score)
-        order = np.argsort(score, kind="stable")
-        order = order[weight[order] > 0]
-        reached = np.cumsum(weight[order]) / weight.sum()
-        # of the first inlier: it lies at 0, all outliers below
-        first = np.searchsorted(reached, self.contamination * (1 + 1e-12), side="right")
-        impossible = int((score[order] == -np.inf).sum())  # outliers, however many
-        if impossible == len(order):
+        possible = (score > -np.inf) & (weight > 0)
+        if not possible.any():
             raise ValueError(
                 "The likelihood of each training row is 0 in floating point. Look for values far "
                 "outside the others, and mark them as missing by NaN."
             )
+        # of the least likely inlier: it lies at 0, all outliers below
+        inliers = (1 - self.contamination) * (1 - 1e-12)  # less what the sums round
+        finite = np.maximum(score, np.finfo(score.dtype).min)
+        offset = -np.quantile(-finite, inliers, weights=weight, method="inverted_cdf")
         self._keep(model)
-        self.offset_ = float(score[order[min(max(first, impossible), len(order) - 1)]])
+        # rows of likelihood 0 are outliers, however many
+        self.offset_ = float(max(offset, score[possible].min()))
         return score
 
     def score_samples(self, X):

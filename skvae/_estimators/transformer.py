@@ -26,6 +26,7 @@ from skvae._fit import WeightedTable
 from skvae._table.container import Container, as_frame
 from skvae._table.distinct import distinct_rows
 from skvae._table.validation import (
+    drop_rows_of_no_weight,
     validate_codes,
     validate_given,
     validate_table,
@@ -427,11 +428,12 @@ class VAETransformer(
         ----------
         X : array-like of shape (n_samples, n_features)
             Numbers, bools, strings or categories, in the support of their columns' likelihoods;
-            NaN, None or pandas.NA where a cell is missing.
+            NaN, None or pandas.NA where a cell is missing, or a mask.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. Only their ratios count.
+            Non-negative weights. Whole numbers repeat their rows, 0 leaves a row out; of other
+            weights only the ratios count.
         X_val : array-like of shape (n_validation, n_features), default=None
             Rows for ``validation_scores_`` and early stopping, instead of a part of ``X``. Unlike
             that part, they have no influence on what is found before training, as the units of
@@ -526,7 +528,7 @@ class VAETransformer(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. Only their ratios within ``X`` count.
+            As for :meth:`fit`, within ``X``.
 
         Returns
         -------
@@ -564,10 +566,11 @@ class VAETransformer(
         """
         _fit.check_parts(self)
         checked = copy.copy(self)
+        X, sample_weight = drop_rows_of_no_weight(X, sample_weight)
         container = Container.of(X) if is_fresh else self._fitted.container
         table = validate_table(checked, X, container, reset=is_fresh, min_rows=min_rows)
         if not is_fresh:
-            table = self._fitted.columns.known(table)
+            table = self._fitted.columns.mask_unseen_levels(table)
         data = WeightedTable(table, *distinct_rows(table, validate_weight(sample_weight, table)))
         if is_fresh:
             fitted = _fit.untrained(self, container, data, seed_from(self.random_state))
@@ -786,7 +789,7 @@ class VAETransformer(
         """What is known of rows as a checked table, NaN elsewhere."""
         container, columns = self._fitted.container, self._fitted.columns
         table = validate_given(given, container, self.n_features_in_)
-        columns.known(table, strict=True)  # raises
+        columns.mask_unseen_levels(table, strict=True)  # raises
         columns.to_working(table, None, np.float64)  # raises outside a support
         return table
 
@@ -909,7 +912,7 @@ class VAETransformer(
         """The checked table, and the dtype to compute and answer in."""
         check_is_fitted(self)
         table = validate_table(self, X, self._fitted.container, reset=False)
-        table = self._fitted.columns.known(table)
+        table = self._fitted.columns.mask_unseen_levels(table)
         dtype = table.dtype.newbyteorder("=")
         return table, dtype if dtype in (np.float32, np.float64) else np.float64
 

@@ -13,9 +13,9 @@ from skvae._blocks import BLOCK_CELLS, COLUMN_CELLS, SAMPLE_CELLS, chunks
 from skvae._table.auto import FEW_VALUES, SAMPLE_ROWS, choose
 from skvae._table.container import warn_unknown
 from skvae._table.units import shared_unit, spreads
+from skvae._table.unseen import SeenLevels, unseen_levels
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
-from skvae.likelihoods._base import count_rows
 
 Array = NDArray[Any]
 _T = TypeVar("_T")
@@ -48,6 +48,10 @@ class ColumnGroup:
         """The group of columns that share a unit, their spreads in it (d,)."""
         constants = self.likelihood.in_unit(self.constants, unit)
         return replace(self, constants=constants, emphasis=emphasis)
+
+    def updated(self, x: Array) -> ColumnGroup:
+        """The group for training that continues with the rows ``x`` (n, d)."""
+        return replace(self, constants=self.likelihood.update_constants(x, self.constants))
 
     @property
     def columns(self) -> NDArray[np.intp] | slice:
@@ -95,7 +99,10 @@ class Columns:
         is_category: Sequence[bool],
         is_bool: Sequence[bool],
     ) -> Columns:
-        """Choose and fit the likelihoods on the rows ``index`` of ``X`` with their weights."""
+        """Choose and fit the likelihoods on the rows ``index`` of ``X``.
+
+        ``weight`` tells how many rows each of them stands for.
+        """
         columns = cls(names, [], [], np.zeros(len(names)))
         # rows lie in the order of their hashes: the first are a random sample
         n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
@@ -130,15 +137,10 @@ class Columns:
         return columns
 
     def continued(self, X: Array, index: NDArray[np.intp]) -> Columns:
-        """The columns for training that goes on with the rows ``index`` of ``X``."""
+        """The columns for training that continues with the rows ``index`` of ``X``."""
         groups = self.groups
         for _, x in _row_blocks(X, index):
-            groups = [
-                replace(
-                    group, constants=group.likelihood.go_on(x[:, group.columns], group.constants)
-                )
-                for group in groups
-            ]
+            groups = [group.updated(x[:, group.columns]) for group in groups]
         return Columns(self.names, groups, self.gaps, self.spread)
 
     @property
@@ -170,7 +172,7 @@ class Columns:
         own = choose(
             sample,
             weight[: len(sample)],
-            count_rows(weight),
+            weight.sum(),
             is_category=is_category,
             is_bool=is_bool,
             is_binary=is_binary,
@@ -256,31 +258,20 @@ class Columns:
             "it by NaN; else correct it, or leave out the row."
         )
 
-    def known(self, X: Array, *, strict: bool = False) -> Array:
-        """``X`` with NaN for what training has not seen, where a likelihood knows no other values.
+    def mask_unseen_levels(self, X: Any, *, strict: bool = False) -> Any:
+        """``X``, in which levels that training has not seen read as NaN.
 
-        With a warning, or an error if ``strict``. The same array where there are none.
+        With a warning for each of their columns, or an error if ``strict``. ``X`` itself if there
+        are none.
         """
-        for group in self.groups:
-            if not group.likelihood.takes_levels:
-                continue
-            for i, place in enumerate(group.places):
-                one = {name: constant[i : i + 1] for name, constant in group.constants.items()}
-                x = np.asarray(X[:, [place]], dtype=np.float64)
-                working = group.likelihood.to_working(x, one)
-                unknown = (np.isnan(working) & ~np.isnan(x))[:, 0]
-                if not unknown.any():
-                    continue
-                values = np.unique(x[unknown]).tolist()
-                if strict:
-                    raise ValueError(
-                        f"Column {self.names[place]!r} holds {values[0]}, which training has not "
-                        "seen."
-                    )
-                warn_unknown(self.names[place], values)
-                X = np.array(X, dtype=np.result_type(X.dtype, np.float32))
-                X[unknown, place] = np.nan
-        return X
+        unseen = unseen_levels(X, self.groups)
+        for place, levels in unseen.items():
+            if strict:
+                raise ValueError(
+                    f"Column {self.names[place]!r} holds {levels[0]}, which training has not seen."
+                )
+            warn_unknown(self.names[place], levels.tolist())
+        return SeenLevels(X, self.groups) if unseen else X
 
     def to_working(self, X: Array, index: NDArray[np.intp] | None, dtype: Any) -> Array:
         """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d)."""

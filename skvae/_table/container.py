@@ -19,6 +19,7 @@ from narwhals.exceptions import DuplicateError
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from skvae._table.masked import fill_masked
 from skvae._table.parts import Parts
 from skvae._warn import warn
 
@@ -97,12 +98,12 @@ class Container:
         """The table as numbers (n, d), NaN for missing cells, for scikit-learn to check.
 
         Levels that ``fit`` did not see become missing, with a warning. An array of numbers is
-        returned as it is. ``strict`` raises for such levels, and for numbers that the columns have
-        no room for.
+        returned as it is, NaN where it is masked. ``strict`` raises for such levels, and for
+        numbers that the columns have no room for.
         """
         columns = _columns_of(X, as_objects=self.fields is not None)
         if columns is None:
-            return X
+            return fill_masked(X)
         if self.fields is not None and len(columns) != len(self.fields):
             raise ValueError(
                 f"X has {len(columns)} features, but fit saw {len(self.fields)} features."
@@ -292,6 +293,7 @@ def _columns_of(X: Any, *, as_objects: bool = False) -> list[_Column] | None:
         return [_Column(name, frame[:, at]) for at, name in enumerate(frame.columns)]
     if issparse(X) or isinstance(X, Parts):
         return None
+    X = fill_masked(X)
     array = X if isinstance(X, np.ndarray) else np.asarray(X)
     if array.ndim != 2 or not (as_objects or array.dtype.kind in "OSUT"):
         return None
@@ -379,7 +381,7 @@ def _check_number(name: Any, cell: Any) -> None:
 def _is_missing(cell: Any) -> bool:
     if isinstance(cell, (float, np.floating, Decimal)):
         return bool(cell != cell)
-    return cell is None or cell is pd.NA
+    return cell is None or cell is pd.NA or cell is np.ma.masked
 
 
 def _declared(dtype: Any, native: Any) -> Sequence[Any] | None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from threading import RLock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from skvae._table.masked import fill_masked
 from skvae._table.sparse import SparseTable
+
+# One thread reads at a time, so that few parts are in memory and files need not bear several. One
+# lock for all tables, since a table with one of its own could not be pickled.
+READING = RLock()
 
 
 class Parts:
@@ -78,13 +84,36 @@ class Parts:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Rows by a slice or their numbers, or columns as ``[:, places]``."""
-        if isinstance(key, tuple):
-            out = np.empty((len(self), len(np.arange(self.shape[1])[key[1]])), dtype=self.dtype)
-            for place, (low, high) in enumerate(pairwise(self.starts)):
-                out[low:high] = self._part(place)[key]
-            return out
-        rows = np.arange(*key.indices(len(self))) if isinstance(key, slice) else np.asarray(key)
+        """Rows, or columns as ``[:, places]``, by what selects them in an array."""
+        with READING:
+            if isinstance(key, tuple):
+                return self._columns(*key)
+            rows = self._row_numbers(key)
+            return self._rows(rows.ravel()).reshape(*rows.shape, self.shape[1])
+
+    def _row_numbers(self, key: Any) -> NDArray[np.intp]:
+        """The numbers of the rows that ``key`` selects, from 0."""
+        if isinstance(key, slice):
+            return np.arange(*key.indices(len(self)))
+        shape = np.broadcast_to(0, len(self))[key].shape  # raises IndexError as an array would
+        rows = np.asarray(key)
+        if rows.dtype == bool:
+            return np.flatnonzero(rows)
+        return rows.astype(np.intp).reshape(shape) % len(self)
+
+    def _columns(self, rows: Any, places: Any) -> NDArray[Any]:
+        if not (isinstance(rows, slice) and rows == slice(None)):
+            raise IndexError(
+                f"Columns are read of all rows, as table[:, places]; got {rows!r} for the rows. "
+                "Take table[rows][:, places]."
+            )
+        columns = np.arange(self.shape[1])[places]
+        out = np.empty((len(self), columns.size), dtype=self.dtype)
+        for place, (low, high) in enumerate(pairwise(self.starts)):
+            out[low:high] = self._part(place)[:, columns.ravel()]
+        return out.reshape(len(self), *columns.shape)
+
+    def _rows(self, rows: NDArray[np.intp]) -> NDArray[Any]:
         in_order = bool((rows[1:] >= rows[:-1]).all())
         order = None if in_order else np.argsort(rows, kind="stable")
         ascending = rows if order is None else rows[order]
@@ -113,6 +142,4 @@ def _readable(part: Any, place: int) -> Any:
         raise TypeError(
             f"Part {place} is a data frame. Give its numbers, or go through frames by partial_fit."
         )
-    if np.ma.is_masked(part):
-        raise ValueError(f"Part {place} is a masked array. Mark missing cells by NaN.")
-    return SparseTable(part.tocsr()) if issparse(part) else np.asanyarray(part)
+    return SparseTable(part.tocsr()) if issparse(part) else np.asanyarray(fill_masked(part))

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn import config_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from skvae._blocks import CHECKED_CELLS, chunks
 from skvae._rules import NOTHING, number
 from skvae._table.container import Container, as_frame
+from skvae._table.masked import fill_masked
 from skvae._table.parts import Parts
 from skvae._table.sparse import SparseTable
 
-# Of a row: a sum of so many is finite.
-LARGEST_WEIGHT = 1e100
-WEIGHT = NOTHING | number(0, LARGEST_WEIGHT)
+MOST_COPIES = 1e12  # of a row; larger weights are proportions
+WEIGHT = NOTHING | number(0, float(np.finfo(np.float64).max))
 # The dtypes of codes. In the other byte order, float32 would otherwise be computed in float64.
 FLOATS = [np.float64, np.float32, np.dtype(np.float32).newbyteorder()]
 # Arrays of any library become numpy's, whether or not the caller lets scikit-learn keep them.
@@ -33,8 +34,8 @@ def validate_table(
 ) -> Any:
     """``X`` as numbers (n, n_features) in a dtype of its own, NaN where a cell is missing.
 
-    Raises ValueError or TypeError for infinities, complex numbers, dates, masked cells, lazy
-    frames, the wrong shape or the wrong feature names.
+    Raises ValueError or TypeError for infinities, complex numbers, dates, lazy frames, the wrong
+    shape or the wrong feature names.
     """
     as_frame(X)  # raises
     refuse_lossy(X)
@@ -98,7 +99,7 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
     elif (frame := as_frame(given)) is not None:
         columns = {name: frame[:, at].to_list() for at, name in enumerate(frame.columns)}
     else:
-        cells = np.asarray(given, dtype=object)
+        cells = np.asarray(fill_masked(given), dtype=object)
         if cells.ndim != 2 or cells.shape[1] != len(names):
             raise ValueError(
                 f"'given' must be a dict, a data frame, or an array of {len(names)} columns; "
@@ -124,11 +125,6 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
 
 def refuse_lossy(X: Any) -> None:
     """Raise where turning ``X`` into numbers would lose or invent something."""
-    if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
-        raise ValueError(
-            f"X is a masked array with {np.ma.count_masked(X)} masked cells, and their mask would "
-            "be lost. Mark them as missing, X.astype(float).filled(numpy.nan), or drop their rows."
-        )
     if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
         raise TypeError("X is a lazy frame, whose rows are not there yet. Collect it first.")
     kind = getattr(getattr(X, "dtype", None), "kind", "")
@@ -160,25 +156,68 @@ def validate_codes(Z: Any) -> NDArray[Any]:
     """``Z`` as finite float32 or float64 (n, n_components), to write to."""
     if np.ndim(Z) != 2:
         raise ValueError(f"Expected 2D array for Z, a row of codes for each row; got {Z!r}.")
-    codes: NDArray[Any] = check_array(Z, dtype=FLOATS, force_writeable=True, input_name="Z")
+    codes: NDArray[Any] = check_array(
+        fill_masked(Z), dtype=FLOATS, force_writeable=True, input_name="Z"
+    )
     return codes
 
 
 @as_numpy
-def validate_weight(sample_weight: Any, X: NDArray[Any]) -> NDArray[np.float64]:
-    """``sample_weight`` as non-negative float64 (n,), not all of them zero."""
+def validate_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
+    """How many rows each row of ``X`` stands for, at least one of them more than 0. -> (n,).
+
+    Whole numbers are repetitions. Other weights count in proportion, and sum to Kish's effective
+    sample size, (sum w)^2 / sum w^2, which is at most n. Raises ValueError for weights that are
+    negative, missing, masked or infinite, or that are not one for each row.
+    """
     if np.asarray(sample_weight).ndim == 0:
         WEIGHT.check(
             "'sample_weight', where it is no array of a weight for each row,", sample_weight
         )
-    weight: NDArray[np.float64] = _check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
-    if weight.max() > LARGEST_WEIGHT:
-        raise ValueError(
-            f"'sample_weight' must be at most {LARGEST_WEIGHT:g}; got {weight.max():g}. Divide all "
-            "weights by the largest: only their ratios count."
-        )
+    if sample_weight is not None:
+        _refuse_bad_weights(sample_weight)
+    weight: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if not weight.any():
         raise ValueError("Every sample_weight is zero; at least one row must count.")
-    return weight
+    largest = weight.max()
+    if largest <= MOST_COPIES and np.all(weight == np.floor(weight)):
+        return weight
+    share = weight / largest  # sums of 1e308 overflow
+    ordered = np.sort(share)  # sums round the same way in any order of the rows
+    return share * (ordered.sum() / np.square(ordered).sum())
+
+
+def _refuse_bad_weights(sample_weight: Any) -> None:
+    """Raise for the first weight that is no number of at least 0, with its row."""
+    weight = np.atleast_1d(
+        check_array(
+            fill_masked(sample_weight),
+            dtype=np.float64,
+            ensure_2d=False,
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+            input_name="sample_weight",
+        )
+    )
+    is_bad = ~(np.isfinite(weight) & (weight >= 0))
+    if is_bad.any():
+        row = np.argwhere(is_bad)[0][0]
+        raise ValueError(
+            f"sample_weight holds {weight[row]} in row {row}, but weights must be finite and not "
+            "negative. Give 0 to leave a row out; a masked weight counts as nan."
+        )
+
+
+def drop_rows_of_no_weight(X: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """``X`` and ``sample_weight`` without the rows of weight 0, of which ``fit`` learns nothing.
+
+    A table of numbers is returned as it is: its values do not tell what a column holds.
+    """
+    is_numbers = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
+    if sample_weight is None or is_numbers or isinstance(X, Parts):
+        return X, sample_weight
+    counts = validate_weight(sample_weight, X) > 0
+    if counts.all():
+        return X, sample_weight
+    kept = np.flatnonzero(counts)
+    return _safe_indexing(X, kept), _safe_indexing(sample_weight, kept)

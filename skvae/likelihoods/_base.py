@@ -18,7 +18,6 @@ Array = NDArray[Any]
 Constants = dict[str, Array]
 Parameters = Mapping[str, Tensor]
 
-MOST_COPIES = 1e12  # of a row
 STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
 
 
@@ -87,9 +86,9 @@ class Likelihood(Value):
         raise NotImplementedError
 
     def fit(self, x: Array, weight: Array) -> Constants:
-        """Constants of the columns of ``x`` (n, d) with row weights (n,); each (d, ...).
+        """Constants of the columns of ``x`` (n, d); each (d, ...). No cell is missing here.
 
-        No cell is missing here.
+        ``weight`` (n,) tells how many rows each row stands for.
         """
         return {}
 
@@ -120,8 +119,8 @@ class Likelihood(Value):
         """
         return np.zeros((1, x.shape[1]))
 
-    def go_on(self, x: Array, constants: Constants) -> Constants:
-        """The constants for training that goes on with the rows ``x`` (n, d), NaN for gaps."""
+    def update_constants(self, x: Array, constants: Constants) -> Constants:
+        """The constants for training that continues with rows ``x`` (n, d), NaN where missing."""
         return constants
 
     # -- the model's side ---------------------------------------------------------
@@ -217,18 +216,6 @@ def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
     location = (largest * average(lambda piece: piece / largest)).clip(low, high)
     spread = largest * np.sqrt(average(lambda piece: np.square((piece - location) / largest)))
     return location, spread
-
-
-def count_rows(weight: Array) -> float:
-    """How many rows the weights stand for: copies, where they are whole numbers of a unit. (n,).
-
-    Else, as weights that were chosen, one row each.
-    """
-    for copies in (weight / weight.min(), weight):
-        whole = np.rint(copies)
-        if np.all(np.abs(copies - whole) <= 1e-9 * whole) and whole.max() < MOST_COPIES:
-            return float(whole.sum() / np.gcd.reduce(whole.astype(np.int64)))
-    return float(len(weight))
 
 
 def smallest_gap(x: Array) -> float:

@@ -19,7 +19,6 @@ from skvae.likelihoods._base import (
     Constants,
     Likelihood,
     Parameters,
-    count_rows,
     float32,
     smallest_gap,
     standardisation,
@@ -249,7 +248,8 @@ class Histogram(_Softmax):
 
     def fit(self, x: Array, weight: Array) -> Constants:
         values, place = np.unique(x[:, 0], return_inverse=True)
-        share, n_rows = np.bincount(place, weights=weight) / weight.sum(), count_rows(weight)
+        n_rows = weight.sum()
+        share = np.bincount(place, weights=weight) / n_rows
         whole = bool(np.all(values == np.floor(values)))
         few = len(values) <= min(self.n_bins, n_rows / self.rows_per_bin)
         is_atom = few | (share >= 1 / self.n_bins) & (share * n_rows > 1.5)
@@ -460,9 +460,9 @@ def quantile_edges(values: Array, share: Array, n_bins: int, whole: bool) -> Arr
 
     Fewer where values repeat.
     """
-    reached = np.cumsum(share) / share.sum()
-    at = np.searchsorted(reached, np.arange(1, n_bins) / n_bins * (1 - 1e-12))
-    at = np.unique(np.minimum(at, len(values) - 2))
+    levels = np.arange(1, n_bins) / n_bins * (1 - 1e-12)  # less what the sums round
+    quantiles = np.quantile(values, levels, weights=share, method="inverted_cdf")
+    at = np.unique(np.minimum(np.searchsorted(values, quantiles), len(values) - 2))
     edges = 0.5 * (values[at] + values[at + 1])
     return np.unique(np.floor(edges) + 0.5) if whole else edges
 

@@ -55,7 +55,7 @@ class _Standardised(Likelihood):
     def fit(self, x: Array, weight: Array) -> Constants:
         return with_floor(x, *standardisation(x, weight))
 
-    def go_on(self, x: Array, constants: Constants) -> Constants:
+    def update_constants(self, x: Array, constants: Constants) -> Constants:
         other = (x != constants["location"]) & ~np.isnan(x)
         return constants | {"varies": constants["varies"] | other.any(axis=0)}
 
@@ -214,9 +214,9 @@ class LogNormal(_Standardised):
     def fit(self, x: Array, weight: Array) -> Constants:
         return super().fit(np.log(x), weight)
 
-    def go_on(self, x: Array, constants: Constants) -> Constants:
+    def update_constants(self, x: Array, constants: Constants) -> Constants:
         with np.errstate(divide="ignore", invalid="ignore"):  # the support is checked elsewhere
-            return super().go_on(np.log(x), constants)
+            return super().update_constants(np.log(x), constants)
 
     def to_working(self, x: Array, constants: Constants) -> Array:
         return super().to_working(np.log(x), constants)
@@ -274,7 +274,9 @@ class StudentT(_Standardised):
 
     def fit(self, x: Array, weight: Array) -> Constants:
         location, spread = standardisation(x, weight)
-        low, middle, high = weighted_quantiles(x, weight, [0.25, 0.5, 0.75])
+        low, middle, high = np.quantile(
+            x, [0.25, 0.5, 0.75], axis=0, weights=weight, method="inverted_cdf"
+        )
         robust = (high - low) / IQR_OF_NORMAL
         usable = robust > SMALLEST_IQR * spread
         return with_floor(x, np.where(usable, middle, location), np.where(usable, robust, spread))
@@ -334,17 +336,3 @@ def log_gamma_step(a: Tensor) -> Tensor:
     series = -1 / 8 + (1 / 192 - (1 / 640 - 17 / (14336 * square)) / square) / square
     exact = torch.lgamma(small + 0.5) - torch.lgamma(small) - 0.5 * small.log()
     return torch.where(a < 20.0, exact, series / large)
-
-
-def weighted_quantiles(x: Array, weight: Array, levels: list[float]) -> Array:
-    """Quantiles of each column, the value at which the cumulative weight reaches the level.
-
-    (n, d), (n,), Q levels -> (Q, d).
-    """
-    found = np.empty((len(levels), x.shape[1]))
-    for place, column in enumerate(x.T):
-        order = np.argsort(column, kind="stable")
-        reached = np.cumsum(weight[order])
-        at = np.searchsorted(reached, np.array(levels) * reached[-1] * (1 - 1e-12))
-        found[:, place] = column[order[np.minimum(at, len(order) - 1)]]
-    return found

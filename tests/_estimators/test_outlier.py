@@ -44,6 +44,14 @@ def test_weights_equal_repetitions(wine):
     assert one.offset_ == pytest.approx(other.offset_, rel=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e-308, 1e307])
+def test_contamination_is_a_share_by_weight(scale, wine):
+    weight = np.random.default_rng(0).random(len(wine)) * (np.arange(len(wine)) % 4 > 0)
+    detector = VAEOutlierDetector(MODEL, random_state=0).fit(wine, sample_weight=scale * weight)
+    score, offset = detector.score_samples(wine), detector.offset_
+    assert weight[score < offset].sum() <= 0.1 * weight.sum() < weight[score <= offset].sum()
+
+
 def test_fit_predict_scores_once(wine, monkeypatch):
     weight = np.arange(len(wine)) % 3
     expected = VAEOutlierDetector(MODEL, random_state=0).fit(wine, sample_weight=weight)

@@ -539,8 +539,37 @@ def test_weights_are_repetitions_and_order_does_not_matter(settings):
     other = VAETransformer(2, **QUICK, **settings).fit(repeated)
     assert_same_state(one, other)
     np.testing.assert_array_equal(one.transform(X), other.transform(X))
-    third = VAETransformer(2, **QUICK, **settings).fit(X, sample_weight=weight * 0.25)
-    assert_same_state(one, third)
+
+
+@pytest.mark.parametrize("scale", [0.25, 1e-308, 1e307], ids=str)
+def test_only_the_ratios_of_weights_that_are_no_repetitions_count(scale):
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(60, 4)), rng.random(60)
+    one = VAETransformer(2, **QUICK).fit(X, sample_weight=weight)
+    other = VAETransformer(2, **QUICK).fit(X, sample_weight=weight * scale)
+    np.testing.assert_allclose(one.transform(X), other.transform(X), rtol=1e-4)
+    assert one.score(X, None, weight) == pytest.approx(other.score(X, None, weight * scale))
+
+
+@pytest.mark.parametrize("as_table", [pd.DataFrame, pl.from_pandas, pd.DataFrame.to_numpy])
+def test_a_row_of_no_weight_is_as_if_it_were_not_there(as_table):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": ["0", *rng.choice(["1", "2"], 60)], "b": rng.normal(size=61)})
+    with_it, without_it = as_table(frame), as_table(frame[1:])
+    one = VAETransformer(2, **QUICK).fit(with_it, sample_weight=np.r_[0, np.ones(60)])
+    other = VAETransformer(2, **QUICK).fit(without_it)
+    assert_same_state(one, other)
+    with pytest.warns(UserWarning, match="training has not seen, which count as missing: '0'"):
+        one.transform(with_it)
+
+
+def test_weights_on_a_grid_make_no_more_bins_than_the_rows_do():
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(200, 2)), 0.05 * rng.integers(1, 20, size=200)
+    vae = VAETransformer(1, likelihood="histogram", max_iter=1, random_state=0)
+    vae.fit(X, sample_weight=weight)
+    constants = vae._fitted.columns.groups[0].constants
+    assert (constants["low"] < constants["high"]).sum(axis=1).max() <= 200 / 20 + 1
 
 
 def test_partial_fit_takes_weights_as_repetitions():
@@ -644,7 +673,6 @@ NO_TABLES = {
         ValueError,
         "Column 'when'",
     ),
-    "masked": (np.ma.masked_greater([[1.0, 2.0], [3.0, 9.0]], 5), ValueError, "mask"),
     "mixed objects": (
         np.array([["1", 2.0], [3.0, 4.0]], dtype=object),
         ValueError,
@@ -668,12 +696,40 @@ def test_what_is_no_table_is_refused(X, error, message):
     assert vars(vae) == vars(clone(vae))
 
 
-def test_an_unmasked_array_is_fine(wine, fitted):
+def test_masked_cells_are_missing(wine, fitted):
     assert_same_state(VAETransformer(3, **QUICK).fit(np.ma.masked_array(wine)), fitted)
+    masked = np.ma.masked_inside(wine, 13, 14)
+    gaps = masked.filled(np.nan)
+    vae = VAETransformer(3, **QUICK).fit(masked)
+    assert_same_state(vae, VAETransformer(3, **QUICK).fit(gaps))
+    np.testing.assert_array_equal(vae.impute(masked), vae.impute(gaps))
+    one, other = (vae.sample(given=table, random_state=0) for table in (masked, gaps))
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match="Z contains NaN"):
+        vae.inverse_transform(np.ma.masked_equal([[1.0, 2.0, 3.0]], 2))
+
+
+def test_masked_categories_are_missing():
+    rng = np.random.default_rng(0)
+    table = np.column_stack([rng.choice(["a", "b"], 60), rng.normal(size=60)]).astype(object)
+    table[:, 1] = table[:, 1].astype(float)
+    mask = rng.random(table.shape) < 0.1
+    masked = np.ma.array(table, mask=mask)
+    gaps = np.where(mask, None, table)
+    vae = VAETransformer(1, **QUICK).fit(masked)
+    assert_same_state(vae, VAETransformer(1, **QUICK).fit(gaps))
+    filled = vae.impute(masked)
+    np.testing.assert_array_equal(filled, vae.impute(gaps))
+    np.testing.assert_array_equal(filled[~mask], table[~mask])
 
 
 FAULTS = {
-    "negative weights": ({}, {"sample_weight": -np.ones(178)}, "[Nn]egative"),
+    "negative weights": ({}, {"sample_weight": -np.ones(178)}, "negative"),
+    "missing weights": (
+        {},
+        {"sample_weight": np.r_[1.0, np.full(177, np.nan)]},
+        "sample_weight holds nan in row 1",
+    ),
     "zero weights": ({}, {"sample_weight": np.zeros(178)}, "zero"),
     "short weights": ({}, {"sample_weight": np.ones(3)}, "sample_weight"),
     "support": ({"likelihood": "bernoulli"}, {}, r"Column 0 .*Bernoulli.*\[0, 1\].*it holds \d"),
@@ -1723,6 +1779,19 @@ def test_a_value_that_training_has_not_seen_has_no_score():
         cells = vae.score_cells([[7.0, 0.1], [1.0, 0.1]])
     assert len(caught) == 1
     assert np.isnan(cells).tolist() == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("method", ["transform", "score_samples", "score_cells", "impute"])
+@pytest.mark.parametrize("store", [np.asarray, csc_array, lambda X: Parts([X[:7], X[7:]])],
+                         ids=["array", "sparse", "parts"])  # fmt: skip
+def test_a_level_that_training_has_not_seen_counts_as_missing(store, method):
+    X = np.column_stack([np.arange(90) % 3, np.arange(90) / 7])
+    vae = VAETransformer(1, **QUICK, likelihood={0: "categorical"}).fit(X)
+    X[5, 0] = 7.0
+    with pytest.warns(UserWarning, match="not seen, which count as missing: 7"):
+        found = getattr(vae, method)(store(X))
+    X[5, 0] = np.nan
+    np.testing.assert_array_equal(found, getattr(vae, method)(X))
 
 
 def test_many_draws_of_one_row():

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from densities import quasi
-from skvae.priors._modules import StandardNormal
 
 from skvae._inference.scores import log_joint, log_likelihood
 from skvae._model.cells import Cells
+from skvae.priors._modules import StandardNormal
 
 PRIOR = StandardNormal(2).double()
 

@@ -1,6 +1,9 @@
 """A table in parts reads as the array that they make, and fits like it."""
 
+import pickle
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -42,13 +45,67 @@ class Loaded:
         slice(5, 20),
         np.array([37, 0, 8, 7, 7]),
         np.array([], dtype=int),
+        [],
+        [True, False] * 19,
+        np.zeros(38, dtype=bool),
+        -1,
+        np.int64(7),
+        [-1, 3, -38],
+        np.array([[0, -1], [8, 7]], dtype=np.int8),
+        slice(-3, None),
+        slice(None, None, -5),
         (slice(None), [3, 1]),
+        (slice(None), -2),
         (slice(None), slice(1, 3)),
+        (slice(None), [-1, 0]),
+        (slice(None), [True, False, True, False, True]),
     ],
-    ids=str,
+    ids=repr,
 )
 def test_brackets_are_those_of_the_array(parts, key):
     np.testing.assert_array_equal(Parts(parts)[key], WHOLE[key])
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (38, "index 38 is out of bounds"),
+        ([0, -39], "index -39 is out of bounds"),
+        ([True, False], "boolean index did not match"),
+        ([0.0], "only integers"),
+        ("a", "only integers"),
+        ((slice(None), 5), "index 5 is out of bounds"),
+        ((slice(None), [5]), "index 5 is out of bounds"),
+        ((slice(3), [1]), r"Columns are read of all rows, .* table\[rows\]\[:, places\]"),
+        (([0, 1], [1, 2]), "Columns are read of all rows"),
+    ],
+    ids=str,
+)
+def test_what_selects_nothing_of_an_array_is_an_error(key, message):
+    with pytest.raises(IndexError, match=message):
+        Parts(PIECES)[key]
+
+
+def test_threads_read_one_at_a_time():
+    class OneReader(Loaded):
+        readers = 0
+
+        def __getitem__(self, place):
+            self.readers += 1
+            time.sleep(1e-4)
+            assert self.readers == 1
+            self.readers -= 1
+            return super().__getitem__(place)
+
+    table = Parts(OneReader(PIECES))
+    keys = [RNG.integers(-38, 38, size=9) for _ in range(60)]
+    with ThreadPoolExecutor(8) as pool:
+        for key, rows in zip(keys, pool.map(table.__getitem__, keys), strict=True):
+            np.testing.assert_array_equal(rows, WHOLE[key])
+
+
+def test_a_table_in_parts_can_be_pickled():
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(Parts(PIECES)))[:], WHOLE)
 
 
 @pytest.mark.parametrize("places", [[3, 1], [2], slice(1, 3)], ids=str)
@@ -86,7 +143,6 @@ def test_shape_and_dtype():
         ([PIECES[0], PIECES[1][:, :3]], r"the same number of columns; got \[3, 5\]"),
         ([PIECES[0], PIECES[1][:, 0]], r"Part 1 must be a table of numbers; got .* shape \(1,\)"),
         ([np.array([["a"]])], "Part 0 must be a table of numbers; .* dtype <U1"),
-        ([np.ma.masked_equal(PIECES[0], PIECES[0][0, 0])], "Part 0 is a masked array"),
         ([PIECES[0], pd.DataFrame(PIECES[1])], "Part 1 is a data frame"),
         (iter(PIECES), "'parts' must be a sequence, .* got a list_iterator"),
     ],
@@ -133,6 +189,11 @@ def test_a_model_of_a_frame_takes_numbers_in_other_forms(table):
     vae.fit(frame, X_val=table)
     np.testing.assert_array_equal(vae.transform(table), vae.transform(WHOLE))
     pd.testing.assert_frame_equal(vae.impute(table), frame)
+
+
+def test_masked_cells_of_a_part_are_missing():
+    table = Parts([np.ma.masked_equal([[1, 2], [3, 4]], 2), np.ones((1, 2), dtype=int)])
+    np.testing.assert_array_equal(table[:], [[1, np.nan], [3, 4], [1, 1]])
 
 
 def test_parts_without_rows():

@@ -8,7 +8,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 
 from skvae._table.container import Container
-from skvae._table.validation import validate_table, validate_weight
+from skvae._table.validation import (
+    drop_rows_of_no_weight,
+    validate_given,
+    validate_table,
+    validate_weight,
+)
 
 NAN = float("nan")
 VALUES = np.array([[1.0, NAN], [0.0, 2.5], [NAN, NAN]])
@@ -52,6 +57,10 @@ SAME = {
     "nullable": pd.DataFrame(VALUES).convert_dtypes(),
     "pandas objects": pd.DataFrame(VALUES, dtype=object),
     "polars": pl.DataFrame(VALUES, schema=["a", "b"]),
+    "masked": np.ma.masked_invalid(VALUES),
+    "masked objects": np.ma.array(VALUES.astype(object), mask=np.isnan(VALUES)),
+    "lists with masks": list(np.ma.masked_equal(np.nan_to_num(VALUES, nan=7), 7)),
+    "objects with masked": np.array([[1, np.ma.masked], [0, 2.5], [pd.NA, NAN]], object),
     "polars nulls": pl.DataFrame({"a": [1, 0, None], "b": [None, 2.5, None]}),
 }
 
@@ -125,7 +134,6 @@ REFUSED = {
     "dates": (np.array([["2020-01-01"]], "M8[D]"), r"datetime64\[D\], which is neither"),
     "spans": (np.array([[1]], "m8[s]"), r"timedelta64\[s\], which is neither"),
     "records": (np.zeros((1, 1), "i4,i4"), "which is neither"),
-    "masked": (np.ma.masked_less([[1.0, 2.0]], 2), "masked array with 1 masked cells"),
     "series": (pd.Series([1.0, 2.0]), "2-dimensional container"),
     "lazy": (pl.LazyFrame({"a": [1.0]}), "lazy frame.*Collect it"),
     "ragged": ([[1.0], [2.0, 3.0]], "inhomogeneous"),
@@ -139,8 +147,27 @@ def test_what_numbers_would_lose_is_refused(X, message):
         read(X)
 
 
-def test_a_mask_without_masked_cells_is_fine():
-    np.testing.assert_array_equal(read(np.ma.masked_less(VALUES[1:2], -1)), VALUES[1:2])
+def test_a_mask_without_masked_cells_is_no_copy():
+    assert np.shares_memory(read(np.ma.masked_array(VALUES)), VALUES)
+
+
+GIVEN = {
+    "masked": np.ma.array([[1, 2]], mask=[[False, True]]),
+    "list of masked rows": [np.ma.array([1.0, 2.0], mask=[False, True])],
+    "masked in a dict": {0: 1.0, 1: np.ma.masked},
+}
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_masked_cells_of_given_are_missing(given):
+    found = validate_given(given, Container.of(VALUES), 2)
+    np.testing.assert_array_equal(found, [[1.0, NAN]])
+
+
+def test_masked_cells_of_given_categories_are_missing():
+    given = np.ma.array([[3, "x"], [1, "other"]], mask=[[True, False], [False, True]], dtype=object)
+    found = validate_given(given, Container.of(FRAME), 2)
+    np.testing.assert_array_equal(found, [[NAN, 0.0], [1.0, NAN]])
 
 
 # -- after fit --------------------------------------------------------------------
@@ -188,21 +215,66 @@ def test_other_columns_are_refused(seen, X, message):
 
 
 @pytest.mark.parametrize(
-    ("weight", "expected"), [(None, [1, 1, 1]), ([0, 2, 0.5], [0, 2, 0.5]), (3, [3, 3, 3])]
+    ("weight", "expected"),
+    [
+        (None, [1, 1, 1]),
+        ([0, 2, 5], [0, 2, 5]),  # repetitions
+        (3, [3, 3, 3]),
+        (0.3, [1, 1, 1]),
+        # (sum w)^2 / sum w^2 = 25/17 rows
+        ([0, 2, 0.5], [0, 20 / 17, 5 / 17]),
+        ([0, 2e-308, 5e-309], [0, 20 / 17, 5 / 17]),
+        ([0, 1.6e308, 4e307], [0, 20 / 17, 5 / 17]),
+        ([1e308] * 3, [1, 1, 1]),
+        ([5e-324] * 3, [1, 1, 1]),
+        ([1, 1, 1e-6], [1, 1, 1e-6]),
+    ],
 )
-def test_weights(weight, expected):
+def test_weights_are_numbers_of_rows(weight, expected):
     found = validate_weight(weight, VALUES)
     assert found.dtype == np.float64
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_weights_that_are_no_repetitions_count_for_no_more_rows_than_there_are():
+    weight = 0.05 * np.random.default_rng(0).integers(1, 20, size=200)
+    found = validate_weight(weight, weight)
+    assert found.sum() == pytest.approx(weight.sum() ** 2 / np.square(weight).sum())
+    assert found.sum() < 200
+    order = np.random.default_rng(1).permutation(200)
+    np.testing.assert_array_equal(validate_weight(weight[order], weight), found[order])
+
+
+WEIGHTLESS = {
+    "pandas": pd.DataFrame({"a": ["x", "y", "z"], "b": [1.0, 2.0, 3.0]}),
+    "polars": pl.DataFrame({"a": ["x", "y", "z"], "b": [1.0, 2.0, 3.0]}),
+    "objects": np.array([["x", 1.0], ["y", 2.0], ["z", 3.0]], dtype=object),
+    "lists": [["x", 1.0], ["y", 2.0], ["z", 3.0]],
+}
+
+
+@pytest.mark.parametrize("X", WEIGHTLESS.values(), ids=WEIGHTLESS)
+def test_rows_of_no_weight_are_dropped_from_tables_of_categories(X):
+    table, weight = drop_rows_of_no_weight(X, pd.Series([2, 0, 1]))
+    assert list(weight) == [2, 1]
+    assert np.asarray(table, dtype=object).tolist() == [["x", 1.0], ["z", 3.0]]
+    assert drop_rows_of_no_weight(X, [2, 1, 1])[0] is X
+    assert drop_rows_of_no_weight(X, None)[0] is X
+
+
+def test_a_table_of_numbers_keeps_its_rows_of_no_weight():
+    assert drop_rows_of_no_weight(VALUES, [1, 0, 1])[0] is VALUES
 
 
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
         ([0, 0, 0], "Every sample_weight is zero|at least one non-zero"),
-        ([1, -1, 1], "Negative values"),
-        ([1, NAN, 1], "NaN"),
-        ([1, INF, 1], "infinity"),
+        ([1, -1, 1], r"sample_weight holds -1\.0 in row 1, but weights must be finite"),
+        ([1, NAN, 1], "sample_weight holds nan in row 1"),
+        ([1, 1, INF], "sample_weight holds inf in row 2"),
+        (NAN, "sample_weight holds nan in row 0"),
+        (np.ma.masked_equal([1, 2, 1], 2), "sample_weight holds nan in row 1, .* masked"),
         ([1, 1], "sample_weight.shape"),
         ([[1, 1, 1]], "1D array"),
     ],

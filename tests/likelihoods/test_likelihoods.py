@@ -391,10 +391,10 @@ class TestEveryLikelihood:
         for name in weighted:
             np.testing.assert_allclose(weighted[name], repeated[name], rtol=1e-12, atol=1e-15)
 
-    def test_neither_the_scale_of_weights_nor_the_order_of_rows_counts(self, case):
+    def test_the_order_of_rows_does_not_count(self, case):
         weight = np.random.default_rng(3).random(len(case.table))
         here = fit(case.likelihood, case.table, weight)
-        there = fit(case.likelihood, case.table[::-1], 1e6 * weight[::-1])
+        there = fit(case.likelihood, case.table[::-1], weight[::-1])
         for name in here:
             np.testing.assert_allclose(here[name], there[name], rtol=1e-12, atol=1e-15)
 

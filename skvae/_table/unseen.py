@@ -1,0 +1,71 @@
+"""Levels that training has not seen, which count as missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skvae._blocks import BLOCK_CELLS, chunks
+
+if TYPE_CHECKING:
+    from skvae._table.columns import ColumnGroup
+
+Array = NDArray[Any]
+
+
+class SeenLevels:
+    """A table in which levels that training has not seen read as NaN.
+
+    Rows are masked when they are read, so that a table on disk, sparse or in parts stays so.
+    """
+
+    def __init__(self, table: Any, groups: Sequence[ColumnGroup]) -> None:
+        self.table, self.groups = table, _of_levels(groups)
+        self.shape: tuple[int, int] = table.shape
+        self.dtype = np.result_type(table.dtype, np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> Array:
+        """Rows by a slice or their numbers."""
+        found = np.array(self.table[rows], dtype=self.dtype)
+        for group in self.groups:
+            x = found[:, group.places]
+            found[:, group.places] = np.where(_is_unseen(x, group), np.nan, x)
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.asarray(self[:], dtype=dtype)
+
+
+def unseen_levels(table: Any, groups: Sequence[ColumnGroup]) -> dict[int, Array]:
+    """The levels that training has not seen, sorted, by the place of their column.
+
+    One pass over the table, if some columns hold levels.
+    """
+    found: dict[int, Array] = {}
+    groups = _of_levels(groups)
+    if not groups:
+        return found
+    for rows in chunks(len(table), BLOCK_CELLS // max(1, table.shape[1])):
+        block = table[rows]
+        for group in groups:
+            x = np.asarray(block[:, group.columns], dtype=np.float64)
+            is_unseen = _is_unseen(x, group)
+            for i in np.flatnonzero(is_unseen.any(axis=0)):
+                place, levels = int(group.places[i]), x[is_unseen[:, i], i]
+                found[place] = np.union1d(found.get(place, levels), levels)
+    return dict(sorted(found.items()))
+
+
+def _of_levels(groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
+    return [group for group in groups if group.likelihood.takes_levels]
+
+
+def _is_unseen(x: Array, group: ColumnGroup) -> NDArray[np.bool_]:
+    """Which cells of a group hold a level that training has not seen. (n, d) -> (n, d)."""
+    return np.isnan(group.likelihood.to_working(x, group.constants)) & ~np.isnan(x)
