@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from skvae._table.auto import choose, is_smooth
+from skvae._table.auto import choose
 from skvae.likelihoods import Bernoulli, Categorical, Gaussian, Histogram
+from skvae.likelihoods._sample import is_smooth
 
 RNG = np.random.default_rng(0)
 N = 1000

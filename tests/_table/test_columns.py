@@ -415,11 +415,11 @@ def test_rows_left_out_may_lie_outside_the_support():
     assert len(fit(bad).to_working(bad, INDEX, np.float64)) == N
 
 
-def test_a_likelihood_of_the_row_sum_refuses_gaps():
+def test_a_likelihood_of_the_row_sum_refuses_missing_values():
     counts = RNG.integers(1, 9, size=(N, 3)).astype(float)
     columns = fit_numbers(counts, "abc", likelihood=Poisson(library_size=True))
     counts[3, 1] = np.nan
-    message = r"Column 'b' misses a cell, and Poisson\(library_size=True\) takes the sum"
+    message = r"Column 'b' has a missing value, and Poisson\(library_size=True\) needs the sum"
     with pytest.raises(ValueError, match=message):
         columns.to_working(counts, None, np.float64)
     with pytest.raises(ValueError, match=message):

@@ -30,7 +30,7 @@ from skvae.likelihoods import (
     Ordinal,
     Poisson,
     StudentT,
-    _base,
+    _numerics,
 )
 
 RNG = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def bins_and_atoms(case):
 def fit(likelihood, table, weight=None):
     """The constants; of ragged ones, columns are fitted one by one and padded by NaN."""
     weight = np.ones(len(table)) if weight is None else weight
-    assert likelihood.inside(table, {}).all()
+    assert likelihood.in_support(table, {}).all()
     if not likelihood.ragged:
         return likelihood.fit(table, weight)
     columns = [likelihood.fit(column[:, None], weight) for column in table.T]
@@ -319,7 +319,7 @@ class TestEveryLikelihood:
         assert not np.array_equal(first, other)
 
     def test_draws_and_means_lie_in_the_support(self, case):
-        assert case.likelihood.inside(case.sample(1000), case.constants).all()
+        assert case.likelihood.in_support(case.sample(1000), case.constants).all()
         nodes = case.nodes_of(case)
         assert (case.mean() >= nodes.x.min(axis=0)).all()
         assert (case.mean() <= nodes.x.max(axis=0)).all()
@@ -497,8 +497,8 @@ def test_values_differ_by_class_and_by_parameter():
 
 @pytest.mark.parametrize(("likelihood", "inside", "outside"), SUPPORTS)
 def test_support(likelihood, inside, outside):
-    assert likelihood.inside(np.array([inside]), {}).all()
-    assert not likelihood.inside(np.array([outside]), {}).any()
+    assert likelihood.in_support(np.array([inside]), {}).all()
+    assert not likelihood.in_support(np.array([outside]), {}).any()
 
 
 @pytest.mark.parametrize("kind", ["distinct", "constant", "extreme"])
@@ -524,7 +524,7 @@ def test_few_rows(name, n, kind):
         draws = likelihood.sample(outputs, parameters, torch.Generator().manual_seed(0))[0]
     assert np.isfinite(likelihood.from_mean(mean, constants)).all()
     draws = likelihood.from_working(draws.double().numpy(), constants)
-    assert likelihood.inside(draws, constants).all()
+    assert likelihood.in_support(draws, constants).all()
 
 
 CONSTANT = [(Gaussian(), 0.1), (StudentT(), 0.1), (LogNormal(), 0.1), (Beta(), 0.1)]
@@ -843,12 +843,12 @@ def test_log_normal_holds_every_positive_number():
     back = LogNormal().from_working(LogNormal().to_working(table, case.constants), case.constants)
     np.testing.assert_allclose(back, table, rtol=1e-12)
     far = np.array([[-1e9], [1e9]])
-    assert LogNormal().inside(LogNormal().from_working(far, case.constants), {}).all()
+    assert LogNormal().in_support(LogNormal().from_working(far, case.constants), {}).all()
 
 
 def test_beta_draws_stay_inside_the_open_interval():
     case = Case(Beta(), SHARES, [-500.0, 500.0])
-    assert Beta().inside(case.sample(1000), {}).all()
+    assert Beta().in_support(case.sample(1000), {}).all()
     assert (case.sample(1000)[:, 0] < 0.5).all()
 
 
@@ -972,7 +972,7 @@ def test_a_column_of_zeros_has_a_small_rate(likelihood):
 def test_rates_beyond_all_counts_still_draw_counts(likelihood):
     case = Case(likelihood, COUNTS, [1e4, -1e4])
     draws = case.sample(10)
-    assert likelihood.inside(draws, case.constants).all()
+    assert likelihood.in_support(draws, case.constants).all()
     assert np.isfinite(case.log_density(COUNTS)).all()
 
 
@@ -1106,8 +1106,8 @@ def test_whole_numbers_stay_whole():
     whole = fit(Histogram(), HOURS[:, None])
     broken = fit(Histogram(), np.r_[HOURS, 0.5][:, None])
     x = np.array([[-3.0], [0.5], [7.0], [np.nan]])
-    assert Histogram().inside(x, whole)[:, 0].tolist() == [True, False, True, False]
-    assert Histogram().inside(x, broken)[:, 0].tolist() == [True, True, True, False]
+    assert Histogram().in_support(x, whole)[:, 0].tolist() == [True, False, True, False]
+    assert Histogram().in_support(x, broken)[:, 0].tolist() == [True, True, True, False]
 
 
 def test_what_training_happened_not_to_hold_has_a_density():
@@ -1167,15 +1167,15 @@ def test_values_far_out_count_as_three_standard_deviations_in_a_location():
 
 @pytest.mark.parametrize("cells", [1, 7, 200 * 2])
 def test_mean_and_spread_do_not_show_their_pieces(monkeypatch, cells):
-    monkeypatch.setattr(_base, "PIECE_CELLS", cells)
+    monkeypatch.setattr(_numerics, "PIECE_CELLS", cells)
     weight = RNG.random(len(REALS))
     for factor in (1.0, 1e200):
-        mean, spread = _base.standardisation(factor * REALS, weight)
+        mean, spread = _numerics.standardisation(factor * REALS, weight)
         expected = np.average(REALS, axis=0, weights=weight)
         np.testing.assert_allclose(mean / factor, expected, rtol=1e-12)
         square = np.average(np.square(REALS - expected), axis=0, weights=weight)
         np.testing.assert_allclose(spread / factor, np.sqrt(square), rtol=1e-12)
-    mean, spread = _base.standardisation(np.full((200, 2), 0.1), weight)
+    mean, spread = _numerics.standardisation(np.full((200, 2), 0.1), weight)
     assert (mean == 0.1).all()
     assert (spread == 0).all()
 
