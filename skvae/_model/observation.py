@@ -47,6 +47,7 @@ class ObservationModel(nn.Module):
                 self.register_parameter(name, tensor)
             else:
                 self.register_buffer(name, tensor)
+        self.float()  # a custom likelihood may keep the float64 of its constants
         self.register_buffer("emphasis", None if emphasis is None else float32(emphasis))
 
     @property

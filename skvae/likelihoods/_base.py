@@ -171,7 +171,11 @@ class Likelihood(Value, ABC):
         return 1
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
-        """Initial values of the tensors that do not depend on z, learned where ``nn.Parameter``."""
+        """Initial values of the tensors that do not depend on z, each ``nn.Parameter`` learned.
+
+        Adam moves a value by about the learning rate a step, which is slow for the log of a scale:
+        let the scale be exp(10 * value).
+        """
         return {}
 
     def features(self, x: Tensor, parameters: Parameters) -> Tensor:

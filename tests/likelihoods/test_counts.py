@@ -1,10 +1,12 @@
 """Masses of counts: Poisson and negative binomial."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from cases import COUNTS, Case, rates, start
 from scipy import stats
 
+from skvae import VAETransformer
 from skvae.likelihoods import (
     NegativeBinomial,
     Poisson,
@@ -28,6 +30,14 @@ class TestLibrarySize:
         mean = COUNTS.sum(axis=1).mean()
         np.testing.assert_allclose(case.mean().sum(), mean, rtol=1e-6)
         np.testing.assert_allclose(case.sample(20_000).mean(axis=0), case.mean(), rtol=0.05)
+
+    def test_single_cells_have_no_score(self, likelihood, monkeypatch):
+        counts = pd.DataFrame(COUNTS, columns=["a", "b"])
+        vae = VAETransformer(1, likelihood=likelihood, max_iter=5, random_state=0).fit(counts)
+        monkeypatch.setattr("skvae._fitted.log_likelihood", None)  # not a row is scored
+        message = r"column 'a' is modelled by \w+\(library_size=True\).* library_size=False"
+        with pytest.raises(ValueError, match=message):
+            vae.score_cells(counts)
 
     def test_a_row_of_zeros(self, likelihood):
         case = Case(likelihood, COUNTS, [0.3, -1.2])
