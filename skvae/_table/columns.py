@@ -268,7 +268,8 @@ class Columns:
             row, column = np.argwhere(np.isnan(x))[0]
             raise ValueError(
                 f"Column {self.names[places[column]]!r} has a missing value, and {likelihood} "
-                "needs the sum of all in a row. Fill it, or fit with library_size=False."
+                "depends on all values of a row. Fill it, or fit with a likelihood that does not, "
+                "such as one with library_size=False."
             )
         with np.errstate(invalid="ignore"):
             inside = likelihood.in_support(x, constants)
@@ -291,7 +292,8 @@ class Columns:
                 raise ValueError(
                     "score_cells leaves out one value of a row at a time, but column "
                     f"{self.names[group.places[0]]!r} is modelled by {group.likelihood}, which "
-                    "needs the sum of all in the row. Fit with library_size=False to score cells."
+                    "depends on all values of a row. Fit with a likelihood that does not, such as "
+                    "one with library_size=False."
                 )
 
     def _slices(self) -> Iterator[tuple[ColumnGroup, slice]]:

@@ -44,7 +44,8 @@ MAX_COLUMNS = 100
 class Histogram(_Softmax):
     """A density constant over quantile bins, with exponential tails and atoms.
 
-    For columns that no smooth density fits: with spikes, gaps, several modes, heavy tails.
+    For columns that no smooth density fits: with spikes, empty ranges, several modes or heavy
+    tails.
 
     Parameters
     ----------

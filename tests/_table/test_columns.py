@@ -419,7 +419,7 @@ def test_a_likelihood_of_the_row_sum_refuses_missing_values():
     counts = RNG.integers(1, 9, size=(N, 3)).astype(float)
     columns = fit_numbers(counts, "abc", likelihood=Poisson(library_size=True))
     counts[3, 1] = np.nan
-    message = r"Column 'b' has a missing value, and Poisson\(library_size=True\) needs the sum"
+    message = r"Column 'b' has a missing value, and Poisson\(library_size=True\) depends on all"
     with pytest.raises(ValueError, match=message):
         columns.to_working(counts, None, np.float64)
     with pytest.raises(ValueError, match=message):

@@ -60,7 +60,7 @@ class Laplace(Likelihood):
 # -- the density ------------------------------------------------------------------
 
 
-def test_density_is_that_of_scipy():
+def test_density_and_draws_are_those_of_scipy():
     case = Case(Laplace(), REALS, [0.3, -1.2])
     scale = case.likelihood.scale(case.parameters).numpy() * case.constants["spread"]
     expected = stats.laplace(case.mean(), scale)

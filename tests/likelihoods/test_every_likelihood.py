@@ -26,8 +26,10 @@ from skvae.likelihoods import (
     LIKELIHOODS,
     Bernoulli,
     Beta,
+    Categorical,
     Gaussian,
     Histogram,
+    Likelihood,
     LogNormal,
     NegativeBinomial,
     Poisson,
@@ -38,6 +40,12 @@ from skvae.likelihoods import (
 def test_the_tables_hold_every_likelihood():
     for likelihoods in ([case.likelihood for case in CASES.values()], [row[0] for row in SUPPORTS]):
         assert {type(one) for one in likelihoods} == set(LIKELIHOODS.values())
+
+
+def test_closed_forms_and_replays_are_stated():
+    closed = {kind for kind in LIKELIHOODS.values() if kind.vjp is not Likelihood.vjp}
+    assert closed == {Gaussian, LogNormal, Bernoulli, Categorical, Histogram}
+    assert all(kind.replayable for kind in LIKELIHOODS.values())
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -96,7 +104,7 @@ class TestEveryLikelihood:
                     left, right = left + smooth, right + smooth
             assert stats.kstest(left + uniform * (right - left), "uniform").pvalue > 1e-3
 
-    def test_draws_come_from_their_generator(self, case):
+    def test_draws_are_reproducible(self, case):
         first, again, other = (case.sample(100, seed=seed) for seed in (1, 1, 2))
         assert np.array_equal(first, again)
         assert not np.array_equal(first, other)
@@ -107,7 +115,7 @@ class TestEveryLikelihood:
         assert (case.mean() >= nodes.x.min(axis=0)).all()
         assert (case.mean() <= nodes.x.max(axis=0)).all()
 
-    def test_working_units_lead_back(self, case):
+    def test_from_working_inverts_to_working(self, case):
         there = case.likelihood.to_working(case.table, case.constants)
         if isinstance(case.likelihood, Histogram):  # to the level, wherever a value lies in it
             for part in (0.1, 0.5, 0.9999):
@@ -146,7 +154,7 @@ class TestEveryLikelihood:
             fast = outputs.numel() > 50
             assert gradcheck(of(call), (outputs, *learned), fast_mode=fast)
 
-    def test_the_way_back_is_the_gradient(self, case):
+    def test_vjp_is_that_of_autograd(self, case):
         x = case.working(case.table[:5])
         outputs = case.outputs_of(5).clone().requires_grad_()
         learned = {name: case.parameters[name].clone().requires_grad_() for name in case.learned}
@@ -174,7 +182,7 @@ class TestEveryLikelihood:
         for name in weighted:
             np.testing.assert_allclose(weighted[name], repeated[name], rtol=1e-12, atol=1e-15)
 
-    def test_neither_the_scale_of_weights_nor_the_order_of_rows_counts(self, case):
+    def test_fit_ignores_the_scale_of_weights_and_the_order_of_rows(self, case):
         weight = np.random.default_rng(3).random(len(case.table))
         here = fit(case.likelihood, case.table, weight)
         there = fit(case.likelihood, case.table[::-1], 1e6 * weight[::-1])
@@ -188,7 +196,7 @@ class TestEveryLikelihood:
         size = features.square().mean(dim=(0, 2)).sqrt()
         assert ((size > 0.3) & (size < 3)).all()
 
-    def test_missing_cells_pass_through(self, case):
+    def test_missing_values_stay_missing(self, case):
         missing = np.random.default_rng(3).random(case.table.shape) < 0.3
         x = np.where(missing, np.nan, case.table)
         found = case.likelihood.to_working(x, case.constants)
@@ -200,7 +208,7 @@ class TestEveryLikelihood:
         expected = np.broadcast_to(case.likelihood.log_jacobian(case.table, case.constants), shape)
         assert (found[~missing] == expected[~missing]).all()
 
-    def test_the_filler_of_missing_cells_has_a_density(self, case):
+    def test_the_filler_of_missing_values_has_a_density(self, case):
         filler = torch.full((1, case.table.shape[1]), case.likelihood.filler)
         log_prob = case.likelihood.log_prob(filler, case.outputs_of(1), case.parameters)
         features = case.likelihood.features(filler, case.parameters)
@@ -295,7 +303,7 @@ CONSTANT += [(Poisson(), 3.0), (NegativeBinomial(), 3.0), (Histogram(n_bins=3), 
 
 
 @pytest.mark.parametrize(("likelihood", "value"), CONSTANT)
-def test_rounding_is_no_spread_of_a_constant_column(likelihood, value):
+def test_rounding_does_not_count_as_the_spread_of_a_constant_column(likelihood, value):
     rng = np.random.default_rng(3)
     table = np.full((100, 1), value)
     for _ in range(20):
@@ -314,7 +322,7 @@ MOMENTS = [  # likelihood, table, nodes, whether also the variance is that of th
 
 
 @pytest.mark.parametrize(("likelihood", "table", "nodes_of", "has_variance"), MOMENTS)
-def test_starts_at_the_moments_of_the_data(likelihood, table, nodes_of, has_variance):
+def test_initial_moments_are_those_of_the_data(likelihood, table, nodes_of, has_variance):
     nodes, mass = start(likelihood, table, nodes_of).mass()
     mean = (mass * nodes.x).sum(axis=0)
     variance = (mass * np.square(nodes.x - mean)).sum(axis=0)
@@ -332,7 +340,7 @@ FAR = [  # what was learned, far too high or far too low; the values that should
 
 
 @pytest.mark.parametrize(("likelihood", "name", "value", "table"), FAR)
-def test_what_is_learned_comes_back_from_its_bounds(likelihood, name, value, table):
+def test_gradients_lead_back_from_the_bounds_of_learned_tensors(likelihood, name, value, table):
     case = start(likelihood, table)
     tensors = case.parameters | {name: torch.full((2,), value).double().requires_grad_()}
     x = case.working(table)
@@ -340,7 +348,7 @@ def test_what_is_learned_comes_back_from_its_bounds(likelihood, name, value, tab
     assert (tensors[name].grad * value < 0).all()
 
 
-def test_targets_are_the_data_otherwise():
+def test_targets_are_the_data_without_binarize():
     grey, generator = torch.rand(5, 4, generator=torch.Generator()), torch.Generator()
     for case in CASES.values():
         if case.likelihood != Bernoulli(binarize=True):

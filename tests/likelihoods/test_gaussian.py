@@ -15,7 +15,7 @@ SCALES = [("column", SPREAD), ("shared", np.sqrt(np.mean(SPREAD**2))), (3.0, 3.0
 
 
 @pytest.mark.parametrize(("scale", "sigma"), SCALES)
-def test_gaussian_starts_at_the_mean_and_scale_of_the_data(scale, sigma):
+def test_initial_mean_and_scale_are_those_of_the_data(scale, sigma):
     case = start(Gaussian(scale=scale), REALS)
     if scale != 3.0:
         sigma = np.hypot(sigma, 0.01 * SPREAD)  # with the floor of a learned sigma

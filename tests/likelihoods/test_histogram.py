@@ -44,7 +44,7 @@ def test_a_common_value_is_an_atom_and_a_rare_one_is_not():
 
 
 @pytest.mark.parametrize("column", [np.abs(MIXTURE), np.floor(np.abs(40 * MIXTURE))])
-def test_what_was_never_negative_hardly_is(column):
+def test_negative_draws_are_rare_without_negative_training_values(column):
     case = start(Histogram(), column[:, None])
     assert (case.sample(100_000) < 0).mean() < 1 / len(column)
     x = np.array([[-3.0], [-1.0], [0.0], [1.0]])
@@ -53,7 +53,7 @@ def test_what_was_never_negative_hardly_is(column):
     assert log_density[:2].max() < log_density[2:].min()
 
 
-def test_histogram_starts_at_the_shares_of_the_bins():
+def test_initial_masses_are_the_shares_of_the_bins():
     case = start(Histogram(), MIXTURE[:, None])
     edges = case.constants["low"][0][1:]
     middle = 0.5 * (edges[1:] + edges[:-1])
@@ -76,7 +76,7 @@ def test_whole_numbers_stay_whole():
     assert Histogram().in_support(x, broken)[:, 0].tolist() == [True, True, True, False]
 
 
-def test_what_training_happened_not_to_hold_has_a_density():
+def test_values_that_training_did_not_hold_have_a_density():
     case = start(Histogram(), FORMS)
     x = np.repeat([[-50.0], [3.0], [4.0], [1000.0]], 4, axis=1)
     assert np.isfinite(case.log_density(x)).all()
@@ -86,7 +86,7 @@ TINY = np.arange(40) * 5e-324
 
 
 @pytest.mark.parametrize("column", [TINY[:2], TINY, np.r_[TINY, np.linspace(1, 1e300, 160)]])
-def test_neither_tiny_gaps_nor_tiny_tails_overflow(column):
+def test_tiny_distances_and_tails_do_not_overflow(column):
     case = start(Histogram(), column[:, None])
     assert np.isfinite(case.log_density(np.array([[-1.0], [0.0], [5e-324], [1.0]]))).all()
     assert np.isfinite(case.sample(1000)).all()
@@ -115,7 +115,7 @@ def test_the_most_levels_survive_single_precision():
     assert set(draws.floor().unique().tolist()) == {n_levels - 1.0, n_levels - 501.0}
 
 
-def test_values_far_out_count_as_three_standard_deviations_in_a_location():
+def test_locations_clip_values_at_three_standard_deviations():
     x = np.random.default_rng(0).normal(size=1000)
     far, near = (np.r_[x, largest][:, None] for largest in (1e6, 100.0))
     highest = []

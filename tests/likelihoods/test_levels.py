@@ -16,7 +16,7 @@ from skvae.likelihoods import (
 
 @pytest.mark.parametrize("likelihood", [Categorical(), Ordinal()], ids=repr)
 class TestValues:
-    def test_start_is_the_shares_of_training(self, likelihood):
+    def test_initial_masses_are_the_shares_of_training(self, likelihood):
         case = start(likelihood, LEVELS)
         for place, column in enumerate(LEVELS.T):
             share = (column == column[:, None]).mean(axis=0)

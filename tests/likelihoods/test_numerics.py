@@ -10,7 +10,7 @@ from skvae.likelihoods import (
 
 
 @pytest.mark.parametrize("cells", [1, 7, 200 * 2])
-def test_mean_and_spread_do_not_show_their_pieces(monkeypatch, cells):
+def test_standardisation_does_not_depend_on_the_size_of_pieces(monkeypatch, cells):
     monkeypatch.setattr(_numerics, "PIECE_CELLS", cells)
     weight = RNG.random(len(REALS))
     for factor in (1.0, 1e200):
