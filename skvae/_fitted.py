@@ -161,6 +161,7 @@ class Fitted:
         self, table: Array, dtype: Any, n_draws: int | None = None
     ) -> Array:
         """log p(x) - log p(x without the cell) of each cell, per unit of spread. -> (n, d)."""
+        self.columns.check_cells_can_be_left_out()
         n, d = table.shape
         whole = self.log_likelihood(table, dtype, n_draws)
         out = np.empty((n, d), dtype=whole.dtype)

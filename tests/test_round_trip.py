@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from skvae import VAETransformer
 
 QUICK = {"hidden_layer_sizes": (8,), "max_iter": 1, "random_state": 0}
-pytestmark = pytest.mark.filterwarnings("ignore:Posterior collapse")  # of random cells
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Posterior collapse"),  # of random cells
+    pytest.mark.filterwarnings("ignore:.*times as large as half of its values"),
+]
 on_some = settings(derandomize=True, deadline=None, max_examples=20)
 
 

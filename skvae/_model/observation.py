@@ -6,7 +6,7 @@ from torch import Generator, Tensor, nn
 
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods import Array, Constants, Likelihood
-from skvae.likelihoods._base import float32
+from skvae.likelihoods._numerics import float32
 
 # a likelihood, its constants, its number of columns, and their emphasis in a unit that they share
 Columns = tuple[Likelihood, Constants, int, Array | None]
@@ -47,6 +47,7 @@ class ObservationModel(nn.Module):
                 self.register_parameter(name, tensor)
             else:
                 self.register_buffer(name, tensor)
+        self.float()  # a custom likelihood may keep the float64 of its constants
         self.register_buffer("emphasis", None if emphasis is None else float32(emphasis))
 
     @property

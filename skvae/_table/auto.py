@@ -1,4 +1,4 @@
-"""What likelihood="auto" takes for a column, by its values."""
+"""The likelihood of each column that likelihood="auto" chooses, by its values."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skvae.likelihoods import Bernoulli, Categorical, Gaussian, Histogram, Likelihood
+from skvae.likelihoods import LIKELIHOODS, ColumnSample, Likelihood
 
 Array = NDArray[Any]
 
-SAMPLE_ROWS = 10_000  # that are looked at
-RARE = 0.05  # below this share of the rows a value is no sign of a yes/no column
-FEW_VALUES = 10
-MIN_ROWS = 1000  # a histogram has a mass to learn for each bin
-MAX_COLUMNS = 100  # and a column of the networks
-SPIKE = 0.05  # share of the rows that a single value holds
-SKEW = 2.0
+SAMPLE_ROWS = 10_000  # rows from which it chooses
 
 
 def choose(
@@ -33,59 +27,38 @@ def choose(
 ) -> list[Likelihood | None]:
     """A likelihood for each column that wants one, None for the others.
 
-    Categorical for categories. Bernoulli for a column of yes and no: of bools, or of nothing but 0
-    and 1, each in at least ``RARE`` of the rows (a count that happened to stay below 2 is rarely
-    1), or in a table of nothing but 0 and 1. Histogram for columns that no normal fits, where there
-    are rows enough; Gaussian for the others.
-
     Parameters
     ----------
     X : ndarray of shape (n, d)
         A sample of the rows.
     weight : ndarray of shape (n,)
     n_rows : float
-        Of the whole table.
+        The number of rows in the whole table.
     is_category, is_bool, is_binary, wanted : sequence of bool of length d
         Which columns hold categories, bools, nothing but 0 and 1 in the whole table, and which
         want a likelihood.
     """
     numeric = ~np.asarray(is_category, dtype=bool)
-    binary = np.asarray(is_binary)
-    all_binary = bool(binary[numeric].all())
-    enough = n_rows >= MIN_ROWS and numeric.sum() <= MAX_COLUMNS
+    is_table_binary = bool(np.asarray(is_binary)[numeric].all())
     found: list[Likelihood | None] = []
     for place, x in enumerate(X.T):
-        if not wanted[place]:
-            found.append(None)
-            continue
-        there = ~np.isnan(x)
-        value, w = x[there], weight[there]
-        if not numeric[place]:
-            found.append(Categorical())
-        elif not len(value):
-            found.append(Gaussian())
-        elif is_bool[place] or (binary[place] and (all_binary or _is_yes_no(value, w))):
-            found.append(Bernoulli())
-        elif enough and not is_smooth(value, w):
-            found.append(Histogram())
-        else:
-            found.append(Gaussian())
+        observed = ~np.isnan(x)
+        column = ColumnSample(
+            values=x[observed],
+            weight=weight[observed],
+            is_category=bool(is_category[place]),
+            is_bool=bool(is_bool[place]),
+            is_binary=bool(is_binary[place]),
+            is_table_binary=is_table_binary,
+            n_rows=n_rows,
+            n_numeric=int(numeric.sum()),
+        )
+        found.append(best(column) if wanted[place] else None)
     return found
 
 
-def _is_yes_no(x: Array, weight: Array) -> bool:
-    ones = weight @ x / weight.sum()
-    return bool(min(ones, 1 - ones) >= RARE)
-
-
-def is_smooth(x: Array, weight: Array) -> bool:
-    """Whether a normal around what the codes tell could make the values of a column. (n,), (n,)."""
-    values, place = np.unique(x, return_inverse=True)
-    if len(values) == 1:
-        return True
-    share = np.bincount(place, weights=weight) / weight.sum()
-    values = values / np.abs(values).max()  # keeps the powers of 1e200 finite
-    mean = share @ values
-    spread = np.sqrt(share @ np.square(values - mean))
-    skew = share @ np.power((values - mean) / spread, 3)
-    return bool(len(values) > FEW_VALUES and share.max() < SPIKE and abs(skew) < SKEW)
+def best(column: ColumnSample) -> Likelihood:
+    """The likelihood with the highest ``auto_score``, the first of several."""
+    scores = {kind: kind.auto_score(column) for kind in LIKELIHOODS.values()}
+    known = {kind: score for kind, score in scores.items() if score is not None}
+    return max(known, key=lambda kind: known[kind])()

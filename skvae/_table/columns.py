@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -10,19 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae._blocks import BLOCK_CELLS, COLUMN_CELLS, SAMPLE_CELLS, chunks
-from skvae._table.auto import FEW_VALUES, SAMPLE_ROWS, choose
+from skvae._table.auto import SAMPLE_ROWS
+from skvae._table.choice import LikelihoodChoice, choose_likelihoods
 from skvae._table.container import warn_unknown
 from skvae._table.units import shared_unit, spreads
 from skvae._table.unseen import SeenLevels, unseen_levels
 from skvae._warn import warn
-from skvae.likelihoods import LIKELIHOODS, Constants, Likelihood
+from skvae.likelihoods import Constants, Likelihood
 
 Array = NDArray[Any]
 _T = TypeVar("_T")
-LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
-# A column of categories is a key where more than these, and than this share of the rows, differ.
-FEW_LEVELS, MANY_LEVELS = 50, 0.5
 FEWEST_SAMPLE_ROWS = 1000
 # To this power of a dtype's largest number working values are cut: what networks compute of them is
 # finite, and the squares in their densities are not, so that these are 0.
@@ -107,7 +105,10 @@ class Columns:
         # rows lie in the order of their hashes: the first are a random sample
         n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
-        chosen = columns._choose(X, index, weight, sample, likelihood, is_category, is_bool)
+        blocks = (x for _, x in _row_blocks(X, index))
+        chosen = choose_likelihoods(
+            names, likelihood, sample, weight, blocks, is_category=is_category, is_bool=is_bool
+        )
         columns.spread = spreads(sample, weight[:n_sample])
         located = np.array([likelihood.may_share_unit for likelihood in chosen])
         emphasis, unit = shared_unit(
@@ -147,70 +148,6 @@ class Columns:
     def order(self) -> list[int]:
         """The place in the table of each column in working order."""
         return [int(place) for group in self.groups for place in group.places]
-
-    def _choose(
-        self,
-        X: Array,
-        index: NDArray[np.intp],
-        weight: NDArray[np.float64],
-        sample: Array,
-        likelihood: LikelihoodChoice,
-        is_category: Sequence[bool],
-        is_bool: Sequence[bool],
-    ) -> list[Likelihood]:
-        """The likelihood of each column, ``sample`` being the first rows ``index``.
-
-        A mapping names columns by name, or by place where they have none; "auto" takes the rest.
-        """
-        wanted = _wanted(self.names, likelihood)
-        automatic = [isinstance(value, str) and value == "auto" for value in wanted]
-        is_binary = np.ones(len(self.names), dtype=bool)
-        for _, x in _row_blocks(X, index) if any(automatic) else ():
-            is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
-            if not (is_binary & automatic).any():
-                break
-        own = choose(
-            sample,
-            weight[: len(sample)],
-            weight.sum(),
-            is_category=is_category,
-            is_bool=is_bool,
-            is_binary=is_binary,
-            wanted=automatic,
-        )
-        chosen = [
-            _resolve(name, a if b is None else b)
-            for name, a, b in zip(self.names, wanted, own, strict=True)
-        ]
-        few = []
-        many = MANY_LEVELS * len(sample)
-        for name, one, category, auto, x in zip(
-            self.names, chosen, is_category, automatic, sample.T, strict=True
-        ):
-            if category and not one.takes_levels:
-                raise ValueError(
-                    f"Column {name!r} holds categories, and {type(one).__name__} is for numbers. "
-                    "Choose 'categorical' or 'ordinal' for it."
-                )
-            n_levels = len(np.unique(x[~np.isnan(x)])) if category else 0
-            if n_levels > max(FEW_LEVELS, many):
-                warn(
-                    f"Column {name!r} holds {n_levels} different categories in {len(sample)} rows, "
-                    "as a name or a key would, which tell little of a row. Drop it, or join rare "
-                    "ones."
-                )
-            n_values = 0 if auto or not one.is_density else len(np.unique(x[~np.isnan(x)]))
-            if 1 < n_values <= FEW_VALUES and len(index) >= 10 * n_values:
-                few.append((name, n_values, one))
-        if few:
-            name, n_values, one = few[0]
-            others = f", and {len(few) - 1} others few" if len(few) > 1 else ""
-            warn(
-                f"Column {name!r} holds only {n_values} different values{others}, which a density "
-                f"such as {type(one).__name__} makes more and more likely as its noise shrinks. "
-                "Choose 'histogram', 'categorical' or 'ordinal' for it, or a likelihood of counts."
-            )
-        return chosen
 
     def _fit_block(
         self, one: Likelihood, x: Array, weight: NDArray[np.float64], places: NDArray[np.intp]
@@ -356,14 +293,15 @@ class Columns:
     def _check_support(
         self, likelihood: Likelihood, x: Array, places: Array, constants: Constants
     ) -> None:
-        if likelihood.needs_all and np.isnan(x).any():
+        if likelihood.needs_complete_rows and np.isnan(x).any():
             row, column = np.argwhere(np.isnan(x))[0]
             raise ValueError(
-                f"Column {self.names[places[column]]!r} misses a cell, and {likelihood} takes the "
-                "sum of all in a row. Fill it, or leave library_size=False."
+                f"Column {self.names[places[column]]!r} has a missing value, and {likelihood} "
+                "depends on all values of a row. Fill it, or fit with a likelihood that does not, "
+                "such as one with library_size=False."
             )
         with np.errstate(invalid="ignore"):
-            inside = likelihood.inside(x, constants)
+            inside = likelihood.in_support(x, constants)
         if not inside.all():
             inside = inside | np.isnan(x)
         if not inside.all():
@@ -375,6 +313,17 @@ class Columns:
                 f"likelihood={{{self.names[places[column]]!r}: 'gaussian'}} for any number ('auto' "
                 "goes by the rows of fit), or change its values."
             )
+
+    def check_cells_can_be_left_out(self) -> None:
+        """Raise ValueError if log p of a row without one of its values is not defined."""
+        for group in self.groups:
+            if group.likelihood.needs_complete_rows:
+                raise ValueError(
+                    "score_cells leaves out one value of a row at a time, but column "
+                    f"{self.names[group.places[0]]!r} is modelled by {group.likelihood}, which "
+                    "depends on all values of a row. Fit with a likelihood that does not, such as "
+                    "one with library_size=False."
+                )
 
     def _slices(self) -> Iterator[tuple[ColumnGroup, slice]]:
         start = 0
@@ -434,32 +383,6 @@ def _stack(arrays: Sequence[Array]) -> Array:
             np.pad(a, ((0, 0), (0, longest - a.shape[1])), constant_values=np.nan) for a in arrays
         ]
     return np.concatenate(arrays)
-
-
-def _wanted(names: Sequence[str], likelihood: LikelihoodChoice) -> list[str | Likelihood]:
-    """What the caller chose for each column."""
-    if not isinstance(likelihood, Mapping):
-        return [likelihood] * len(names)
-    wanted: list[str | Likelihood] = ["auto"] * len(names)
-    places = {name: place for place, name in enumerate(names)}
-    for key, value in likelihood.items():
-        if key not in places:
-            raise ValueError(
-                f"'likelihood' names the column {key!r}, but the columns are {list(names)}."
-            )
-        wanted[places[key]] = value
-    return wanted
-
-
-def _resolve(name: Any, likelihood: str | Likelihood) -> Likelihood:
-    if isinstance(likelihood, Likelihood):
-        return likelihood
-    if not isinstance(likelihood, str) or likelihood not in LIKELIHOODS:
-        raise ValueError(
-            f"The 'likelihood' of column {name!r} must be 'auto', one of {sorted(LIKELIHOODS)}, or "
-            f"a Likelihood, such as Gaussian(); got {likelihood!r}."
-        )
-    return LIKELIHOODS[likelihood]()
 
 
 def _distinct(values: Sequence[_T]) -> list[_T]:

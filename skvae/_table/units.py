@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skvae.likelihoods._base import standardisation
+from skvae.likelihoods._numerics import standardisation
 
 Array = NDArray[Any]
 

@@ -1,18 +1,17 @@
 r"""Observation models p(x|z), one density or mass per column.
 
-A likelihood is a value: what the user chose. It has two sides.
+A likelihood is a value, chosen by the user. It has methods for the table and for the model.
 
-*The table's side* is numpy in float64. ``inside`` tells the support, ``fit`` learns the
-constants of a block of columns, ``to_working`` and ``from_working`` change between the
-caller's units and the working units in which the networks see a column, and
-``log_jacobian`` is the log of d working / d caller, which brings densities back to the
-caller's units.
+*Methods for the table* are numpy in float64. ``in_support`` checks values, and ``fit`` learns the
+constants of a block of columns. ``to_working`` and ``from_working`` convert between the caller's
+units and the working units, in which the networks see a column. ``log_jacobian``, the log of
+d working / d caller, converts densities to the caller's units.
 
-*The model's side* is torch, in working units. The decoder yields ``n_outputs`` numbers
-per column, of shape (S, N, n_outputs * d) for S draws, N rows and d columns;
-``parameters`` are the learned tensors that do not depend on z.
+*Methods for the model* are torch, in working units. The decoder yields ``n_outputs`` numbers
+per column, of shape (S, N, n_outputs * d) for S draws, N rows and d columns. ``parameters`` are
+the tensors that do not depend on z, learned or constant.
 
-To add a likelihood: a class, and its row in ``LIKELIHOODS``.
+To add a likelihood, write a class and enter it in ``LIKELIHOODS``.
 
 References
 ----------
@@ -27,10 +26,18 @@ References
 """
 
 from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters
-from skvae.likelihoods._counts import NegativeBinomial, Poisson
-from skvae.likelihoods._levels import Categorical, Histogram, Ordinal
-from skvae.likelihoods._real import Gaussian, LogNormal, StudentT
-from skvae.likelihoods._unit import Bernoulli, Beta, ContinuousBernoulli
+from skvae.likelihoods._bernoulli import Bernoulli
+from skvae.likelihoods._beta import Beta
+from skvae.likelihoods._categorical import Categorical
+from skvae.likelihoods._continuous_bernoulli import ContinuousBernoulli
+from skvae.likelihoods._gaussian import Gaussian
+from skvae.likelihoods._histogram import Histogram
+from skvae.likelihoods._log_normal import LogNormal
+from skvae.likelihoods._negative_binomial import NegativeBinomial
+from skvae.likelihoods._ordinal import Ordinal
+from skvae.likelihoods._poisson import Poisson
+from skvae.likelihoods._sample import ColumnSample
+from skvae.likelihoods._student_t import StudentT
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
@@ -52,6 +59,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
+    "ColumnSample",
     "Constants",
     "ContinuousBernoulli",
     "Gaussian",

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from skvae._table.auto import choose, is_smooth
-from skvae.likelihoods import Bernoulli, Categorical, Gaussian, Histogram
+from skvae._table.auto import choose
+from skvae.likelihoods import LIKELIHOODS, Bernoulli, Categorical, Gaussian, Histogram, LogNormal
+from skvae.likelihoods._sample import is_smooth
 
 RNG = np.random.default_rng(0)
 N = 1000
@@ -58,12 +59,12 @@ def test_beside_reals_a_yes_no_column_needs_both_in_five_percent(ones, expected)
     assert chosen(yes(ones), np.linspace(0, 1, 100)) == [expected, Gaussian()]
 
 
-def test_five_percent_are_of_the_weight_of_the_cells_that_are_there():
+def test_five_percent_are_of_the_weight_of_the_observed_values():
     beside = np.linspace(0, 1, 100)
     weight = 1 + yes(4)  # 8 of 104
     assert chosen(yes(4), beside, weight=weight)[0] == Bernoulli()
-    gaps = np.where(np.arange(100) < 50, yes(4), np.nan)  # 4 of 50
-    assert chosen(gaps, beside)[0] == Bernoulli()
+    half = np.where(np.arange(100) < 50, yes(4), np.nan)  # 4 of 50
+    assert chosen(half, beside)[0] == Bernoulli()
     assert chosen(np.where(np.arange(100) == 99, np.nan, yes(4)), beside)[0] == Gaussian()
 
 
@@ -147,3 +148,26 @@ def test_weights_are_repetitions():
     heavy = np.where(np.arange(200) == 0, 20.0, 1.0)  # 20 of 219 rows
     assert is_smooth(x, np.ones(200))
     assert not is_smooth(x, heavy)
+
+
+# -- the protocol -----------------------------------------------------------------
+
+
+class Amounts(LogNormal):
+    """The likelihood of columns of positive numbers."""
+
+    @classmethod
+    def auto_score(cls, column):
+        return 1.5 if not column.is_category and (column.values > 0).all() else None
+
+
+def test_any_likelihood_can_offer_itself(monkeypatch):
+    columns = NORMAL, np.exp(NORMAL), yes(500, N)
+    assert chosen(*columns) == [Gaussian(), Histogram(), Bernoulli()]
+    monkeypatch.setitem(LIKELIHOODS, "amounts", Amounts)
+    assert chosen(*columns) == [Gaussian(), Amounts(), Bernoulli()]
+
+
+def test_likelihoods_that_do_not_offer_themselves_are_never_chosen():
+    offered = {kind for kind in LIKELIHOODS.values() if "auto_score" in vars(kind)}
+    assert offered == {Bernoulli, Categorical, Gaussian, Histogram}

@@ -273,7 +273,7 @@ def test_a_table_of_numbers_keeps_its_rows_of_no_weight():
         ([1, -1, 1], r"sample_weight holds -1\.0 in row 1, but weights must be finite"),
         ([1, NAN, 1], "sample_weight holds nan in row 1"),
         ([1, 1, INF], "sample_weight holds inf in row 2"),
-        (NAN, "sample_weight holds nan in row 0"),
+        (NAN, "sample_weight.* must be None or a finite number from 0 to .*; got nan"),
         (np.ma.masked_equal([1, 2, 1], 2), "sample_weight holds nan in row 1, .* masked"),
         ([1, 1], "sample_weight.shape"),
         ([[1, 1, 1]], "1D array"),

@@ -1,0 +1,156 @@
+"""The likelihood of each column: given by name or as a value, or chosen by "auto"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skvae._table.auto import choose
+from skvae._warn import warn
+from skvae.likelihoods import LIKELIHOODS, Likelihood
+from skvae.likelihoods._sample import FEW_VALUES
+
+Array = NDArray[Any]
+LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
+
+# A column of categories is a key if more than these, and than this share of the rows, differ.
+FEW_LEVELS, MANY_LEVELS = 50, 0.5
+
+
+def choose_likelihoods(
+    names: Sequence[Any],
+    likelihood: LikelihoodChoice,
+    sample: Array,
+    weight: NDArray[np.float64],
+    blocks: Iterable[Array],
+    *,
+    is_category: Sequence[bool],
+    is_bool: Sequence[bool],
+) -> list[Likelihood]:
+    """The likelihood of each column.
+
+    Parameters
+    ----------
+    names : sequence of length d
+    likelihood : str, Likelihood or mapping
+        The user's choice. "auto" takes the columns that a mapping does not name.
+    sample : ndarray of shape (m, d)
+        The first of the rows, which are in random order.
+    weight : ndarray of shape (n,)
+        The weights of all rows.
+    blocks : iterable of ndarray of shape (b, d)
+        All rows, read only if a column needs them.
+    is_category, is_bool : sequence of bool of length d
+    """
+    wanted = wanted_likelihoods(names, likelihood)
+    automatic = [isinstance(value, str) and value == "auto" for value in wanted]
+    found = choose(
+        sample,
+        weight[: len(sample)],
+        weight.sum(),
+        is_category=is_category,
+        is_bool=is_bool,
+        is_binary=binary_columns(blocks, automatic),
+        wanted=automatic,
+    )
+    chosen = [
+        resolve(name, value if one is None else one)
+        for name, value, one in zip(names, wanted, found, strict=True)
+    ]
+    check_categories(names, chosen, is_category)
+    warn_of_keys(names, sample, is_category)
+    given = [None if auto else one for one, auto in zip(chosen, automatic, strict=True)]
+    warn_of_few_values(names, sample, len(weight), given)
+    return chosen
+
+
+def wanted_likelihoods(
+    names: Sequence[Any], likelihood: LikelihoodChoice
+) -> list[str | Likelihood]:
+    """The user's choice for each column."""
+    if not isinstance(likelihood, Mapping):
+        return [likelihood] * len(names)
+    wanted: list[str | Likelihood] = ["auto"] * len(names)
+    places = {name: place for place, name in enumerate(names)}
+    for key, value in likelihood.items():
+        if key not in places:
+            raise ValueError(
+                f"'likelihood' names the column {key!r}, but the columns are {list(names)}."
+            )
+        wanted[places[key]] = value
+    return wanted
+
+
+def binary_columns(blocks: Iterable[Array], among: Sequence[bool]) -> NDArray[np.bool_]:
+    """Which of the columns ``among`` hold nothing but 0 and 1; arbitrary for the others. (d,)."""
+    is_binary = np.ones(len(among), dtype=bool)
+    for x in blocks if any(among) else ():
+        is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
+        if not (is_binary & among).any():
+            break
+    return is_binary
+
+
+def resolve(name: Any, likelihood: str | Likelihood) -> Likelihood:
+    """The likelihood of a column, from its name or as it is."""
+    if isinstance(likelihood, Likelihood):
+        return likelihood
+    if not isinstance(likelihood, str) or likelihood not in LIKELIHOODS:
+        raise ValueError(
+            f"The 'likelihood' of column {name!r} must be 'auto', one of {sorted(LIKELIHOODS)}, or "
+            f"a Likelihood, such as Gaussian(); got {likelihood!r}."
+        )
+    return LIKELIHOODS[likelihood]()
+
+
+def check_categories(
+    names: Sequence[Any], chosen: Sequence[Likelihood], is_category: Sequence[bool]
+) -> None:
+    """Raise ValueError if a column of categories has a likelihood of numbers."""
+    for name, one, category in zip(names, chosen, is_category, strict=True):
+        if category and not one.takes_levels:
+            raise ValueError(
+                f"Column {name!r} holds categories, and {type(one).__name__} is for numbers. "
+                "Choose 'categorical' or 'ordinal' for it."
+            )
+
+
+def warn_of_keys(names: Sequence[Any], sample: Array, is_category: Sequence[bool]) -> None:
+    """Warn of columns whose categories differ in most of the rows."""
+    n_rows = len(sample)
+    for name, x, category in zip(names, sample.T, is_category, strict=True):
+        n_levels = count_values(x) if category else 0
+        if n_levels > max(FEW_LEVELS, MANY_LEVELS * n_rows):
+            warn(
+                f"Column {name!r} holds {n_levels} different categories in {n_rows} rows, as a "
+                "name or a key would, which say little about a row. Drop it, or join rare ones."
+            )
+
+
+def warn_of_few_values(
+    names: Sequence[Any], sample: Array, n_rows: int, given: Sequence[Likelihood | None]
+) -> None:
+    """Warn once if the user gave densities for columns of few values in ``n_rows`` rows."""
+    few: list[tuple[Any, int, Likelihood]] = []
+    for name, x, one in zip(names, sample.T, given, strict=True):
+        if one is None or not one.is_density:
+            continue
+        n_values = count_values(x)
+        if 1 < n_values <= FEW_VALUES and n_rows >= 10 * n_values:
+            few.append((name, n_values, one))
+    if few:
+        name, n, one = few[0]
+        others = f", and {len(few) - 1} others few" if len(few) > 1 else ""
+        warn(
+            f"Column {name!r} holds only {n} different values{others}, which a density such as "
+            f"{type(one).__name__} makes more and more likely as its noise shrinks. Choose "
+            "'histogram', 'categorical' or 'ordinal' for it, or a likelihood of counts."
+        )
+
+
+def count_values(x: Array) -> int:
+    """The number of different observed values of a column. (n,) -> ()."""
+    return len(np.unique(x[~np.isnan(x)]))

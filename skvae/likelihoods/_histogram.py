@@ -1,0 +1,308 @@
+"""Density of numbers that no smooth density fits, constant over bins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from torch import Generator, Tensor, nn
+
+from skvae._rules import Rule, whole
+from skvae._torch.vjp import Backward, Later
+from skvae.likelihoods._base import Array, Constants, Parameters
+from skvae.likelihoods._bins import (
+    FEWEST_BINS,
+    bin_edges,
+    bin_masses,
+    bin_means,
+    bin_sizes,
+    first_place_above,
+    places,
+    resolution,
+    tail_scales,
+)
+from skvae.likelihoods._levels import _Softmax, gradient_of_logits, level_of
+from skvae.likelihoods._numerics import LOG_SPEED, float32, standardisation
+from skvae.likelihoods._sample import ColumnSample, is_smooth
+
+LARGEST_U = 0.9999  # position within a level: with the level's number it stays below the next
+# The weight of a standardised value beside its normal score in the location of a level. PCA would
+# not see a few rows far out by scores alone, and would see little else by values alone.
+VALUE_WEIGHT = 0.5
+LARGEST_VALUE = 3.0  # standard deviations, at which a value in a location is clipped
+LARGEST_SHARPNESS = 1e3  # at the start of training
+MOST_ROWS_PER_BIN = 10**12
+LARGEST_N_BINS = 1000  # beyond about 2000 levels float32 rounds it up to the next
+# For likelihood="auto": each bin has a mass to learn, and each column has many decoder outputs.
+MIN_ROWS = 1000
+MAX_COLUMNS = 100
+
+
+@dataclass
+class Histogram(_Softmax):
+    """A density constant over quantile bins, with exponential tails and atoms.
+
+    For columns that no smooth density fits: with spikes, empty ranges, several modes or heavy
+    tails.
+
+    Parameters
+    ----------
+    n_bins : int, default=128
+        Maximum number of bins, the two tails included. A column has about one for each
+        ``rows_per_bin`` rows.
+    rows_per_bin : int, default=20
+        Minimum mean number of rows of a bin, or of an atom if all values are atoms.
+
+    Notes
+    -----
+    An *atom* is a value with its own mass: each value that at least 1 in ``n_bins`` rows hold, or
+    every value if there are at most ``n_bins`` and each holds ``rows_per_bin`` rows on average.
+    The other values fall into bins of equal shares of the rows. The density is constant within a
+    bin, and exponential in the first and the last one, which are unbounded. If training held no
+    negative number, the first bin ends at 0, so that negative draws are very rare.
+
+    log p is of a mixed measure: mass for an atom, density per unit elsewhere. If training held
+    whole numbers only, the support is the whole numbers, and log p is mass throughout. Scores of
+    two models compare if both have the same atoms.
+
+    The bins of whole numbers are over *places*: a number less the number of atoms below it, so
+    that the places of all numbers but the atoms are consecutive.
+
+    The encoder's input is a location t of each level: its normal score plus half its standardised
+    value, clipped to 3 standard deviations. Training learns the codes from these. The decoder's
+    prediction m of the location moves mass between the levels, by a sharpness tau that is learned
+    for each column. Logits r, which start at zero, add the rest:
+
+        log p(level l) = log share_l - 1/2 tau (t_l - m)^2 + 1/2 tau_0 t_l^2 + r_l + constant,
+
+    where tau_0 is the sharpness at which m = 0 leaves the shares unchanged.
+    """
+
+    n_bins: int = 128
+    rows_per_bin: int = 20
+
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "n_bins": whole(FEWEST_BINS, LARGEST_N_BINS),
+        "rows_per_bin": whole(1, MOST_ROWS_PER_BIN),
+    }
+
+    replayable: ClassVar[bool] = True
+    support: ClassVar[str] = "the finite numbers, or the whole ones if training held no others"
+    has_location: ClassVar[bool] = True
+    location_first: ClassVar[bool] = True
+    may_share_unit: ClassVar[bool] = True
+
+    @classmethod
+    def auto_score(cls, column: ColumnSample) -> float | None:
+        """1 for numbers that no normal fits, in tables of enough rows and not too many columns."""
+        if column.is_category or not len(column.values):
+            return None
+        fits_table = column.n_rows >= MIN_ROWS and column.n_numeric <= MAX_COLUMNS
+        return 1.0 if fits_table and not is_smooth(column.values, column.weight) else None
+
+    def in_support(self, x: Array, constants: Constants) -> Array:
+        inside: Array = np.isfinite(x) & (
+            (x == np.floor(x)) | ~constants.get("whole", np.array(False))
+        )
+        return inside
+
+    def fit(self, x: Array, weight: Array) -> Constants:
+        values, place = np.unique(x[:, 0], return_inverse=True)
+        n_rows = weight.sum()
+        share = np.bincount(place, weights=weight) / n_rows
+        is_whole = bool(np.all(values == np.floor(values)))
+        is_atom = self._is_atom(share, n_rows)
+        atoms = values[is_atom]
+        skipped = atoms if is_whole else atoms[:0]
+        rest, share_of_rest = places(values[~is_atom], skipped), share[~is_atom]
+        ends = values[0], values[-1] - len(skipped)
+        unit = resolution(values, ends, is_whole)
+        n_bins = min(self.n_bins, int(share_of_rest.sum() * n_rows + 0.5) // self.rows_per_bin)
+        edges = bin_edges(rest, share_of_rest, n_bins, ends, unit, is_whole)
+        scale = tail_scales(rest, share_of_rest, edges, unit)
+        # an empty bin has half a row, since training holds only a sample of the values
+        masses = np.maximum(bin_masses(rest, share_of_rest, edges), 0.5 / n_rows)
+        total = np.r_[masses, share[is_atom]]
+        sizes = bin_sizes(edges, scale, is_whole)
+        location, spread = standardisation(x, weight)
+        return {
+            "share": (total / total.sum())[None],
+            "low": np.r_[-np.inf, edges, atoms][None],
+            "high": np.r_[edges, np.inf, atoms][None],
+            "log_size": np.r_[np.log(sizes), np.zeros(len(atoms))][None],
+            "value": np.r_[bin_means(edges, scale, skipped, is_whole), atoms][None],
+            "scale": scale[None],
+            "whole": np.array([is_whole]),
+            "location": location,
+            "spread": np.maximum(spread, unit),
+        }
+
+    def _is_atom(self, share: Array, n_rows: float) -> Array:
+        """Which of the different values, of the given shares of the rows, are atoms. (n,)."""
+        if len(share) <= min(self.n_bins, n_rows / self.rows_per_bin):
+            return np.ones(len(share), dtype=bool)
+        is_atom: Array = (share >= 1 / self.n_bins) & (share * n_rows > 1.5)
+        return is_atom
+
+    def _levels_and_places(self, x: Array, constants: Constants) -> tuple[Array, Array]:
+        """The level of each value, arbitrary for NaN, and its place. 2 x (n, d)."""
+        level, place = np.empty(x.shape, dtype=np.intp), np.empty(x.shape)
+        columns = zip(constants["low"], constants["high"], constants["whole"], strict=True)
+        for i, (low, high, is_whole) in enumerate(columns):
+            column, edges, atoms = x[:, i], low[low < high][1:], low[low == high]
+            place[:, i] = places(column, atoms) if is_whole else column
+            level[:, i] = np.searchsorted(edges, place[:, i], side="right")
+            if len(atoms):
+                nearest = np.minimum(np.searchsorted(atoms, column), len(atoms) - 1)
+                is_atom = atoms[nearest] == column
+                level[is_atom, i] = len(edges) + 1 + nearest[is_atom]
+        return level, place
+
+    def to_working(self, x: Array, constants: Constants) -> Array:
+        level, _ = self._levels_and_places(x, constants)
+        return np.where(np.isnan(x), np.nan, level)
+
+    def from_working(self, x: Array, constants: Constants) -> Array:
+        """The value at the level and the position in it, of whole and fractional part of ``x``."""
+        level = np.floor(x)
+        u, level = (x - level).clip(0, LARGEST_U), level.astype(np.intp)
+        low, high = (
+            np.take_along_axis(constants[name].T, level, axis=0) for name in ("low", "high")
+        )
+        left, right = np.isinf(low), np.isinf(high)
+        excess = -np.log1p(-u)
+        with np.errstate(invalid="ignore"):
+            value = np.where(low < high, low + u * (high - low), low)
+        value = np.where(left, high - constants["scale"][:, 0] * excess, value)
+        value = np.where(right, low + constants["scale"][:, 1] * excess, value)
+        for i in np.flatnonzero(constants["whole"]):
+            atoms = constants["low"][i, constants["low"][i] == constants["high"][i]]
+            # edges lie half way between two places
+            place = np.where(left[:, i], np.ceil(value[:, i] - 0.5), np.floor(value[:, i] + 0.5))
+            place += np.searchsorted(first_place_above(atoms), place, side="right")
+            value[:, i] = np.where(low[:, i] < high[:, i], place, low[:, i])
+        return value
+
+    def from_mean(self, x: Array, constants: Constants) -> Array:
+        return x * constants["spread"] + constants["location"]
+
+    def log_jacobian(self, x: Array, constants: Constants) -> Array:
+        """The log density, or the mass of a whole number, within its level."""
+        level, place = self._levels_and_places(x, constants)
+        low, high, size = (
+            np.take_along_axis(constants[name].T, level, axis=0)
+            for name in ("low", "high", "log_size")
+        )
+        scale = constants["scale"]
+        with np.errstate(over="ignore"):  # a density of 0
+            distance = np.where(np.isinf(low), (high - place) / scale[:, 0], 0.0)
+            distance = np.where(np.isinf(high), (place - low) / scale[:, 1], distance)
+        found: Array = -distance - size
+        return found
+
+    def log_unit(self, x: Array, constants: Constants) -> Array:
+        level, _ = self._levels_and_places(x, constants)
+        low, high = (
+            np.take_along_axis(constants[name].T, level, axis=0) for name in ("low", "high")
+        )
+        is_density = (low < high) & ~constants["whole"]
+        return np.where(is_density, np.log(constants["spread"]), 0.0)
+
+    def n_features(self, constants: Constants) -> int:
+        return 1
+
+    def n_outputs(self, constants: Constants) -> int:
+        return 1 + self.n_levels(constants)
+
+    def n_shape_outputs(self, constants: Constants) -> int:
+        return self.n_levels(constants)
+
+    def parameters(self, constants: Constants) -> dict[str, Tensor]:
+        share = np.nan_to_num(constants["share"])
+        value = (constants["value"] - constants["location"][:, None]) / constants["spread"][:, None]
+        value = np.nan_to_num(value)
+        score = np.array(list(map(normal_scores, constants["value"], constants["share"])))
+        score, base = _standardised(score, share)
+        bounded = value.clip(-LARGEST_VALUE, LARGEST_VALUE)
+        score, _ = _standardised(score + VALUE_WEIGHT * bounded, share)
+        return super().parameters(constants) | {
+            "value": float32(value),
+            "score": float32(score),
+            "base_sharpness": float32(base),
+            "log_sharpness": nn.Parameter(float32(np.log(base) / LOG_SPEED)),
+        }
+
+    def location(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return parameters["score"].T.gather(0, x.long())
+
+    def features(self, x: Tensor, parameters: Parameters) -> Tensor:
+        return self.location(x, parameters).unsqueeze(-1)
+
+    def fit_noise(self, variance: Tensor, parameters: Parameters) -> None:
+        # the levels cut a standard normal, and the scores have the share ``base`` of its variance
+        base = parameters["base_sharpness"]
+        unexplained = 1 - base * (1 - variance.clamp(max=1.0))
+        sharpness = base / unexplained.clamp(min=1 / LARGEST_SHARPNESS)
+        parameters["log_sharpness"].data.copy_(sharpness.log() / LOG_SPEED)
+
+    def _sharpness(self, parameters: Parameters) -> Tensor:
+        return (LOG_SPEED * parameters["log_sharpness"]).exp()
+
+    def logits(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        score, sharpness = parameters["score"], self._sharpness(parameters)
+        location, rest = self._split_outputs(outputs, parameters)
+        curvature = 0.5 * (parameters["base_sharpness"] - sharpness)
+        base = parameters["log_share"] + curvature.unsqueeze(-1) * score.square()
+        return torch.addcmul(rest + base, (location * sharpness).unsqueeze(-1), score)
+
+    def _split_outputs(self, outputs: Tensor, parameters: Parameters) -> tuple[Tensor, Tensor]:
+        """The locations (S, N, d), and the logit of each level (S, N, d, L)."""
+        d, n_levels = parameters["score"].shape
+        location, rest = outputs.split([d, d * n_levels], dim=-1)
+        return location, rest.unflatten(-1, (d, n_levels))
+
+    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
+        score, sharpness = parameters["score"], self._sharpness(parameters)
+        location, _ = self._split_outputs(outputs, parameters)
+        log_mass = self.log_mass(outputs, parameters)
+        level = level_of(x, log_mass)
+
+        def backward(gradient: Tensor) -> Tensor:
+            by_logits = gradient_of_logits(gradient, log_mass, level)
+            by_score = torch.einsum("sndl,dl->snd", by_logits, score)
+            learned = parameters["log_sharpness"].grad
+            if learned is not None:
+                by_square = (by_logits.sum((0, 1)) * score.square()).sum(-1)
+                by_sharpness = (by_score * location).sum((0, 1)) - 0.5 * by_square
+                learned.add_(by_sharpness * sharpness, alpha=LOG_SPEED)
+            return torch.cat([by_score * sharpness, by_logits.flatten(-2)], dim=-1)
+
+        return lambda: log_mass.gather(-1, level).squeeze(-1), backward
+
+    def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        return (self.log_mass(outputs, parameters).exp() * parameters["value"]).sum(-1)
+
+    def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
+        level = super().sample(outputs, parameters, generator)
+        return level + torch.empty_like(level).uniform_(0, LARGEST_U, generator=generator)
+
+
+def _standardised(x: Array, share: Array) -> tuple[Array, Array]:
+    """Numbers of levels with mean 0 and variance 1, and their variance before. 2 x (d, L)."""
+    x = x - (share * x).sum(axis=1, keepdims=True)
+    variance = (share * np.square(x)).sum(axis=1)
+    variance[variance == 0] = 1.0  # of a single level
+    return x / np.sqrt(variance)[:, None], variance
+
+
+def normal_scores(value: Array, share: Array) -> Array:
+    """The normal quantile of the middle of each level's share, by order of value. (L,)."""
+    order = np.argsort(value, kind="stable")
+    part = np.nan_to_num(share[order])
+    score = np.empty(len(value))
+    score[order] = ndtri((np.cumsum(part) - 0.5 * part).clip(1e-4, 1 - 1e-4))
+    return score

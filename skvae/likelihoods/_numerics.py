@@ -1,0 +1,63 @@
+"""Numerical functions that several likelihoods share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skvae._blocks import PIECE_CELLS, chunks
+
+Array = NDArray[Any]
+
+# Adam moves a parameter by about the learning rate a step, too slow for a scale that has to fall
+# tenfold: what is learned is the log of the scale over this.
+LOG_SPEED = 10.0
+STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
+
+
+def float32(array: Array) -> Tensor:
+    """A tensor on the CPU, whatever torch's defaults are."""
+    return torch.as_tensor(np.asarray(array), dtype=torch.float32, device="cpu")
+
+
+def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
+    """Weighted mean and standard deviation of each column. (n, d), (n,) -> (d,), (d,)."""
+    low, high = x.min(axis=0), x.max(axis=0)
+    # dividing by the largest magnitude first keeps the squares of 1e200 finite
+    largest = np.maximum(-low, high)
+    largest[largest == 0] = 1.0
+    share = weight / weight.sum()
+
+    def average(of: Callable[[Array], Array]) -> Array:
+        # piece by piece, which needs no second copy of x
+        pieces = chunks(len(x), PIECE_CELLS // max(1, x.shape[1]))
+        return sum((share[rows] @ of(x[rows]) for rows in pieces), np.zeros(x.shape[1]))
+
+    # clipped, since the rounding error of a constant column's mean would count as a spread
+    location = (largest * average(lambda piece: piece / largest)).clip(low, high)
+    spread = largest * np.sqrt(average(lambda piece: np.square((piece - location) / largest)))
+    return location, spread
+
+
+def smallest_gap(x: Array) -> float:
+    """The smallest distance between two different values, 0 if all are equal. (n,) -> ()."""
+    return float(np.diff(np.unique(x)).min(initial=np.inf)) if x.min() < x.max() else 0.0
+
+
+def stirling_remainder(y: Tensor) -> Tensor:
+    """log Gamma(y + 1) - (y log y - y), for y >= 0.
+
+    Densities written with it avoid the difference of large numbers, which is inexact in float32.
+    """
+    small, large = y.clamp(max=STIRLING), y.clamp(min=STIRLING)
+    found = torch.lgamma(small + 1) + small * (1 - small.clamp(min=1e-30).log())
+    # Stirling's series, less its value at the border
+    series = (1 / 12 - 1 / (360 * large * large)) / large - (
+        1 / 12 - 1 / 360 / STIRLING**2
+    ) / STIRLING
+    return found + 0.5 * (large / STIRLING).log() + series

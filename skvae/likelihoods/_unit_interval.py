@@ -1,0 +1,17 @@
+"""What the likelihoods of values in [0, 1] share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from skvae.likelihoods._base import Array, Constants, Likelihood
+
+
+class _UnitInterval(Likelihood):
+    """Values in [0, 1], which are their own working units."""
+
+    support: ClassVar[str] = "the interval [0, 1]"
+
+    def in_support(self, x: Array, constants: Constants) -> Array:
+        inside: Array = (x >= 0) & (x <= 1)
+        return inside
