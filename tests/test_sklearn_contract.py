@@ -61,7 +61,7 @@ MORE_CHECKS = [
 NEEDS_ARRAY_API = set() if os.environ.get("SCIPY_ARRAY_API") else {"check_array_api_input"}
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("default", "ignore:No epoch is left")  # of fits with warm_start
 @pytest.mark.touches_global_state  # the checks draw from numpy's global generator
 @pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
 def test_every_yielded_check_passes(estimator):

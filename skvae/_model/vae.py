@@ -85,37 +85,33 @@ class VAE(nn.Module):
         numbers = torch.tensor(gaps, dtype=torch.int64, device="cpu")
         self.register_buffer("gaps", numbers, persistent=False)
         places = range(sum(self.n_columns)) if places is None else places
+        n_features = [group.n_features for group in self.groups]
         self.encoder = build_network(
             encoder,
-            self._positions([group.n_features for group in self.groups], places, gaps),
-            sum(group.n_features for group in self.groups) + len(gaps),
+            self._positions(n_features, places, gaps),
+            sum(n_features) + len(gaps),
             2 * n_components,
             output_gain=ENCODER_GAIN,
             generator=generator,
             role="encoder",
         )
-        self.decoder = build_network(
-            decoder,
-            self._positions(self.n_first, places),
-            n_components,
-            sum(self.n_first),
-            output_gain=DECODER_GAIN,
-            generator=generator,
-            role="decoder",
-        )
-        # of what is learned once the codes are found: it starts at zero
-        self.shapes: NetworkModule | None = None
-        n_shape_outputs = [group.n_shape_outputs for group in self.groups]
-        if sum(n_shape_outputs):
-            self.shapes = build_network(
+
+        def build_decoder(sizes: Sequence[int], gain: float, role: str) -> NetworkModule:
+            positions = self._positions(sizes, places)
+            return build_network(
                 decoder,
-                self._positions(n_shape_outputs, places),
+                positions,
                 n_components,
-                sum(n_shape_outputs),
-                output_gain=0.0,
+                sum(sizes),
+                output_gain=gain,
                 generator=generator,
-                role="shapes",
+                role=role,
             )
+
+        self.decoder = build_decoder(self.n_first, DECODER_GAIN, "decoder")
+        # of what is learned once the codes are found: it starts at zero
+        n_shapes = [group.n_shape_outputs for group in self.groups]
+        self.shapes = build_decoder(n_shapes, 0.0, "shapes") if sum(n_shapes) else None
         # the log of the noise around locations, over its speed
         self.location_noise = nn.Parameter(torch.zeros(1, dtype=torch.float32, device="cpu"))
         smallest = torch.full((1,), SMALLEST_NOISE, dtype=torch.float32, device="cpu")

@@ -153,14 +153,8 @@ def train(
             progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
             loss = _epoch(rows, progress, watch.rate, step)
             value = 0.0 if score is None else score()
-            finite = math.isfinite(loss) and math.isfinite(value)
-            if not (finite and bool(torch.isfinite(optimizer.values).all())):
-                number = max(epoch, len(history.loss_curve)) + 1
-                raise ValueError(
-                    f"Training diverged in epoch {number}: the loss, a weight or the validation "
-                    f"score is not finite at learning_rate_init={plan.learning_rate_init}. Lower "
-                    "learning_rate_init or gradient_clip, or look for outliers in the rows."
-                )
+            number = max(epoch, len(history.loss_curve)) + 1
+            _refuse_divergence(plan, number, loss, value, optimizer.values)
             optimizer.mark()
             history.loss_curve.append(loss - rows.log_jacobian)
             if score is not None:
@@ -179,6 +173,17 @@ def train(
     if plan.early_stopping and watch.best_score is not None:
         watch.restore()
     return history
+
+
+def _refuse_divergence(plan: Plan, epoch: int, loss: float, score: float, weights: Tensor) -> None:
+    """Raise ValueError for an epoch after which a number is not finite."""
+    if math.isfinite(loss) and math.isfinite(score) and bool(torch.isfinite(weights).all()):
+        return
+    raise ValueError(
+        f"Training diverged in epoch {epoch}: the loss, a weight or the validation score is not "
+        f"finite at learning_rate_init={plan.learning_rate_init}. Lower learning_rate_init or "
+        "gradient_clip, or look for outliers in the rows."
+    )
 
 
 class Watch:
