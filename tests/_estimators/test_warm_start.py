@@ -1,0 +1,46 @@
+"""Training that continues."""
+
+import numpy as np
+import pytest
+from fits import QUICK
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+
+from skvae import VAETransformer
+
+
+def test_warm_start_goes_on_to_max_iter(wine):
+    vae = VAETransformer(2, **QUICK, warm_start=True).fit(wine)
+    before = vae.loss_curve_
+    with pytest.warns(ConvergenceWarning, match=r"No epoch is left.*max_iter=3.*Raise max_iter"):
+        vae.fit(wine)
+    assert vae.loss_curve_ == before
+    vae.set_params(max_iter=6).fit(wine)
+    assert vae.n_iter_ == 6
+    assert vae.loss_curve_[:3] == before
+    with pytest.raises(ValueError, match=r"n_components=2 and cannot go on with 3"):
+        vae.set_params(n_components=3).fit(wine)
+
+
+def test_partial_fit_learns_chunk_by_chunk():
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(2, 6))
+    vae = VAETransformer(2, hidden_layer_sizes=(32,), learning_rate_init=1e-2, random_state=0)
+    codes, noise = rng.normal(size=(60, 500, 2)), 0.1 * rng.normal(size=(60, 500, 6))
+    test, *chunks = np.tanh(codes @ mixing) + noise
+    scores = [vae.partial_fit(chunk).score(test) for chunk in chunks]
+    assert vae.n_iter_ == len(vae.loss_curve_) == 59
+    assert scores[-1] > scores[0] + 0.5
+    assert scores[-1] > PCA(2).fit(np.concatenate(chunks)).score(test) + 0.5
+
+
+def test_early_stopping_takes_the_best_epoch(wine):
+    train, test = train_test_split(wine, random_state=0)
+    vae = VAETransformer(3, random_state=1, n_iter_no_change=5).fit(train, X_val=test)
+    assert vae.n_iter_ < 200
+    assert len(vae.validation_scores_) == len(vae.loss_curve_) == vae.n_iter_
+    best = int(np.argmax(vae.validation_scores_))
+    assert vae.best_validation_score_ == vae.validation_scores_[best]
+    assert vae.n_iter_ == best + 1 + 3  # half the patience in the smaller steps
+    assert vae.elbo(test).mean() == pytest.approx(vae.best_validation_score_, abs=0.5)
