@@ -5,10 +5,12 @@ from skvae._estimators.imputer import VAEImputer
 from skvae._estimators.outlier import VAEOutlierDetector
 from skvae._estimators.transformer import VAETransformer
 from skvae._table.parts import Parts
+from skvae._table.source import RowSource
 
 __version__ = "0.1.0"
 __all__ = [
     "Parts",
+    "RowSource",
     "VAEImputer",
     "VAEOutlierDetector",
     "VAETransformer",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from skvae._table.masked import fill_masked
-from skvae._table.parts import Parts
+from skvae._table.source import RowSource
 from skvae._warn import warn
 
 Array = NDArray[Any]
@@ -291,7 +291,7 @@ def _columns_of(X: Any, *, as_objects: bool = False) -> list[_Column] | None:
     frame = as_frame(X)
     if frame is not None:
         return [_Column(name, frame[:, at]) for at, name in enumerate(frame.columns)]
-    if issparse(X) or isinstance(X, Parts):
+    if issparse(X) or isinstance(X, RowSource):
         return None
     X = fill_masked(X)
     array = X if isinstance(X, np.ndarray) else np.asarray(X)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,15 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from skvae._table.masked import fill_masked
+from skvae._table.source import RowSource
 from skvae._table.sparse import SparseTable
 
-# One thread reads at a time, so that few parts are in memory and files need not bear several. One
-# lock for all tables, since a table with one of its own could not be pickled.
-READING = RLock()
 
-
-class Parts:
+class Parts(RowSource):
     """A table of numbers that lies in several parts, such as files.
 
-    ``fit`` and what scores or codes rows take it in place of an array, and read one part after
-    the other. Training shuffles blocks of rows, and the rows of a lot of blocks.
+    Estimators take it in place of an array, and read one part after the other. Training shuffles
+    blocks of neighbouring rows, and the rows of several blocks.
 
     Parameters
     ----------
@@ -74,59 +70,26 @@ class Parts:
                 f"All parts must have the same number of columns; got {sorted(widths)}."
             )
         self.starts = np.cumsum([0, *(size for size, _ in sizes)])
-        self.shape = (int(self.starts[-1]), widths.pop())
-        self.dtype = np.result_type(*dtypes)
+        super().__init__((int(self.starts[-1]), widths.pop()), np.result_type(*dtypes))
 
     def __repr__(self) -> str:
         return f"Parts({len(self.parts)} parts, {self.shape[0]} rows of {self.shape[1]} columns)"
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Rows, or columns as ``[:, places]``, by what selects them in an array."""
-        with READING:
-            if isinstance(key, tuple):
-                return self._columns(*key)
-            rows = self._row_numbers(key)
-            return self._rows(rows.ravel()).reshape(*rows.shape, self.shape[1])
-
-    def _row_numbers(self, key: Any) -> NDArray[np.intp]:
-        """The numbers of the rows that ``key`` selects, from 0."""
-        if isinstance(key, slice):
-            return np.arange(*key.indices(len(self)))
-        shape = np.broadcast_to(0, len(self))[key].shape  # raises IndexError as an array would
-        rows = np.asarray(key)
-        if rows.dtype == bool:
-            return np.flatnonzero(rows)
-        return rows.astype(np.intp).reshape(shape) % len(self)
-
-    def _columns(self, rows: Any, places: Any) -> NDArray[Any]:
-        if not (isinstance(rows, slice) and rows == slice(None)):
-            raise IndexError(
-                f"Columns are read of all rows, as table[:, places]; got {rows!r} for the rows. "
-                "Take table[rows][:, places]."
-            )
-        columns = np.arange(self.shape[1])[places]
-        out = np.empty((len(self), columns.size), dtype=self.dtype)
-        for place, (low, high) in enumerate(pairwise(self.starts)):
-            out[low:high] = self._part(place)[:, columns.ravel()]
-        return out.reshape(len(self), *columns.shape)
-
-    def _rows(self, rows: NDArray[np.intp]) -> NDArray[Any]:
-        in_order = bool((rows[1:] >= rows[:-1]).all())
-        order = None if in_order else np.argsort(rows, kind="stable")
-        ascending = rows if order is None else rows[order]
-        borders = np.searchsorted(ascending, self.starts)
+    def read(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+        """Rows by their numbers, in increasing order. (n,) -> (n, n_features)."""
+        borders = np.searchsorted(rows, self.starts)
         out = np.empty((len(rows), self.shape[1]), dtype=self.dtype)
         for place, (low, high) in enumerate(pairwise(borders)):
             if low < high:
-                found = self._part(place)[ascending[low:high] - self.starts[place]]
-                out[slice(low, high) if order is None else order[low:high]] = found
+                out[low:high] = self._part(place)[rows[low:high] - self.starts[place]]
         return out
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
+    def read_columns(self, columns: NDArray[np.intp]) -> NDArray[Any]:
+        """Columns by their numbers, from all rows. (d,) -> (n_rows, d)."""
+        out = np.empty((len(self), len(columns)), dtype=self.dtype)
+        for place, (low, high) in enumerate(pairwise(self.starts)):
+            out[low:high] = self._part(place)[:, columns]
+        return out
 
     def _part(self, place: int) -> Any:
         """A part that reads as an array. The last one is kept: the next rows are often its."""

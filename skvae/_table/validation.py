@@ -17,7 +17,7 @@ from skvae._blocks import CHECKED_CELLS, chunks
 from skvae._rules import NOTHING, number
 from skvae._table.container import Container, as_frame
 from skvae._table.masked import fill_masked
-from skvae._table.parts import Parts
+from skvae._table.source import RowSource
 from skvae._table.sparse import SparseTable
 
 MOST_COPIES = 1e12  # of a row; larger weights are proportions
@@ -45,7 +45,7 @@ def validate_table(
         "ensure_min_samples": min_rows,
         "copy": False,
     }
-    if issparse(X) or isinstance(X, Parts):
+    if issparse(X) or isinstance(X, RowSource):
         table = _checked_numbers(estimator, X, container, reset=reset, **checks)
     elif as_frame(X) is None:
         table = validate_data(estimator, container.numbers(X), reset=reset, **checks)
@@ -61,13 +61,13 @@ def validate_table(
 
 def _checked_numbers(
     estimator: Any, X: Any, container: Container, *, reset: bool, **checks: Any
-) -> SparseTable | Parts:
-    """A table that is sparse or in parts, which holds numbers only."""
+) -> SparseTable | RowSource:
+    """A table that is sparse or read in blocks, which holds numbers only."""
     for field in container.fields or []:
         if field.levels is not None:
             raise TypeError(
-                f"X is {'sparse' if issparse(X) else 'in parts'}, and column {field.name!r} held "
-                "categories in fit. Give the table in the form that fit saw."
+                f"X is {'sparse' if issparse(X) else 'read in blocks'}, and column {field.name!r} "
+                "held categories in fit. Give the table in the form that fit saw."
             )
     if issparse(X):
         return SparseTable(validate_data(estimator, X, reset=reset, accept_sparse="csr", **checks))
@@ -76,8 +76,8 @@ def _checked_numbers(
         raise ValueError(
             f"Found {len(X)} rows in X, but at least {checks['ensure_min_samples']} are required."
         )
-    parts: Parts = X
-    return parts
+    source: RowSource = X
+    return source
 
 
 @as_numpy
@@ -214,7 +214,7 @@ def drop_rows_of_no_weight(X: Any, sample_weight: Any) -> tuple[Any, Any]:
     A table of numbers is returned as it is: its values do not tell what a column holds.
     """
     is_numbers = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
-    if sample_weight is None or is_numbers or isinstance(X, Parts):
+    if sample_weight is None or is_numbers or isinstance(X, RowSource):
         return X, sample_weight
     counts = validate_weight(sample_weight, X) > 0
     if counts.all():
