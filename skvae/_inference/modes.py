@@ -75,20 +75,20 @@ def at_modes(log_joint: LogJoint, posterior: Normals) -> list[Normals]:
 
     starts = _starts(log_joint, posterior, n_starts)
     wide = posterior.root @ posterior.root.mT + NARROWEST**2 * _identity(k, starts)
-    reached, metric, height = climb(
+    reached, metric, log_p = climb(
         of_start, starts.flatten(0, 1), wide.repeat(n_starts, 1, 1), FIRST_STEPS
     )
-    height = height.view(n_starts, n)
-    highest = _highest(reached.view_as(starts), height, n_modes, lambda far: far < NEAR)
+    log_p = log_p.view(n_starts, n)
+    highest = _highest(reached.view_as(starts), log_p, n_modes, lambda far: far < NEAR)
     chosen = (highest * n + rows).flatten()
-    worth_it = (highest != highest[0]) & (height[highest, rows] > height.amax(0) - NEGLIGIBLE)
+    worth_it = (highest != highest[0]) & (log_p[highest, rows] > log_p.amax(0) - NEGLIGIBLE)
     worth_it[0] = True
-    go_on = worth_it.flatten().nonzero().squeeze(1)
+    continuing = worth_it.flatten().nonzero().squeeze(1)
 
     def of_chosen(z: Tensor, which: Tensor) -> Tensor:
-        return of_start(z, chosen[go_on[which]])
+        return of_start(z, chosen[continuing[which]])
 
-    found = laplace(of_chosen, reached[chosen[go_on]], metric[chosen[go_on]])
+    found = laplace(of_chosen, reached[chosen[continuing]], metric[chosen[continuing]])
     place = torch.where(worth_it, worth_it.flatten().cumsum(0).view_as(highest) - 1, rows)
     return [found[place[i]].widened(width) for width in WIDTHS for i in range(n_modes)]
 
@@ -99,29 +99,29 @@ def _starts(log_joint: LogJoint, posterior: Normals, n_starts: int) -> Tensor:
     rows = torch.arange(n, device=posterior.mean.device)
     around, normal = posterior.mean.new_tensor(_points(k)).split([N_AROUND, N_OF_NORMAL])
     tried = [posterior.widened(WIDE).sample(around), normal]  # the same of the latter for all rows
-    height = torch.cat([log_joint(part, rows) for part in tried])
+    log_p = torch.cat([log_joint(part, rows) for part in tried])
     z = torch.cat([part.expand(-1, n, -1) for part in tried])
 
     def of_region(far: Tensor) -> Tensor:
         return far <= far.kthvalue(len(z) // n_starts, dim=0).values
 
-    highest = _highest(z, height, n_starts - 1, of_region)
+    highest = _highest(z, log_p, n_starts - 1, of_region)
     return torch.cat([posterior.mean[None], z[highest, rows]])
 
 
-def _highest(z: Tensor, height: Tensor, n: int, is_near: Callable[[Tensor], Tensor]) -> Tensor:
+def _highest(z: Tensor, log_p: Tensor, n: int, is_near: Callable[[Tensor], Tensor]) -> Tensor:
     """The numbers of the n highest codes, none near a higher one. (S, N, K), (S, N) -> (n, N).
 
     ``is_near`` tells by the distances (S, N) from one of them. Where all are near, it is again the
     first.
     """
     rows = torch.arange(z.shape[1], device=z.device)
-    found = [height.argmax(0)]
+    found = [log_p.argmax(0)]
     while len(found) < n:
         far = torch.linalg.vector_norm(z - z[found[-1], rows], dim=-1)
-        height = height.masked_fill(is_near(far), -torch.inf)
-        best = height.argmax(0)
-        found.append(torch.where(height[best, rows] > -torch.inf, best, found[0]))
+        log_p = log_p.masked_fill(is_near(far), -torch.inf)
+        best = log_p.argmax(0)
+        found.append(torch.where(log_p[best, rows] > -torch.inf, best, found[0]))
     return torch.stack(found)
 
 
@@ -143,14 +143,14 @@ def climb(
     active = torch.arange(len(start), device=start.device)
     failures = torch.zeros_like(active)
     lengths = start.new_tensor(STEP_LENGTHS)[:, None, None]
-    height, gradient = _gradient(log_joint, mode, active)
+    log_p, gradient = _gradient(log_joint, mode, active)
     for _ in range(max_steps):
         if len(active) == 0:
             break
         before, own = mode[active], metric[active]
         tried = before + lengths * torch.einsum("nkj,nj->nk", own, gradient)
         highest, length = log_joint(tried, active).max(0)
-        rises = highest > height[active]
+        rises = highest > log_p[active]
         step = tried[length, torch.arange(len(active), device=start.device)] - before
         step = torch.where(rises[:, None], step, 0.0)
         mode[active] = before + step
@@ -159,14 +159,14 @@ def climb(
         scale = scale.masked_fill(~rises, SHORTER)[:, None, None]
         metric[active] = _bfgs(own, step, gradient - gradient_there) * scale
         failures[active] += ~rises
-        goes_on = torch.where(
+        continues = torch.where(
             rises,
-            (there - height[active] > TOLERANCE) | (length == 0),
+            (there - log_p[active] > TOLERANCE) | (length == 0),
             failures[active] < MAX_FAILURES,
         )
-        height[active] = there
-        active, gradient = active[goes_on], gradient_there[goes_on]
-    return mode, metric, height
+        log_p[active] = there
+        active, gradient = active[continues], gradient_there[continues]
+    return mode, metric, log_p
 
 
 def _bfgs(metric: Tensor, step: Tensor, change: Tensor) -> Tensor:
@@ -192,14 +192,14 @@ def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
     Its covariance is the inverse of the negative Hessian where the climb ended ([1]_), but nowhere
     wider than N(0, I). A last step from there is Newton's.
     """
-    mode, _, height = climb(log_joint, start, metric, MAX_STEPS)
+    mode, _, log_p = climb(log_joint, start, metric, MAX_STEPS)
     rows = torch.arange(len(start), device=start.device)
     gradient, curvature, axes = _derivatives(log_joint, mode, rows)
     std = curvature.clamp(min=1.0).rsqrt().unsqueeze(-2)
     # the symmetric root, which does not turn with axes of equal curvature
     root, whiten = (axes * std) @ axes.mT, (axes / std) @ axes.mT
     last = mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient)
-    mode = torch.where((log_joint(last[None], rows)[0] > height)[:, None], last, mode)
+    mode = torch.where((log_joint(last[None], rows)[0] > log_p)[:, None], last, mode)
     return Normals(mode, root, whiten)
 
 

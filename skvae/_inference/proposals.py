@@ -48,15 +48,15 @@ class Pool:
 
     normals: list[Normals]
     draws: list[Tensor]
-    height: list[Tensor]
+    log_p: list[Tensor]
 
     @classmethod
     def of(cls, normals: Sequence[Normals], noises: Sequence[Tensor], log_joint: LogJoint) -> Self:
         """Draws by standard normal noise (S_i, 1, K) for each of the normals."""
         draws = [normal.sample(noise) for normal, noise in zip(normals, noises, strict=True)]
         rows = torch.arange(draws[0].shape[1], device=draws[0].device)
-        height = log_joint(torch.cat(draws), rows).split([len(part) for part in draws])
-        return cls(list(normals), draws, list(height))
+        log_p = log_joint(torch.cat(draws), rows).split([len(part) for part in draws])
+        return cls(list(normals), draws, list(log_p))
 
     @classmethod
     def around(cls, posterior: Normals, noise: Tensor, log_joint: LogJoint) -> Self:
@@ -76,14 +76,14 @@ class Pool:
         normals = at_modes(log_joint, self.normals[0])
         found = Pool.of(normals, noise.tensor_split(len(normals)), log_joint)
         return Pool(
-            self.normals + found.normals, self.draws + found.draws, self.height + found.height
+            self.normals + found.normals, self.draws + found.draws, self.log_p + found.log_p
         )
 
     def __getitem__(self, rows: Tensor) -> Pool:
         return Pool(
             [normal[rows] for normal in self.normals],
             [z[:, rows] for z in self.draws],
-            [height[:, rows] for height in self.height],
+            [log_p[:, rows] for log_p in self.log_p],
         )
 
     @property
@@ -104,4 +104,4 @@ class Pool:
             for own, normal in zip(self.draws, self.normals, strict=True)
         ]
         density = torch.logsumexp(torch.stack(log_parts), dim=0)
-        return torch.where(density > -torch.inf, torch.cat(self.height) - density, -torch.inf)
+        return torch.where(density > -torch.inf, torch.cat(self.log_p) - density, -torch.inf)

@@ -60,11 +60,11 @@ def test_a_way_stays_where_its_gradient_is_not_finite():
 def test_a_climb_ends_at_the_top_from_wide_and_narrow_metrics(std, n_components):
     truth = correlated(4, n_components)
     start, metric = origin(4, n_components)
-    mode, metric, height = climb(
+    mode, metric, log_p = climb(
         lambda z, rows: truth[rows].log_prob(z), start, std**2 * metric, 300
     )
-    torch.testing.assert_close(height, truth.log_prob(mode[None])[0])
-    assert (height - truth.log_prob(truth.mean[None])[0] > -0.5).all()
+    torch.testing.assert_close(log_p, truth.log_prob(mode[None])[0])
+    assert (log_p - truth.log_prob(truth.mean[None])[0] > -0.5).all()
     torch.testing.assert_close(metric, metric.mT)
     assert (torch.linalg.eigvalsh(metric) > 0).all()
 
@@ -82,10 +82,10 @@ def test_the_metric_maps_what_a_step_changed_to_the_step():
 
 def test_the_highest_are_apart():
     z = torch.tensor([0.0, 0.01, 5.0, 5.01, 9.0])[:, None, None].expand(-1, 2, 1)
-    height = torch.tensor([[1.0, 2.0, 3.0, 2.5, 0.0], [5.0, 4.0, 3.0, 9.0, 8.0]]).T
-    found = _highest(z, height, 3, lambda far: far < 0.1)
+    log_p = torch.tensor([[1.0, 2.0, 3.0, 2.5, 0.0], [5.0, 4.0, 3.0, 9.0, 8.0]]).T
+    found = _highest(z, log_p, 3, lambda far: far < 0.1)
     assert found.T.tolist() == [[2, 1, 4], [3, 4, 0]]
-    assert _highest(z, height, 2, lambda far: far < 99.0).T.tolist() == [[2, 2], [3, 3]]
+    assert _highest(z, log_p, 2, lambda far: far < 99.0).T.tolist() == [[2, 2], [3, 3]]
 
 
 @pytest.mark.parametrize("log_std", [0.0, -3.0, -6.0, -10.0])
