@@ -1,4 +1,4 @@
-"""Missing cells filled in a Pipeline."""
+"""Imputation of missing values in a Pipeline."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from skvae._table.container import as_pandas
 
 
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
-    """Fill missing cells by their means given the cells that are there.
+    """Replace missing values by their conditional means given the observed values.
 
-    A transformer over :meth:`VAETransformer.impute`, for a Pipeline where
-    :class:`~sklearn.impute.SimpleImputer` would stand. Numbers and categories may be missing; rows
-    may lack any of them, whether or not the training rows did.
+    This transformer calls :meth:`VAETransformer.impute`. It can replace
+    :class:`~sklearn.impute.SimpleImputer` in a Pipeline. Numbers and categories may be missing, in
+    any column, whether or not the column had missing values in training.
 
     Parameters
     ----------
     estimator : VAETransformer, default=None
-        The model. None for one of 8 components that serves imputation: it raises the
-        importance-weighted bound of 20 draws [1]_, with one hidden layer of 128 tanh units, a
-        dropout of 0.1, and 120 epochs without early stopping, since held-out rows stop it long
-        before the gaps of the training rows are filled best. It costs twenty to forty fits of
-        ``VAETransformer(8)``.
+        The model. None uses a model of 8 components that is configured for imputation. It maximises
+        the importance-weighted bound of 20 draws [1]_, with one hidden layer of 128 tanh units, a
+        dropout of 0.1, and 120 epochs. It does not use early stopping, which would end training
+        long before the imputed values of the training rows are most accurate. It takes as long as
+        twenty to forty fits of ``VAETransformer(8)``.
     random_state : int, RandomState instance or None, default=None
-        Seeds the model, in place of the estimator's own unless None.
+        Seed of the model. Unless None, it replaces the ``random_state`` of ``estimator``.
 
     Attributes
     ----------
     estimator_ : VAETransformer
-        The fitted model; its ``impute(X, n_imputations=m)`` draws m completed tables.
+        The fitted model. ``estimator_.impute(X, n_imputations=m)`` draws m completed tables.
     n_features_in_ : int
         Number of columns seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where they are all strings.
+        Names of the columns, if they are all strings.
 
     See Also
     --------
@@ -83,7 +83,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, sample_weight=None):
-        """Fit the model to the cells that are there.
+        """Fit the model to the observed values.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         return self
 
     def transform(self, X):
-        """The table with its missing cells filled, the others as they are.
+        """Replace the missing values; the observed values do not change.
 
         Parameters
         ----------
@@ -111,10 +111,10 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         Returns
         -------
         X_imputed : ndarray or data frame of shape (n_samples, n_features)
-            In the container that ``fit`` saw, unless ``set_output`` chose another.
+            In the same kind of container as in ``fit``, unless ``set_output`` selects another.
         """
         filled = self._fitted().impute(X)
-        # what scikit-learn makes of another library's frame has lost its dtypes
+        # scikit-learn's own conversion of another library's data frame loses its dtypes
         to_pandas = _get_output_config("transform", self)["dense"] == "pandas"
         return as_pandas(filled, like=X) if to_pandas else filled
 
