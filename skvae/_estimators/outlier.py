@@ -1,4 +1,4 @@
-"""Rows that a model of the training rows finds unlikely."""
+"""Outlier detection: rows of low likelihood under a model of the training rows."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ from skvae._table.validation import validate_weight
 
 
 class VAEOutlierDetector(OutlierMixin, Shell):
-    """Detect rows of low likelihood.
+    """Detect outliers as rows of low likelihood.
 
-    Rows are scored by their log-likelihood under a :class:`VAETransformer`, the unit of each column
-    of numbers being its own spread, so that a missing cell weighs the same in metres as in feet.
-    Rows below the score of the least likely ``contamination`` of the training rows are outliers.
-    Works on tables of mixed columns; ``estimator_.score_cells(X)`` tells which cell makes a row
-    odd.
+    The score of a row is its log-likelihood under a :class:`VAETransformer`. Each numeric column is
+    measured in units of its own spread, so that a missing value changes the score by the same
+    amount in metres as in feet. The threshold is set such that a share ``contamination`` of the
+    training rows are outliers. The columns may be of mixed types. ``estimator_.score_cells(X)``
+    shows which values make a row unlikely.
 
-    A score sums over the cells that are there, so rows that miss different cells do not quite
-    compare: impute first where many do. A category that training has not seen counts as missing,
-    and makes no row odd; a number that a column's likelihood does not allow is an error.
+    A score is a sum over the observed values of a row, so the scores of rows with different missing
+    values are not strictly comparable. Impute first if many rows have missing values. A category
+    that was not seen in training counts as missing, and does not make a row an outlier. A number
+    outside the support of its column's likelihood raises an error.
 
     Parameters
     ----------
     estimator : VAETransformer, default=None
-        The model. None for ``VAETransformer(n_components=6)``.
+        The model. None uses ``VAETransformer(n_components=6)``.
     contamination : float, default=0.1
-        Share of the training rows, by weight, that are outliers, in (0, 0.5]. Of clean rows that
-        training has not seen some more fall below: the model knows its own a little better.
+        Share of the training rows, by weight, that are outliers, in (0, 0.5]. A slightly larger
+        share of new inliers falls below the threshold, since the model fits its training rows a
+        little better.
     random_state : int, RandomState instance or None, default=None
-        Seeds the model, in place of the estimator's own unless None.
+        Seed of the model. Unless None, it replaces the ``random_state`` of ``estimator``.
 
     Attributes
     ----------
     estimator_ : VAETransformer
         The fitted model.
     offset_ : float
-        ``decision_function`` is ``score_samples`` less this, in nats.
+        The threshold, in nats: ``decision_function`` is ``score_samples`` minus ``offset_``.
     n_features_in_ : int
         Number of columns seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where they are all strings.
+        Names of the columns, if they are all strings.
 
     See Also
     --------
-    sklearn.ensemble.IsolationForest : Rows that random splits isolate early.
+    sklearn.ensemble.IsolationForest : Finds rows that few random splits isolate.
 
     Examples
     --------
@@ -76,7 +78,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, sample_weight=None):
-        """Fit the model, and find where its training scores end.
+        """Fit the model, and set the threshold from the scores of the training rows.
 
         Parameters
         ----------
@@ -96,7 +98,9 @@ class VAEOutlierDetector(OutlierMixin, Shell):
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit_predict(self, X, y=None, sample_weight=None):
-        """The same as ``fit(X).predict(X)``, in which rows are scored once.
+        """Fit the model and predict the labels of the training rows.
+
+        This is the same as ``fit(X).predict(X)``, but the rows are scored only once.
 
         Parameters
         ----------
@@ -109,12 +113,12 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         Returns
         -------
         labels : ndarray of int of shape (n_samples,)
-            -1 for outliers, 1 for others.
+            -1 for outliers, 1 for inliers.
         """
         return self._labels(self._fit_score(X, sample_weight) - self.offset_)
 
     def _fit_score(self, X, sample_weight):
-        """Fit, and the scores of the rows."""
+        """Fit, and return the scores of the rows."""
         model = self._train(X, sample_weight)
         score = model._unit_free_score(X)
         weight = validate_weight(sample_weight, score)
@@ -122,22 +126,23 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         if not possible.any():
             raise ValueError(
                 "The likelihood of each training row is 0 in floating point. Look for values far "
-                "outside the others, and mark them as missing by NaN."
+                "outside the range of the others, and replace them by NaN, which marks a missing "
+                "value."
             )
-        # of the least likely inlier: it lies at 0, all outliers below
-        inliers = (1 - self.contamination) * (1 - 1e-12)  # less what the sums round
+        # The offset is the score of the least likely inlier, whose decision is 0.
+        inliers = (1 - self.contamination) * (1 - 1e-12)  # the sums of weights are rounded
         finite = np.maximum(score, np.finfo(score.dtype).min)
         offset = -np.quantile(-finite, inliers, weights=weight, method="inverted_cdf")
         self._keep(model)
-        # rows of likelihood 0 are outliers, however many
+        # all rows of likelihood 0 are outliers, even beyond ``contamination``
         self.offset_ = float(max(offset, score[possible].min()))
         return score
 
     def score_samples(self, X):
-        """The log-likelihood of each row, in nats; lower is odder.
+        """The log-likelihood of each row, in nats; the lower, the more abnormal.
 
-        That of ``estimator_.score_samples``, with the spread of each column of numbers as its unit.
-        It is -inf for a row too far from those of training, which is an outlier.
+        This is ``estimator_.score_samples`` with each numeric column in units of its spread. A row
+        too far from the training rows scores -inf, and is an outlier.
 
         Parameters
         ----------
@@ -163,7 +168,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X):
-        """-1 for outliers, 1 for others.
+        """Predict -1 for outliers and 1 for inliers.
 
         Parameters
         ----------

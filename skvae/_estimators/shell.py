@@ -1,4 +1,4 @@
-"""What the estimators share that are a VAETransformer put to one use."""
+"""The base of estimators that use a fitted VAETransformer for one task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skvae._torch.random import seed_from
 
 
 class Shell(BaseEstimator):
-    """A clone of ``estimator``, fitted, does the work."""
+    """Base of the estimators that fit a clone of ``estimator`` and use its methods."""
 
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [VAETransformer, None],
@@ -21,18 +21,18 @@ class Shell(BaseEstimator):
     }
 
     def _default(self):
-        """What stands in for ``estimator=None``."""
+        """The model for ``estimator=None``."""
         raise NotImplementedError
 
     def _train(self, X, sample_weight):
-        """A fitted clone of the estimator."""
+        """Fit a clone of the estimator, and return it."""
         model = self._default() if self.estimator is None else clone(self.estimator)
         if self.random_state is not None:
             model.set_params(random_state=seed_from(self.random_state) % 2**32)
         return model.fit(X, sample_weight=sample_weight)
 
     def _keep(self, model):
-        """Set the fitted attributes, once nothing can fail."""
+        """Set the fitted attributes. Called last, so that an error leaves the estimator as it was."""
         self.estimator_ = model
         self.n_features_in_ = model.n_features_in_
         if hasattr(model, "feature_names_in_"):
