@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks where its version has them (1.9 on), silence where it has not."""
+"""scikit-learn's callbacks (from version 1.9), or stand-ins that do nothing before."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ except ImportError:  # scikit-learn 1.8
             return False
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """An estimator whose callbacks nobody can set."""
+        """An estimator without callbacks."""
 
         def _init_callback_context(self, **_: Any) -> _SilentContext:
             return _SilentContext()
 
     def with_callbacks(method: Any) -> Any:
-        """Return the method as it is."""
+        """Return the method unchanged."""
         return method
 
 
