@@ -1,4 +1,4 @@
-"""scikit-learn's constraints of parameters, where they let through what would fail later."""
+"""Stricter constraints of parameters, for values that scikit-learn's accept and fit does not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from skvae._rules import is_number, is_whole
 
 
 class Number(Interval):
-    """An interval of numbers, to which True, False and ``fractions.Fraction`` do not belong."""
+    """An interval of numbers that excludes True, False and ``fractions.Fraction``."""
 
     def is_satisfied_by(self, val: Any) -> bool:
         """Whether the value is a number in the interval."""
         if not (is_whole if self.type is Integral else is_number)(val):
             return False
-        # a float16 would overflow where it is compared with a larger bound
+        # comparing a float16 with a larger bound would overflow
         return (float(val) if isinstance(val, np.floating) else val) in self
 
 
@@ -31,5 +31,5 @@ def whole(least: int, most: int | None = None) -> Number:
 
 
 def number(least: float, most: float | None = None, closed: str = "both") -> Number:
-    """Numbers from ``least`` to ``most``, the bounds included if they are closed."""
+    """Numbers from ``least`` to ``most``; ``closed`` says which bounds are included."""
     return Number(Real, least, most, closed=closed)
