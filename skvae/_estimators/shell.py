@@ -32,7 +32,7 @@ class Shell(BaseEstimator):
         return model.fit(X, sample_weight=sample_weight)
 
     def _keep(self, model):
-        """Set the fitted attributes. Called last, so that an error leaves the estimator as it was."""
+        """Set the fitted attributes, last, so that an error leaves the estimator unchanged."""
         self.estimator_ = model
         self.n_features_in_ = model.n_features_in_
         if hasattr(model, "feature_names_in_"):
