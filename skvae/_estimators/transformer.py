@@ -1,4 +1,4 @@
-"""The scikit-learn shell: validates, calls the model and the training, returns arrays."""
+"""The main estimator: it validates input, calls the model and its training, and returns arrays."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from skvae.networks import ACTIVATIONS, WIDEST, Network
 from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Prior
 
-# What is beyond these would run out of memory or of the range of float32, mostly by a slip: draws,
-# rows and epochs, weights of terms of the loss, and rates of steps.
+# Upper bounds of draws, rows and epochs, of the weights of terms of the loss, and of learning
+# rates. Larger values, mostly mistakes, would exceed the memory or the range of float32.
 MOST_DRAWS, MOST_SCORING_DRAWS, MOST_SAMPLES, MOST_EPOCHS = 10**4, 2**16, 2**31 - 1, 2**31 - 1
 LARGEST_WEIGHT, LARGEST_STEP = 1e6, 1e30
 
 
 def _learned(path):
-    """A fitted attribute: what the fitted model holds at a path."""
+    """A fitted attribute that is read from the fitted model at a path."""
 
     def get(self):
         found = self._fitted
@@ -65,10 +65,10 @@ class VAETransformer(
 ):
     """Variational autoencoder for dimension reduction, generation and likelihoods.
 
-    An encoder network maps a row x to a normal distribution q(z|x) of codes, a decoder network
-    maps a code z to a distribution p(x|z) of rows, and both are trained together to raise the
-    evidence lower bound (ELBO) on log p(x), with a standard normal prior on z [1]_. The model
-    and its training follow [2]_.
+    An encoder network maps a row x to a normal distribution q(z|x) of codes. A decoder network maps
+    a code z to a distribution p(x|z) of rows. Both are trained together to maximise the evidence
+    lower bound (ELBO) on log p(x), with a standard normal prior on z [1]_. The model and its
+    training follow [2]_.
 
     Read more in the :doc:`user guide </user_guide>`.
 
@@ -78,133 +78,141 @@ class VAETransformer(
         Number of latent dimensions.
 
     hidden_layer_sizes : array-like of int or int, default=(128, 128)
-        Width of each hidden layer of the encoder; the decoder mirrors it. Empty for a linear
-        model, which with Gaussian columns is factor analysis.
+        Width of each hidden layer of the encoder; the decoder mirrors it. An empty sequence gives a
+        linear model, which is factor analysis if all columns are Gaussian.
 
     activation : {"elu", "relu", "silu", "gelu", "tanh", "identity"}, default="silu"
         Activation of the hidden layers.
 
     encoder, decoder : Network, default=None
-        Architectures of :mod:`skvae.networks`. Without an encoder, ``hidden_layer_sizes``,
-        ``activation`` and ``dropout`` describe an MLP. Without a decoder, it is the mirror image of
-        the encoder where that is an MLP, else of the MLP that these three parameters describe: so
-        beside an encoder of another kind they still shape the decoder.
+        Architectures of :mod:`skvae.networks`. If ``encoder`` is None, it is an MLP described by
+        ``hidden_layer_sizes``, ``activation`` and ``dropout``. If ``decoder`` is None, it mirrors
+        the encoder if that is an MLP. Otherwise, it mirrors the MLP described by these three
+        parameters, so they also shape the decoder of an encoder of another kind.
 
     likelihood : str, Likelihood or dict, default="auto"
-        The distribution p(x|z) of a column: a value of :mod:`skvae.likelihoods`, or its name:
-        "gaussian", "student_t", "log_normal", "histogram", "bernoulli", "continuous_bernoulli",
-        "beta", "categorical", "ordinal", "poisson" or "negative_binomial". A dict gives them by
-        column name (by position where columns have no names).
+        The distribution p(x|z) of a column. It is an instance of a class of
+        :mod:`skvae.likelihoods`, or one of the names "gaussian", "student_t", "log_normal",
+        "histogram", "bernoulli", "continuous_bernoulli", "beta", "categorical", "ordinal",
+        "poisson" and "negative_binomial". A dict gives the likelihoods by column name, or by
+        position if the columns have no names. Columns that are not in the dict use "auto".
 
-        "auto", also for columns that a dict leaves out, is categorical for categories and strings;
-        Bernoulli for bools and for a column that holds only 0 and 1, each in at least 5 % of the
-        rows, or in a table of nothing but 0 and 1; histogram, in tables of at least 1,000 rows and
-        at most 100 columns of numbers, for a column with a spike (one value in 5 % of the rows), a
-        skew above 2 or at most 10 different values; Gaussian for the others.
+        "auto" chooses the likelihood of each column by its values:
+
+        - categorical for categories and strings;
+        - Bernoulli for bools, for a column that holds only 0 and 1, each in at least 5 % of the
+          rows, and for all columns of a table of nothing but 0 and 1;
+        - histogram, in tables of at least 1,000 rows and at most 100 numeric columns, for a column
+          with a spike (one value in 5 % of the rows), a skew above 2 or at most 10 different
+          values;
+        - Gaussian for all other columns.
 
     whiten : bool, default=False
-        Whether components have the scale of the prior, N(0, 1), as in a textbook. Otherwise each is
-        multiplied by ``scale_``, so that distances between codes are about those between
-        reconstructions, as with the scores of PCA, and components that carry little count for
-        little.
+        Whether components have the scale of the prior, N(0, 1), as in textbooks. If False, each
+        component is multiplied by ``scale_``. Distances between codes are then approximately those
+        between reconstructions, as with the scores of PCA, and components with little information
+        contribute little to them.
 
     prior : {"normal", "mixture"} or Prior, default="normal"
         The distribution p(z) of the codes that ``sample`` and ``score_samples`` use. "normal" is
-        N(0, I), the prior of training. "mixture", a value of :mod:`skvae.priors`, is a mixture of
-        normals that is fitted to the codes after training: sampled rows come closer to the training
-        rows. A custom prior may also be learned in training.
+        N(0, I), the prior of training. "mixture" is a mixture of normals that is fitted to the
+        codes after training, so that samples resemble the training rows more closely; see
+        :mod:`skvae.priors`. A custom prior may also be learned in training.
 
     objective : {"elbo", "iwae"} or Objective, default="elbo"
-        The bound that training raises: the ELBO averaged over ``n_draws`` posterior draws, or the
-        tighter importance-weighted bound of that many [3]_. An instance of a class of
+        The bound that training maximises: the ELBO averaged over ``n_draws`` posterior draws, or
+        the tighter importance-weighted bound of that many draws [3]_. An instance of a class of
         :mod:`skvae.objectives` has its own ``beta`` and ``free_bits``.
 
     beta : float, default=1.0
-        Weight of the KL divergence from the prior in training [4]_. Likelihoods are reported at
-        1, whatever its value.
+        Weight of the KL divergence from the prior in training [4]_. All methods report likelihoods
+        at ``beta=1``.
 
     kl_warmup : float or "auto", default="auto"
         Share of the ``max_iter`` epochs over which the weight of the KL divergence rises from 0 to
-        ``beta``, in [0, 1], so that fewer components die before the decoder knows them. "auto" is
-        two epochs, or a tenth of less than twenty. A long one is for runs with
-        ``early_stopping=False``: epochs within it score low, and training may else stop there.
-        ``partial_fit`` has none.
+        ``beta``, in [0, 1]. A warm-up makes it less likely that components collapse before the
+        decoder has learned to use them. "auto" is two epochs, or a tenth of ``max_iter`` below
+        twenty. Use a long warm-up only with ``early_stopping=False``: epochs within it score low,
+        so that training might stop there. ``partial_fit`` has no warm-up.
 
     free_bits : float, default=0.0
-        Nats of KL divergence that each latent dimension of a row has for free [5]_. Only for
-        ``objective="elbo"``.
+        KL divergence, in nats, that each latent dimension of a row may have without a penalty
+        [5]_. Only for ``objective="elbo"``.
 
     n_draws : int, default=1
-        Posterior draws for each row in training.
+        Number of posterior draws for each row in training.
 
     dropout : float, default=0.0
-        Share of hidden units that a training step drops, in [0, 1).
+        Share of hidden units that are dropped in each training step, in [0, 1).
 
     alpha : float or "auto", default="auto"
         Strength of the L2 penalty on the weights, alpha / (2 batch_size) times the sum of their
-        squares, as in :class:`~sklearn.neural_network.MLPClassifier`. "auto" is 0, but where
-        columns share a unit, as pixels do, their number / 64 while their codes are found.
+        squares, as in :class:`~sklearn.neural_network.MLPClassifier`. "auto" is 0, with one
+        exception: where columns share a unit, as pixels do, it is the number of these columns
+        divided by 64 while the codes are found.
 
     learning_rate : {"adaptive", "constant", "cosine"}, default="adaptive"
         Schedule of the learning rate. "adaptive" is constant until early stopping would end
-        training, and then once more at a fifth, from the best epoch on, with half the patience.
-        "cosine" lets it rise from zero in the first tenth of the steps and fall to zero over
-        ``max_iter`` epochs, the best choice where their number is fixed by
-        ``early_stopping=False``; Adam then averages squared gradients over a 25th of all steps,
-        20 at least, in place of 1000.
+        training. Training then continues once more from the best epoch, at a fifth of the rate and
+        with half the patience. "cosine" rises from zero in the first tenth of the steps and falls
+        to zero over ``max_iter`` epochs. It is the best choice if ``early_stopping=False`` fixes
+        the number of epochs. Adam then averages squared gradients over a 25th of all steps, at
+        least 20, instead of 1000.
 
     learning_rate_init : float, default=2e-3
-        Learning rate of Adam at the start; the largest one of "cosine".
+        Initial learning rate of Adam; for "cosine", the largest one.
 
     batch_size : int or "auto", default="auto"
-        Rows in a minibatch; at most as many as there are distinct rows. "auto" is 64, for over
-        8,000 training rows the power of two up to a 64th of their number, and 512 at most. Where
-        codes are found first, in tables with histograms or columns in one unit, twice as many.
+        Number of rows in a minibatch, at most the number of distinct rows. "auto" is 64; for over
+        8,000 training rows it is the largest power of two up to a 64th of their number, and at most
+        512. In tables with histograms or columns that share a unit, codes are found first, with
+        minibatches of twice this size.
 
     max_iter : int, default=200
-        Most epochs. An epoch is a pass over the rows, and at least 16 minibatches.
+        Maximum number of epochs. An epoch is a pass over the rows, and at least 16 minibatches.
 
     gradient_clip : float or None, default=5.0
-        Largest magnitude of each element of the gradient. None does not clip.
+        Maximum magnitude of each element of the gradient. None disables clipping.
 
     early_stopping : bool, default=True
-        Hold out rows, stop when their bound has not risen by ``tol`` nats in
-        ``n_iter_no_change`` epochs, and take the weights of the best epoch.
+        Whether to hold out rows, stop when their bound has not risen by ``tol`` nats in
+        ``n_iter_no_change`` epochs, and keep the weights of the best epoch.
 
     validation_fraction : float, default=0.1
-        Share of the distinct rows that early stopping holds out, at most 65,536 of them and 256
-        MiB, unless ``fit`` is given ``X_val``. All copies of a row are on one side. Weights of the
-        networks are trained on the other rows only. What is found before training, the likelihoods
-        that "auto" chooses, the units of the columns, the bins of histograms and the levels of
-        categories, is found from all rows, so ``validation_scores_`` are slightly optimistic. For
+        Share of the distinct rows that early stopping holds out, at most 65,536 rows and 256 MiB,
+        unless ``X_val`` is passed to ``fit``. All copies of a row are on the same side of the
+        split. The weights of the networks are trained on the other rows only. All rows determine
+        the likelihoods that "auto" chooses, the units of the columns, the bins of histograms and
+        the levels of categories, so ``validation_scores_`` are slightly optimistic. For a test on
         rows that the model has not seen at all, split them off before ``fit``.
 
     n_iter_no_change : int, default=10
-        Epochs without progress after which training stops; see ``learning_rate``. In tables with
-        histograms or columns in one unit, codes are found first; half as many count after that.
+        Number of epochs without progress after which training stops; see ``learning_rate``. In
+        tables with histograms or columns that share a unit, codes are found first, and half this
+        number applies after that.
 
     tol : float, default=1e-4
-        What counts as progress, in nats per row.
+        Smallest improvement of the bound that counts as progress, in nats per row.
 
     warm_start : bool, default=False
-        Whether ``fit`` goes on from where the last fit ended, in the units learnt then, until
-        ``max_iter`` epochs in all: raise ``max_iter`` to train further.
+        Whether ``fit`` continues the last fit, with the units learned then, until ``max_iter``
+        epochs in total. Increase ``max_iter`` to train further.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        What the networks compute in during training, their gradients included; parameters, losses
-        from the outputs of the decoder on, and the optimiser are in float32, validation and all
-        inference in float32 or float64. "auto" is bfloat16 where the processor has instructions
-        for it (x86 with AVX512-bf16 or AMX and a torch that reports them, CUDA from capability
-        8.0) and the work of a step, rows times draws times weights, is at least 75 million; else
-        float32. Columns that the codes tell to within about 1 % lose some hundredths of a nat
-        each.
+        Precision of the networks and their gradients during training. The parameters, the losses
+        computed from the outputs of the decoder, and the optimiser are in float32. Validation and
+        all inference are in float32 or float64. "auto" is bfloat16 if two conditions hold: the
+        processor has instructions for it (x86 with AVX512-bf16 or AMX and a torch that reports
+        them, CUDA from capability 8.0), and the work of a step, rows times draws times weights, is
+        at least 75 million. Otherwise it is float32. In bfloat16, columns predicted to within about
+        1 % may lose a few hundredths of a nat each.
 
     device : str or torch.device, default="auto"
-        "cpu", "cuda" or "cuda:1"; "auto" takes CUDA where there is one. A pickle of a model on
-        CUDA loads to the CPU where its device is missing, with a warning.
+        "cpu", "cuda" or "cuda:1". "auto" uses CUDA if it is available. A pickled model whose CUDA
+        device is missing is loaded to the CPU, with a warning.
 
     random_state : int, RandomState instance or None, default=None
-        Seed of the start weights, the validation split, the minibatches and all noise. None takes
+        Seed of the initial weights, the validation split, the minibatches and all noise. None uses
         fresh entropy; numpy's global generator is neither read nor advanced.
 
     verbose : int, default=0
@@ -216,48 +224,51 @@ class VAETransformer(
         Number of latent dimensions.
 
     likelihoods_ : dict
-        The likelihood of each column, by its name or position.
+        The likelihood of each column, by column name or position.
 
     module_ : torch.nn.Module
         The trained model, in the working units of its columns.
 
     precision_ : str
-        What the networks computed in during the last training.
+        The precision of the networks in the last training, "float32" or "bfloat16".
 
     loss_curve_ : list of float
-        Mean negative training objective of each epoch, in nats per row and the units of the data,
-        from evenly spread minibatches of at least 8,192 rows in all where an epoch has more. In
-        tables with histograms or columns in one unit, the first epochs find the codes by another
-        objective, in which the locations of the columns have one noise: the curve and
-        ``validation_scores_`` jump where that ends. The codes of columns in one unit then stay as
-        they are, also in later calls that go on with training.
+        Mean negative training objective of each epoch, in nats per row and the units of the data.
+        In an epoch of more than 8,192 rows, it is computed from evenly spread minibatches of at
+        least 8,192 rows in total. In tables with histograms or columns that share a unit, the first
+        epochs find the codes by another objective, in which the locations of the columns have one
+        noise. The curve and ``validation_scores_`` jump where these epochs end. The codes of
+        columns that share a unit do not change after that, nor in later calls that continue
+        training.
 
     validation_scores_ : list of float
-        Mean bound of the held-out rows after each epoch, in nats per row, from more draws than
-        training takes; empty without held-out rows.
+        Mean bound of the held-out rows after each epoch, in nats per row, from more draws than in
+        training. Empty without held-out rows.
 
     best_validation_score_ : float or None
-        The largest in the last fit, that of the weights that early stopping took.
+        The largest validation score of the last fit: the score of the weights that early stopping
+        kept.
 
     kl_divergence_ : ndarray of shape (n_components,)
-        Mean KL divergence of q(z|x) from the prior N(0, I), of each component, in nats: about the
-        information that it carries. One near 0 is unused. ``fit`` sorts components by it, the
-        largest first, and makes the largest loading of each positive, as PCA does. Over the
-        training rows of the last call, or a sample of 1,000 by their weights.
+        Mean KL divergence of q(z|x) from the prior N(0, I), of each component, in nats. It is
+        approximately the information that the component carries; a component near 0 is unused. The
+        mean is over the training rows of the last call, or over a sample of 1,000 of them by their
+        weights. ``fit`` sorts components by it, the largest first, and makes the largest loading of
+        each positive, as PCA does.
 
     scale_ : ndarray of shape (n_components,)
-        The factor between components of N(0, 1) and those of ``transform``: (exp(-2 l) - 1)^(1/2)
-        for the mean l of the log standard deviations of q(z|x), the ratio of signal to noise. All 1
-        with ``whiten=True``.
+        The factor between components on the scale of N(0, 1) and those of ``transform``. It is the
+        signal-to-noise ratio (exp(-2 l) - 1)^(1/2), where l is the mean of the log standard
+        deviations of q(z|x). All 1 with ``whiten=True``.
 
     n_iter_ : int
-        Number of epochs so far.
+        Total number of epochs trained.
 
     n_features_in_ : int
         Number of columns seen in ``fit``.
 
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, where they are all strings.
+        Names of the columns, if they are all strings.
 
     See Also
     --------
@@ -266,9 +277,9 @@ class VAETransformer(
 
     Notes
     -----
-    Where numba is installed (``pip install "skvae[fast]"``), large networks train up to a fifth
-    faster on a CPU. Without it, and where torch's OpenMP does not serve it, as on macOS and
-    Windows, torch's own operations compute the same. A numba that fails is reported by a warning.
+    With numba installed (``pip install "skvae[fast]"``), large networks train up to a fifth faster
+    on a CPU. Without it, and where torch's OpenMP does not support it, as on macOS and Windows,
+    torch's own operations compute the same. If numba fails, a warning reports it.
 
     References
     ----------
@@ -307,7 +318,7 @@ class VAETransformer(
     scale_ = _learned("scale")
     n_iter_ = _learned("training.n_epochs")
 
-    # Z is no metadata to route, but what inverse_transform is about.
+    # Z is the data of inverse_transform, not metadata to route.
     __metadata_request__inverse_transform: ClassVar[dict] = {"Z": metadata_routing.UNUSED}
     _doc_link_module = "skvae"
     _doc_link_template = (
@@ -415,29 +426,29 @@ class VAETransformer(
     def fit(self, X, y=None, sample_weight=None, *, X_val=None):
         """Fit the model to the rows of ``X``.
 
-        The result does not depend on the order of the rows, and an integer weight is the same as
-        that many repetitions of its row, unless a float32 copy of the table would take over 1 GiB:
-        then the rows stay where they are and are read in blocks of neighbours.
+        The result does not depend on the order of the rows, and an integer weight is equivalent to
+        that many repetitions of its row. The exception is a table whose float32 copy would take
+        over 1 GiB: it is not copied, and its rows are read in blocks of neighbours.
 
-        If anything fails before training is done, the estimator is as it was before. After that it
-        is fitted, also where a callback then raises an error at the end of the fit, or where a
-        filter turns a warning about the result into an error. An interrupt from the keyboard keeps
-        the whole epochs done, if any, with the standard normal as ``prior``, and is raised again.
+        If an error occurs before training ends, the estimator does not change. After training it is
+        fitted, even if a callback raises an error at the end of the fit, or if a filter turns a
+        warning about the result into an error. A keyboard interrupt keeps the completed epochs, if
+        any, with the standard normal as ``prior``, and is then raised again.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numbers, bools, strings or categories, in the support of their columns' likelihoods;
-            NaN, None or pandas.NA where a cell is missing, or a mask.
+            Numbers, bools, strings or categories, within the support of their columns' likelihoods.
+            Missing values are NaN, None, pandas.NA or masked.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. Whole numbers repeat their rows, 0 leaves a row out; of other
-            weights only the ratios count.
+            Non-negative weights. A whole number is equivalent to repeating its row, and 0 leaves
+            the row out. Of other weights, only the ratios matter.
         X_val : array-like of shape (n_validation, n_features), default=None
             Rows for ``validation_scores_`` and early stopping, instead of a part of ``X``. Unlike
-            that part, they have no influence on what is found before training, as the units of
-            columns and the bins of histograms.
+            that part, they do not influence what is determined before training, such as the units
+            of columns and the bins of histograms.
 
         Returns
         -------
@@ -446,7 +457,7 @@ class VAETransformer(
         Raises
         ------
         ValueError
-            For a parameter or data out of bounds, and when training diverges.
+            If a parameter or the data are out of bounds, or if training diverges.
         """
         is_fresh = not (self.warm_start and hasattr(self, "_fitted"))
         epochs = range(0 if is_fresh else self.n_iter_, self.max_iter)
@@ -466,9 +477,9 @@ class VAETransformer(
         rows = _fit.rows_of(fitted, data)
         if is_fresh:
             _fit.start(fitted, rows)
-            _fit.describe_components(fitted, rows, whiten=self.whiten)  # for callbacks, which score
+            _fit.describe_components(fitted, rows, whiten=self.whiten)  # callbacks may call score
         plan = _fit.plan(self, len(rows))
-        # early stopping keeps the best weights by held-out rows, others may fall by it
+        # early stopping selects weights by the held-out rows; the bound of others may fall
         judges = rows if held_out is None or not self.early_stopping else held_out
         judged = _fit.sample(fitted, judges)
         before = _fit.bounds(fitted, judged, plan)
@@ -512,15 +523,17 @@ class VAETransformer(
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None):
-        """Go on training with one pass over the rows of ``X``.
+        """Continue training with one pass over the rows of ``X``.
 
-        The first call builds the model, and fixes by its rows the units of the columns, the
-        likelihoods that "auto" chooses (histograms from 1,000 rows on), the levels of categories
-        and which columns the encoder is told to have gaps: so give it some thousands of typical
-        rows, with at least one value in each column. A level that comes later counts as missing.
-        The state of the optimiser is kept from call to call; the learning rate is constant, the
-        divergence has no warm-up, and nothing is held out for validation. A ``prior`` other than
-        "normal" and ``kl_divergence_`` are of the rows of the last call only.
+        The first call builds the model. Its rows determine the units of the columns, the
+        likelihoods that "auto" chooses (histograms from 1,000 rows on), the levels of categories,
+        and the columns for which the encoder gets an indicator of missing values. Pass a few
+        thousand typical rows to it, with at least one value in each column. A level that first
+        occurs in a later call counts as missing.
+
+        The state of the optimiser is kept between calls. The learning rate is constant, the KL
+        divergence has no warm-up, and no rows are held out for validation. A ``prior`` other than
+        "normal" and ``kl_divergence_`` are computed from the rows of the last call only.
 
         Parameters
         ----------
@@ -528,7 +541,7 @@ class VAETransformer(
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            As for :meth:`fit`, within ``X``.
+            As for :meth:`fit`, relative to the other rows of ``X``.
 
         Returns
         -------
@@ -560,9 +573,9 @@ class VAETransformer(
         return self
 
     def _begin(self, X, sample_weight, *, is_fresh, min_rows):
-        """A model to train, its rows, and a copy of the estimator that holds both.
+        """The model to train, its rows, and a copy of the estimator with the model.
 
-        The copy takes what validation sets, so that this estimator stays as it is until the end.
+        Validation sets attributes on the copy, so that an error leaves this estimator as it was.
         """
         _fit.check_parts(self)
         checked = copy.copy(self)
@@ -581,7 +594,7 @@ class VAETransformer(
         return fitted, data, checked
 
     def _keep(self, checked):
-        """Take over what was learned, once nothing can fail."""
+        """Set the fitted attributes, last, so that an error leaves the estimator unchanged."""
         for name in ("n_features_in_", "feature_names_in_", "_fitted"):
             if hasattr(checked, name):
                 setattr(self, name, getattr(checked, name))
@@ -618,13 +631,15 @@ class VAETransformer(
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
-            In float32 for a float32 ``X``, else in float64.
+            In float32 if ``X`` is in float32, otherwise in float64.
         """
         table, dtype = self._checked(X)
         return self._fitted.codes(table, dtype)
 
     def latent_distribution(self, X):
-        """Mean and standard deviation of q(z|x), independent normals, times ``scale_``.
+        """The mean and standard deviation of each component of q(z|x), times ``scale_``.
+
+        Given x, the components are independent normals.
 
         Parameters
         ----------
@@ -638,7 +653,7 @@ class VAETransformer(
         return self._fitted.posterior(table, dtype)
 
     def inverse_transform(self, Z):
-        """The mean of p(x|z) for each code, z = Z / ``scale_``.
+        """Decode each code to the mean of p(x|z), where z = Z / ``scale_``.
 
         Parameters
         ----------
@@ -647,7 +662,7 @@ class VAETransformer(
         Returns
         -------
         X : ndarray or data frame of shape (n_samples, n_features)
-            In the container that ``fit`` saw.
+            In the same kind of container as in ``fit``.
         """
         check_is_fitted(self)
         as_frame(Z)  # raises
@@ -666,18 +681,19 @@ class VAETransformer(
         return self._fitted.container.wrap(self._fitted.decode(codes), like=Z)
 
     def loadings(self):
-        """What each component changes: the mean slope of the decoder, feature by feature.
+        """The effect of each component on each feature: the mean slope of the decoder.
 
-        For a feature of numbers, how far its mean moves, in standard deviations of the feature,
-        where the component moves by one standard deviation of the prior; for a level of a category
-        the change of its probability. The slopes are averaged over the prior. They are those of
-        ``PCA``'s ``components_``, transposed and times the standard deviations of its scores,
-        where the decoder is linear and the features are standardised.
+        The loading of a numeric feature is the change of its mean, in standard deviations of the
+        feature, when the component changes by one standard deviation of the prior. The loading of a
+        level of a category is the change of its probability. The slopes are averaged over the
+        prior. If the decoder is linear and the features are standardised, the loadings correspond
+        to ``PCA``'s ``components_``, transposed and multiplied by the standard deviations of its
+        scores.
 
         Returns
         -------
         loadings : DataFrame of shape (n_features or more, n_components)
-            A row for each feature of numbers, and for each level of a category, named
+            One row for each numeric feature, and one for each level of a category, named
             "feature=level".
         """
         check_is_fitted(self)
@@ -685,7 +701,7 @@ class VAETransformer(
         return pd.DataFrame(loadings, index=names, columns=self.get_feature_names_out())
 
     def reconstruct(self, X):
-        """The rows as their codes tell them: ``inverse_transform(transform(X))``.
+        """Encode and decode each row: ``inverse_transform(transform(X))``.
 
         Parameters
         ----------
@@ -694,38 +710,40 @@ class VAETransformer(
         Returns
         -------
         X_reconstructed : ndarray or data frame of shape (n_samples, n_features)
-            In the container that ``fit`` saw.
+            In the same kind of container as in ``fit``.
         """
         table, dtype = self._checked(X)
         fitted = self._fitted
         return fitted.container.wrap(fitted.decode(fitted.codes(table, dtype)), like=X)
 
     def impute(self, X, *, n_imputations=None, random_state=None):
-        """The table with its missing cells filled.
+        """Replace missing values by predictions from the observed values of their row.
 
-        A missing cell is filled by its mean given those of its row that are there, E[x | x_there],
-        a category by the likeliest: averages over codes that are weighed by how well they explain
-        what is there [1]_. With ``n_imputations``, by draws from p(x | x_there), for multiple
-        imputation. All other cells come back as they are.
+        A missing number is replaced by its conditional mean E[x | x_observed], and a missing
+        category by the most likely one. Both are averages over codes, with weights that measure how
+        well a code explains the observed values [1]_. With ``n_imputations``, missing values are
+        replaced by draws from p(x | x_observed), for multiple imputation. Observed values do not
+        change.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         n_imputations : int, default=None
-            How many completed tables to draw; None for one of means.
+            Number of completed tables to draw. None returns one table, of conditional means.
         random_state : int, RandomState instance or None, default=None
-            For draws: other ones at each call for None.
+            Seed of the draws. None gives different draws at each call.
 
         Returns
         -------
         X_imputed : ndarray or data frame of shape (n_samples, n_features), or list of them
-            In the container that ``fit`` saw; with ``n_imputations``, a list of so many.
+            In the same kind of container as in ``fit``. With ``n_imputations``, a list of that
+            length.
 
         Raises
         ------
         ValueError
-            For a row with missing cells whose observed values have a likelihood of 0 in floating
-            point, with its number and the column of its farthest value.
+            If the observed values of a row with missing values have a likelihood of 0 in floating
+            point. The message names the row and the column of its farthest value.
 
         References
         ----------
@@ -746,30 +764,31 @@ class VAETransformer(
         ]
 
     def sample(self, n_samples=1, *, given=None, random_state=None):
-        """New rows, with their noise: a code from the prior p(z), and a row from p(x|z).
+        """Draw new rows from the model.
 
-        With ``given``, rows in which some cells are known: the others are drawn from
-        p(x | x_given), by the same means as ``impute``.
+        Each row is drawn from p(x|z), with its noise, for a code z from the prior p(z). With
+        ``given``, the samples are conditional: the values that are not given are drawn from
+        p(x | x_given), by the same method as in ``impute``.
 
         Parameters
         ----------
         n_samples : int, default=1
-            How many rows; for each row of ``given`` where that is a table.
+            Number of rows. If ``given`` is a table, the number of rows for each of its rows.
         given : dict, array or data frame, default=None
-            Values by column name (by position where columns have no names), or a table with
-            missing cells, whose rows are completed in their order.
+            Values by column name, or by position if the columns have no names. Or a table with
+            missing values, whose rows are completed in their order.
         random_state : int, RandomState instance or None, default=None
-            Other rows at each call for None.
+            Seed of the draws. None gives different rows at each call.
 
         Returns
         -------
         X : ndarray or data frame of shape (n, n_features)
-            In the container that ``fit`` saw.
+            In the same kind of container as in ``fit``.
 
         Raises
         ------
         ValueError
-            For a value of ``given`` outside its column's support, or a category not seen in
+            If a value of ``given`` is outside its column's support, or is a category not seen in
             training, and as in :meth:`impute`.
         """
         check_is_fitted(self)
@@ -782,11 +801,11 @@ class VAETransformer(
         draws = fitted.conditional_draws(table, numbers, np.float64, n_samples, seed)
         known = np.repeat(table, n_samples, axis=0)
         rows = np.where(np.isnan(known), draws.reshape(known.shape), known)
-        # the index goes with rows that correspond
+        # the index of ``given`` is kept if the rows correspond to its rows
         return fitted.container.wrap(rows, like=given if n_samples == 1 else None)
 
     def _given(self, given):
-        """What is known of rows as a checked table, NaN elsewhere."""
+        """The given values as a checked table, NaN for all others."""
         container, columns = self._fitted.container, self._fitted.columns
         table = validate_given(given, container, self.n_features_in_)
         columns.mask_unseen_levels(table, strict=True)  # raises
@@ -796,29 +815,30 @@ class VAETransformer(
     def score_samples(self, X, *, n_importance=None):
         """The log-likelihood of each row, log p(x), in nats.
 
-        An importance-weighted bound [1]_: below log p(x) on average, and the closer the more
-        draws. They are of the encoder's posterior, in up to four dimensions a quarter of a wider
-        normal. Where these are bad, and for rows with gaps, as many draws again come from
-        normals at modes of p(x, z). A density is per unit of the data. The
-        draws are the same for all rows and calls, quasi-random and fixed by ``fit``, so that
-        scores of models and rows compare.
+        The result is deterministic. It is an importance-weighted bound [1]_, which is below
+        log p(x) on average and approaches it as the number of draws grows. The draws are from the
+        encoder's posterior; in up to four dimensions, a quarter of them are from a wider normal.
+        For rows whose draws have a small effective sample size, and for rows with missing values,
+        the same number of draws again comes from normals at modes of p(x, z). The draws use
+        quasi-random noise that is fixed by ``fit`` and the same for all rows and calls, so that
+        scores of models and rows are comparable. Densities are per unit of the data.
 
-        A missing cell is left out: the score is of those that are there, and rows that miss
-        different cells do not compare. It is 0 for a row without any, and -inf for a row so far
-        from those of training that floating point holds no density above 0.
+        The score is of the observed values only, so the scores of rows with different missing
+        values are not comparable. It is 0 for a row without observed values. It is -inf for a row
+        so far from the training rows that no density above 0 is found in floating point.
 
-        Where a draw's density or its gradient is not finite, as of codes far out, the density
-        counts as 0 and the search for a mode stops: the bound is lower, but still a bound. A row
-        without any density that is a number scores -inf, with a warning.
+        If the density of a draw or its gradient is not finite, as for codes far from the prior, the
+        density counts as 0 and the search for a mode stops. The bound is then lower, but still a
+        bound. If no density of a row is a number, the row scores -inf, with a warning.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         n_importance : int, default=None
-            Importance-weighted draws for each row; a power of two spreads them evenly. None takes
-            256, and 512 beyond 8 latent dimensions. Fewer than 16 are of the posterior alone, which
-            takes a fraction of the time, and misses much of the likelihood of odd rows and of rows
-            with gaps.
+            Number of importance-weighted draws for each row; a power of two spreads them evenly.
+            None uses 256, and 512 beyond 8 latent dimensions. Fewer than 16 are drawn from the
+            posterior alone. This takes a fraction of the time, but underestimates the likelihood of
+            outliers and of rows with missing values by much.
 
         Returns
         -------
@@ -834,7 +854,7 @@ class VAETransformer(
         return self._fitted.log_likelihood(table, dtype, draws)
 
     def _unit_free_score(self, X):
-        """``score_samples`` where the unit of a column of numbers is its own spread."""
+        """``score_samples`` with each numeric column in units of its spread."""
         table, dtype = self._checked(X)
         fitted = self._fitted
         return fitted.log_likelihood(table, dtype) + fitted.columns.sum_of_log_units(table)
@@ -842,16 +862,16 @@ class VAETransformer(
     def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.
 
-        E[log p(x|z)] - KL[q(z|x) || N(0, I)], what training raised, whatever ``prior`` was fitted
-        afterwards; :meth:`score_samples` is closer to log p(x).
+        The ELBO is what training maximises, E[log p(x|z)] - KL[q(z|x) || N(0, I)], whatever
+        ``prior`` was fitted afterwards. :meth:`score_samples` is closer to log p(x).
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         n_draws : int, default=None
-            Posterior draws for the expectation. None takes 256, and 512 beyond 8 latent
-            dimensions, which takes longer than training may have. All rows share
-            them, so that the error of few is not averaged away over the rows: with 16 it is some
+            Number of posterior draws for the expectation. None uses 256, and 512 beyond 8 latent
+            dimensions, which may take longer than training did. All rows share the same noise, so
+            the error of few draws does not average out over the rows. With 16 draws it is a few
             tenths of a nat in the mean over images of handwritten digits.
 
         Returns
@@ -872,7 +892,7 @@ class VAETransformer(
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the mean.
         n_importance : int, default=None
-            As in :meth:`score_samples`. Few make a search over many models faster.
+            As in :meth:`score_samples`. A small number speeds up a search over many models.
 
         Returns
         -------
@@ -884,12 +904,13 @@ class VAETransformer(
         )
 
     def score_cells(self, X, *, n_importance=None):
-        """The log-likelihood of each cell given the others of its row, in nats.
+        """The log-likelihood of each value given the others of its row, in nats.
 
-        log p(x_j | x_others) = log p(x) - log p(x_others): how surprising a cell is, to see why a
-        row is odd. Densities are per spread of their column, so that cells of different columns
-        compare; a category of many is less likely than one of few all the same. It takes as long
-        as ``score_samples`` of ``n_features + 1`` tables.
+        The score shows how unlikely each value is, and so why a row is an outlier. It is
+        log p(x_j | x_others) = log p(x) - log p(x_others). Densities are per spread of their
+        column, so that numbers of different columns are comparable. A category is less likely in a
+        column of many categories than in one of few. It takes as long as ``score_samples`` of
+        ``n_features + 1`` tables.
 
         Parameters
         ----------
@@ -900,7 +921,7 @@ class VAETransformer(
         Returns
         -------
         log_likelihood : ndarray or data frame of shape (n_samples, n_features)
-            NaN where a cell is missing, or the others of its row alone have a likelihood of 0 in
+            NaN for a missing value, and where the others of its row alone have a likelihood of 0 in
             floating point.
         """
         table, dtype = self._checked(X)
@@ -909,7 +930,7 @@ class VAETransformer(
         return self._fitted.container.wrap(scores, like=X, floats=True)
 
     def _checked(self, X):
-        """The checked table, and the dtype to compute and answer in."""
+        """The checked table, and the dtype of the computation and the result."""
         check_is_fitted(self)
         table = validate_table(self, X, self._fitted.container, reset=False)
         table = self._fitted.columns.mask_unseen_levels(table)
@@ -935,23 +956,23 @@ class VAETransformer(
 
 
 def _no_epoch_left(estimator):
-    """The warning where fits before have done all epochs."""
+    """The warning if earlier fits have trained all epochs."""
     return (
-        f"No epoch is left, and no weight was trained: {estimator.n_iter_} are done, and "
-        f"max_iter={estimator.max_iter} counts those of all fits with warm_start=True. Raise "
+        f"No epoch is left, so no weight was trained: {estimator.n_iter_} epochs are done, and "
+        f"max_iter={estimator.max_iter} counts the epochs of all fits with warm_start=True. Raise "
         "max_iter to train further, or set warm_start=False to start anew.",
         ConvergenceWarning,
     )
 
 
 def _checked_draws(name, n):
-    """The draws that a score is asked to take, an int or None."""
+    """The number of draws of a score as an int, or None."""
     (_rules.NOTHING | _rules.whole(1, MOST_SCORING_DRAWS)).check(repr(name), n)
     return None if n is None else int(n)
 
 
 def _completed(table, rows, values):
-    """The table with the missing cells of its ``rows`` taken from ``values``."""
+    """The table with the missing values of its ``rows`` taken from ``values``."""
     out = np.array(table)
     out[rows] = np.where(np.isnan(table[rows]), values, table[rows])
     return out
