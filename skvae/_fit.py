@@ -1,6 +1,6 @@
-"""Fit a model to a table: what is held out, where training starts, its stages, what comes after.
+"""Fit a model to a table: split the rows, initialise and train the model, and judge the result.
 
-``parameters`` is anything with the parameters of ``VAETransformer`` as attributes.
+``parameters`` is any object with the parameters of ``VAETransformer`` as attributes.
 """
 
 from __future__ import annotations
@@ -37,24 +37,25 @@ from skvae.priors import PRIORS, Normal, Prior, StandardNormal
 
 Array = NDArray[Any]
 
-# Nats of mean KL divergence below which a component carries no information.
+# Mean KL divergence, in nats, below which a component carries no information.
 UNUSED = 0.01
-# Nats that rows have lost where training ruined the model; the noise of few rows is less.
+# Fall of the mean bound, in nats, from which on training has failed. The noise of a mean of few
+# rows is smaller.
 LOST = 1.0
-# The rows of the largest changes, by which a training is not judged: this share, at least a few
-# where that is at most a tenth. So many of them are named.
+# The rows whose bounds change most are not used to judge training: this share of the rows, and at
+# least a few if that is at most a tenth. A warning names at most MOST_NAMED of them.
 EXTREME_SHARE, FEW_EXTREME, MOST_NAMED = 0.01, 3, 3
-# Working units, or nats, beyond which float32 does not hold the density of a value well.
+# Working units, or nats, beyond which the density of a value is inaccurate in float32.
 FARTHEST = 1e15
-# The smallest factor that codes are multiplied by.
+# The smallest factor of the codes.
 SMALLEST_SCALE = 1e-3
-# Rows that a fit is judged by, and the most that are held out.
+# Number of rows for judging a fit, and the largest number of held-out rows.
 SAMPLE_ROWS, MOST_HELD_OUT = 1000, 2**16
 
 
 @dataclass
 class WeightedTable:
-    """Rows of a checked table: their numbers, weights and, to choose among them, hashes (n,)."""
+    """Rows of a checked table: their numbers, weights, and hashes for random choices (n,)."""
 
     table: Any
     index: NDArray[np.intp]
@@ -63,7 +64,7 @@ class WeightedTable:
 
     @classmethod
     def of_all(cls, table: Any) -> WeightedTable:
-        """Each row once."""
+        """All rows of a table, with weight 1."""
         n = len(table)
         return cls(table, np.arange(n), np.ones(n), np.arange(n, dtype=np.uint64))
 
@@ -80,7 +81,7 @@ class WeightedTable:
 
 
 def check_parts(parameters: Any) -> None:
-    """Raise ValueError for a part of the model with a field out of bounds."""
+    """Raise ValueError if a field of a part of the model is out of bounds."""
     likelihood = parameters.likelihood
     likelihoods = likelihood.values() if isinstance(likelihood, Mapping) else [likelihood]
     others = parameters.encoder, parameters.decoder, parameters.prior, parameters.objective
@@ -91,7 +92,7 @@ def check_parts(parameters: Any) -> None:
 
 
 def untrained(parameters: Any, container: Container, data: WeightedTable, seed: int) -> Fitted:
-    """A model with its start weights for a table, on its device."""
+    """A model for a table with its initial weights, on its device."""
     n_columns = data.table.shape[1]
     columns = Columns.fit(
         data.table,
@@ -111,7 +112,7 @@ def untrained(parameters: Any, container: Container, data: WeightedTable, seed: 
 
 
 def continued(fitted: Fitted, parameters: Any, data: WeightedTable) -> Fitted:
-    """A copy of a fitted model to train further, with the rows of a table."""
+    """A copy of a fitted model, to continue training with the rows of a table."""
     columns = fitted.columns.continued(data.table, data.index)
     device = resolve_device(parameters.device)
     with torch_runtime(device):
@@ -120,7 +121,7 @@ def continued(fitted: Fitted, parameters: Any, data: WeightedTable) -> Fitted:
 
 
 def architecture(parameters: Any, columns: Columns) -> Architecture:
-    """What the parameters say of the model, copied."""
+    """The architecture that the parameters describe, copied."""
     encoder, decoder = parameters.encoder, parameters.decoder
     sizes = layer_sizes(parameters.hidden_layer_sizes)
     default = MLP(sizes, parameters.activation, float(parameters.dropout))
@@ -135,20 +136,20 @@ def architecture(parameters: Any, columns: Columns) -> Architecture:
 
 
 def prior_of(parameters: Any) -> Prior:
-    """The prior of a name, or one that was passed."""
+    """The prior with the given name, or the given instance."""
     prior = parameters.prior
     return PRIORS[prior]() if isinstance(prior, str) else prior
 
 
 def _with_skip(network: Network, skip: bool) -> Network:
-    """The network; an MLP that leaves its linear map open with or without one."""
+    """The network; for an MLP with ``skip=None``, a copy with this ``skip``."""
     if isinstance(network, MLP) and network.skip is None:
         return replace(network, skip=skip)
     return network
 
 
 def split(data: WeightedTable, fraction: float, seed: int) -> tuple[WeightedTable, WeightedTable]:
-    """Rows to train and rows to validate: at least one each, of a single row the same."""
+    """Split into training and validation rows, at least one each. A single row is in both."""
     row_bytes = data.table.shape[1] * np.dtype(np.float32).itemsize
     most = min(MOST_HELD_OUT, LARGEST_COPY // (4 * row_bytes), len(data) - 1)
     n = min(round(fraction * len(data)), most)
@@ -157,12 +158,12 @@ def split(data: WeightedTable, fraction: float, seed: int) -> tuple[WeightedTabl
 
 
 def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> WeightedRows:
-    """Rows for training: in memory on the model's device, unless they are too many for that."""
+    """Rows for training, in memory on the model's device if their copy is small enough."""
     table, index, weight = data.table, data.index, data.weight
     row_bytes = table.shape[1] * np.dtype(np.float32).itemsize
     is_stored = not in_memory and len(index) * row_bytes > LARGEST_COPY
     if is_stored:
-        order = np.argsort(index)  # neighbours are those of the table
+        order = np.argsort(index)  # blocks of neighbours in the table are read together
         index, weight = index[order], weight[order]
     columns, module, device = fitted.columns, fitted.module, fitted.device
     log_jacobian = columns.log_jacobian(table, index)
@@ -185,7 +186,7 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
 
 
 def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
-    """What the parameters say of training."""
+    """The plan of training that the parameters describe, with the fields in ``instead``."""
     values = {field.name: _plain(getattr(parameters, field.name)) for field in fields(Plan)}
     values["objective"] = objective_of(parameters)
     values["learning_rate"] = resolve_schedule(parameters.learning_rate)
@@ -200,13 +201,13 @@ def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
 
 
 def objective_of(parameters: Any) -> Objective:
-    """The objective of a name with the estimator's beta and free_bits, or one that was passed."""
+    """The objective with the given name, ``beta`` and ``free_bits``, or a copy of the instance."""
     chosen, beta, free_bits = parameters.objective, parameters.beta, parameters.free_bits
     if isinstance(chosen, str):
         return OBJECTIVES[chosen](float(beta), float(free_bits))
     if (beta, free_bits) != (1.0, 0.0):
         raise ValueError(
-            f"objective={chosen!r} has its own beta and free_bits, so that beta={beta} and "
+            f"objective={chosen!r} has its own beta and free_bits, so beta={beta} and "
             f"free_bits={free_bits} would have no effect. Set objective__beta and "
             "objective__free_bits, or objective to a name."
         )
@@ -215,7 +216,7 @@ def objective_of(parameters: Any) -> Objective:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy as one of Python, which does not overflow as a uint8 does."""
+    """Convert a numpy number to a Python number, which cannot overflow as a uint8 can."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -223,7 +224,7 @@ def _plain(value: Any) -> Any:
 
 
 def start(fitted: Fitted, rows: WeightedRows) -> None:
-    """Set the start weights by PCA."""
+    """Initialise the weights by PCA."""
     seed, device = derive(fitted.seed, "start"), fitted.device
     with torch_runtime(device):
         sample = rows.sample(rows_to_start_from(fitted.module), generator_from(seed, device))
@@ -240,9 +241,9 @@ def run(
     is_fresh: bool,
     **how: Any,
 ) -> History:
-    """Train a model in place, put its components in order if it is fresh, and fit its prior.
+    """Train a model in place, sort its components if it is new, and fit its prior.
 
-    After an interrupt from the keyboard the prior is the standard normal.
+    After a keyboard interrupt the prior is the standard normal.
     """
     seed = derive(fitted.seed, "prior", fitted.training.n_epochs)
     fitted.training, history = train_stages(
@@ -265,22 +266,22 @@ def run(
 def describe_components(
     fitted: Fitted, rows: WeightedRows, *, whiten: bool, order: bool = False
 ) -> None:
-    """Find the divergence and the scale of each component, after ordering them if wanted."""
+    """Set the KL divergence and the scale of each component, after sorting them if ``order``."""
     model, few = fitted.module, sample(fitted, rows)
     with torch_runtime(fitted.device):
-        if order and model.learned_prior is None:  # whose dimensions are not alike
-            model.forget_order()  # as an interrupt may have left it
+        if order and model.learned_prior is None:  # the dimensions of a learned prior differ
+            model.forget_order()  # an interrupt may have left one
             kl, _ = posterior_means(model, few)
             _, loadings = fitted.loadings()
             model.order_components(torch.from_numpy(kl), torch.from_numpy(loadings.T))
         fitted.kl_divergence, log_std = posterior_means(model, few)
-    # of N(0, 1), signal to noise: the variance 1 over that of the posterior, less 1
+    # signal-to-noise ratio: the prior variance 1 over the posterior variance, minus 1
     ratio = np.sqrt(np.maximum(np.exp(-2 * log_std) - 1, SMALLEST_SCALE**2))
     fitted.scale = np.ones_like(ratio) if whiten else ratio
 
 
 def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> None:
-    """Fit the prior to draws from the posteriors of the rows."""
+    """Fit the prior to draws from the rows' posteriors."""
 
     def draw(n: int) -> NDArray[np.float64]:
         with torch_runtime(fitted.device):
@@ -300,14 +301,14 @@ def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> N
 
 
 def sample(fitted: Fitted, rows: WeightedRows) -> Rows:
-    """Up to 1,000 of the rows, by which a fit is judged."""
+    """A sample of up to 1,000 rows, for judging a fit."""
     with torch_runtime(fitted.device):
         generator = generator_from(derive(fitted.seed, "sample"), fitted.device)
         return rows.sample(SAMPLE_ROWS, generator)
 
 
 def bounds(fitted: Fitted, few: Rows, how: Plan) -> NDArray[np.float64]:
-    """What training raises, of each row, with the same noise at every call. -> (n,)."""
+    """The bound of each row that training maximises, with the same noise at every call. -> (n,)."""
     with torch_runtime(fitted.device):
         generator = generator_from(derive(fitted.seed, "sample bound"), fitted.device)
         found: NDArray[np.float64] = (
@@ -326,18 +327,18 @@ def problem(
     n_rows: int,
     table: str,
 ) -> tuple[str, type[Warning]] | None:
-    """What is wrong with the result of training, if anything, and the warning that fits.
+    """The message and category of a warning if training failed, otherwise None.
 
     Parameters
     ----------
     fitted : Fitted
     parameters
     judged : Rows
-        The n rows that training is judged by.
+        The n rows used to judge training.
     before, after : ndarray of shape (n,)
-        The bound of each before training and after it, in nats.
+        The bound of each row before and after training, in nats.
     n_rows : int
-        How many rows were trained on.
+        Number of training rows.
     table : str
         The name of the argument that holds the rows.
     """
@@ -346,10 +347,10 @@ def problem(
         gains = after - before
         is_extreme = extreme(gains)
         gain, usual_gain = share @ gains, np.average(gains[~is_extreme], weights=share[~is_extreme])
-    if not usual_gain >= -LOST:  # a bound that is not a number is one that is lost
+    if not usual_gain >= -LOST:  # also if the bound is not a number
         return (
-            "Training made the model worse than it was: the bound that it raises fell by "
-            f"{-usual_gain:.3g} nats a row. Lower learning_rate_init="
+            "Training made the model worse than it was: the bound that it maximises fell by "
+            f"{-usual_gain:.3g} nats per row. Lower learning_rate_init="
             f"{parameters.learning_rate_init}, or raise max_iter={parameters.max_iter} if the loss "
             "was still falling.",
             ConvergenceWarning,
@@ -369,17 +370,17 @@ def problem(
         named = sorted(judged.index[lowest].tolist())
         return (
             f"A few rows are far less likely than the others, among them rows {named} of {table}: "
-            f"training changed the mean bound by {gain:+.3g} nats with them, and by "
-            f"{usual_gain:+.3g} without. Look for errors in them, and correct these or mark the "
-            "cells as missing by NaN; or choose a likelihood with heavy tails, 'student_t' or "
-            "'histogram', for the columns in which these rows are extreme.",
+            f"training changed the mean bound by {gain:+.3g} nats with these rows, and by "
+            f"{usual_gain:+.3g} nats without them. Look for errors in these rows, and correct "
+            "them, or mark the cells as missing by NaN. Or choose a likelihood with heavy tails, "
+            "'student_t' or 'histogram', for the columns in which these rows are extreme.",
             UserWarning,
         )
     return None
 
 
 def extreme(gains: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Mark the few rows whose bounds changed most, which may carry a mean. (n,) -> (n,)."""
+    """Mark the few rows whose bounds changed most, which may dominate a mean. (n,) -> (n,)."""
     n = len(gains)
     few = min(max(int(EXTREME_SHARE * n), FEW_EXTREME), n // 10)
     marked = np.zeros(n, dtype=np.bool_)

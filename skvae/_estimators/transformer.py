@@ -131,9 +131,9 @@ class VAETransformer(
     kl_warmup : float or "auto", default="auto"
         Share of the ``max_iter`` epochs over which the weight of the KL divergence rises from 0 to
         ``beta``, in [0, 1]. A warm-up makes it less likely that components collapse before the
-        decoder has learned to use them. "auto" is two epochs, or a tenth of ``max_iter`` below
-        twenty. Use a long warm-up only with ``early_stopping=False``: epochs within it score low,
-        so that training might stop there. ``partial_fit`` has no warm-up.
+        decoder has learned to use them. "auto" is two epochs, or a tenth of the epochs if there are
+        fewer than twenty. Use a long warm-up only with ``early_stopping=False``: epochs within it
+        score low, so that training might stop there. ``partial_fit`` has no warm-up.
 
     free_bits : float, default=0.0
         KL divergence, in nats, that each latent dimension of a row may have without a penalty
