@@ -1,7 +1,7 @@
-"""A fitted model: what one fit learned, and what rows and codes are asked of it.
+"""A fitted model: what one fit learned, and the methods that use it.
 
-It knows nothing of scikit-learn. Tables come in as checked numbers, NaN where a value is missing,
-and results go out as arrays in the caller's units.
+This module is independent of scikit-learn. Tables are checked arrays of numbers, with NaN for a
+missing value. Results are arrays in the units of the table.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from skvae.priors import Prior
 
 Array = NDArray[Any]
 
-# Weighted codes over which the missing values of a row are averaged, or from which they are drawn.
+# Number of weighted codes for the conditional mean or the conditional draws of a row.
 FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
-# Codes over which the slopes of a decoder are averaged.
+# Number of codes over which the slopes of the decoder are averaged.
 SLOPE_DRAWS = 256
-# Draws of a row for a bound by default, in up to so many dimensions and in more.
+# Default number of draws for a bound, in up to FEW_DIMENSIONS latent dimensions and in more.
 FEW_DRAWS, MANY_DRAWS, FEW_DIMENSIONS = 256, 512, 8
 
 
 class Architecture(NamedTuple):
-    """What cannot change while training continues."""
+    """The parts that cannot change when training continues."""
 
     n_components: int
     encoder: Network
@@ -59,20 +59,20 @@ class Fitted:
     Attributes
     ----------
     container : Container
-        The kind of table that came in, and goes out.
+        The kind of table of the training data, and of results.
     columns : Columns
         The likelihood and the constants of each column.
     architecture : Architecture
     module : VAE
         The networks, observation model and prior, in the working units of the columns.
     seed : int
-        From which all randomness of the fit derives.
+        The seed of all randomness of the fit.
     scale : ndarray of shape (n_components,)
-        By which codes of N(0, 1) are multiplied.
+        The factor of codes on the scale of N(0, 1).
     kl_divergence : ndarray of shape (n_components,)
-        Mean divergence of each component, in nats.
+        Mean KL divergence of each component, in nats.
     training : TrainingState
-        What training did, and what it needs to continue.
+        The history of training, and the state that it needs to continue.
     """
 
     container: Container
@@ -91,7 +91,7 @@ class Fitted:
 
     @property
     def device(self) -> torch.device:
-        """Where the module lies."""
+        """The device of the module."""
         return next(self.module.parameters()).device
 
     # -- codes ----------------------------------------------------------------------
@@ -134,7 +134,7 @@ class Fitted:
         return [names[i] for i in order], np.array(loadings)[order]
 
     def _names_of_statistics(self, group: ColumnGroup, i: int, place: int) -> list[str]:
-        """The names of the statistics of the column at ``place``, the ``i``-th of its group."""
+        """The names of the statistics of the column at ``place``, number ``i`` of its group."""
         name = f"x{place}" if self.container.fields is None else self.columns.names[place]
         if not group.likelihood.takes_levels:
             return [str(name)]
@@ -147,7 +147,7 @@ class Fitted:
     def log_likelihood(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
         """The importance-weighted bound on log p(x) of each row, in nats. -> (n,)."""
         n_draws = self._draws(n_draws)
-        size = Size(n_draws, 2 * n_draws)  # half of it for rows whose proposal has to adapt
+        size = Size(n_draws, 2 * n_draws)  # half of them for rows whose proposal has to adapt
         if n_draws >= FEWEST_TO_ADAPT:
             size = self._size_of_search(DRAWS_AT_ONCE, 2 * n_draws)
         return self._bound(log_likelihood, table, dtype, size)
@@ -170,7 +170,7 @@ class Fitted:
             near = np.asarray(table[row[0] : row[-1] + 1], dtype=dtype)
             others = near[row - row[0]]
             others[np.arange(len(row)), place] = np.nan
-            with np.errstate(invalid="ignore"):  # of a likelihood of 0, with and without the cell
+            with np.errstate(invalid="ignore"):  # -inf - (-inf), if both likelihoods are 0
                 out.flat[cells] = whole[row] - self.log_likelihood(others, dtype, n_draws)
         out += self.columns.log_unit(table)
         out[np.isnan(table)] = np.nan
@@ -184,7 +184,7 @@ class Fitted:
     def _bound(
         self, bound: Callable[[VAE, Cells, Tensor], Tensor], table: Array, dtype: Any, size: Size
     ) -> Array:
-        """A bound of each row by ``size.held`` draws, in the caller's units, one noise for all."""
+        """A bound of each row by ``size.held`` draws with shared noise, in the caller's units."""
         noise = self._scoring_noise(size.held)
 
         def of_cells(model: VAE, cells: Cells, _: slice) -> Tensor:
@@ -195,20 +195,20 @@ class Fitted:
         if undefined.any():
             warn(
                 f"The log-likelihood is not a number and counts as -inf in {undefined.sum()} rows. "
-                "Look for values far outside the training rows, or for a fault in a custom "
-                "likelihood or network."
+                "Look for values far outside the range of the training rows, or for an error in a "
+                "custom likelihood or network."
             )
             working[undefined] = -np.inf
         return working + self.columns.log_jacobian(table, None)
 
     def _scoring_noise(self, n: int) -> Array:
-        """The same for all rows and calls, (n, 1, K)."""
+        """Noise that is the same for all rows and calls, (n, 1, K)."""
         return quasi_normal(n, self.n_components, derive(self.seed, "scoring"))[:, None, :]
 
     # -- missing values and new rows ----------------------------------------------------
 
     def conditional_mean(self, table: Array, numbers: Array, dtype: Any) -> Array:
-        """E[x | the observed values] of each row, with its number for errors. -> (n, d)."""
+        """E[x | x_observed] of each row. -> (n, d). Errors name a row by its entry in ``numbers``."""
         noise = self._scoring_noise(2 * FEWEST_IN_POOL)
 
         def mean(model: VAE, cells: Cells, rows: slice) -> Tensor:
@@ -220,7 +220,7 @@ class Fitted:
     def conditional_draws(
         self, table: Array, numbers: Array, dtype: Any, n: int, seed: int
     ) -> Array:
-        """Draws from p(x | the observed values), as ``conditional_mean``. -> (n_rows, n, d)."""
+        """Draws from p(x | x_observed), as in ``conditional_mean``. -> (n_rows, n, d)."""
         pool = min(max(FEWEST_IN_POOL, 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
         noise = quasi_normal(2 * pool, self.n_components, derive(seed, "pool"))[:, None, :]
         generator = generator_from(derive(seed, "conditional"), self.device)
@@ -229,7 +229,7 @@ class Fitted:
             z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
             picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
             codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
-            # all n at once would not fit in memory for a table of many levels
+            # with many levels, all n draws at once would not fit in memory
             parts = [model.sample(part, generator) for part in codes.split(DRAWS_AT_ONCE)]
             return torch.cat(parts).transpose(0, 1)
 
@@ -241,7 +241,7 @@ class Fitted:
         return self._map_table(draw, table, dtype, size=size, finish=finish, in_order=True)
 
     def sample(self, n: int, seed: int) -> Array:
-        """New rows: codes from the prior, and a row from p(x|z) for each. -> (n, d)."""
+        """New rows: a code z from the prior for each, and a draw from p(x|z). -> (n, d)."""
         noise = generator_from(derive(seed, "observation"), self.device)
 
         def of_codes(model: VAE, z: Tensor, _: slice) -> Tensor:
@@ -251,7 +251,7 @@ class Fitted:
         return self._map_codes(of_codes, codes, self.columns.from_working, in_order=True)
 
     def prior_codes(self, n: int, seed: int) -> Array:
-        """Codes z from the prior, on the scale of N(0, 1). -> (n, K)."""
+        """Draw codes z from the prior, on the scale of N(0, 1). -> (n, K)."""
         cpu = torch.device("cpu")
         with torch_runtime(cpu):
             draws = self.module.prior_on(cpu).sample(n, generator_from(derive(seed, "codes"), cpu))
@@ -260,23 +260,23 @@ class Fitted:
     def _weighted_codes(
         self, model: VAE, cells: Cells, noise: Array, numbers: Array
     ) -> tuple[Tensor, Tensor]:
-        """Codes (S, N, K) and their weights (S, N), of sum 1, for p(z | the observed values)."""
+        """Codes (S, N, K) with weights (S, N) that sum to 1, for p(z | x_observed)."""
         z, log_weight = posterior_draws(model, cells, cells.values.new_tensor(noise))
         lost = ~log_weight.isfinite().any(0)
         if bool(lost.any()):
             first = int(lost.nonzero()[0])
             farthest = self.columns.order[int(cells.values[first].abs().argmax())]
             raise ValueError(
-                f"The likelihood of row {numbers[first]} is 0 in floating point, so that no code "
-                f"explains it: its column {self.columns.names[farthest]!r} holds a value far "
-                "outside the training rows. Correct the value, or mark it as missing by NaN."
+                f"The likelihood of row {numbers[first]} is 0 in floating point for every code: "
+                f"its column {self.columns.names[farthest]!r} holds a value far outside the range "
+                "of the training rows. Correct the value, or mark it as missing by NaN."
             )
         return z, torch.softmax(log_weight, dim=0)
 
-    # -- the way through the module -------------------------------------------------------
+    # -- applying the module --------------------------------------------------------------
 
     def _size_of_search(self, decoded: int, held: int) -> Size:
-        """The sizes where the search for modes is counted in."""
+        """Sizes that also allow for the search for modes."""
         search = size_of_search(self.n_components)
         return Size(*map(max, (decoded, held), search))
 
@@ -296,14 +296,14 @@ class Fitted:
     def _map_codes(
         self, call: Callable[[VAE, Tensor, slice], Tensor], z: Array, finish: Any, **how: Any
     ) -> Array:
-        """Apply ``call`` to codes of N(0, 1), and ``finish`` to what comes out."""
+        """Apply ``call`` to codes on the scale of N(0, 1), and ``finish`` to the result."""
         load = z.__getitem__
         return map_rows(self.module, call, load, len(z), dtype=z.dtype, finish=finish, **how)
 
     # -- pickling -------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Arrays in place of torch's objects: a pickle loads where there is no GPU."""
+        """The state with arrays in place of tensors, so that it can be loaded without a GPU."""
         state = {one.name: getattr(self, one.name) for one in fields(self)}
         priors = copy.deepcopy((self.module.learned_prior, self.module.prior))
         on_cpu = [None if prior is None else prior.cpu() for prior in priors]
@@ -324,7 +324,7 @@ class Fitted:
             try:
                 self.module.to(resolve_device(device))
             except ValueError as error:
-                warn(f"The model was pickled on another device, and is now on the CPU: {error}")
+                warn(f"The model was pickled on another device and is now on the CPU: {error}")
 
 
 def _posterior(model: VAE, cells: Cells, _: slice) -> Tensor:
@@ -333,14 +333,14 @@ def _posterior(model: VAE, cells: Cells, _: slice) -> Tensor:
 
 
 def _mean(model: VAE, z: Tensor, _: slice) -> Tensor:
-    """E[x|z], in the units of means."""
+    """E[x|z], before conversion to the units of the table."""
     return model.mean(z)
 
 
 def build(
     columns: Columns, architecture: Architecture, seed: int, prior: Prior | None = None
 ) -> VAE:
-    """The module with its start weights, on the CPU."""
+    """The module with its initial weights, on the CPU."""
     cpu = torch.device("cpu")
     with torch_runtime(cpu), seeded(derive(seed, "global weights")):
         n, of_prior = architecture.n_components, generator_from(derive(seed, "prior weights"), cpu)
