@@ -1,8 +1,8 @@
 """Priors p(z) of the codes.
 
-A prior is a value. It is fitted after training to draws from the posteriors of the training rows,
-or built before and learned in training. ``sample`` and ``score_samples`` use it. To add one to the
-names that ``VAETransformer`` takes: a class, and its row in ``PRIORS``.
+``sample`` and ``score_samples`` use the prior. It is either fitted after training to draws from the
+posteriors of the training rows, or built before training and learned with the networks. To add a
+name to those that ``VAETransformer`` accepts, write a class and add it to ``PRIORS``.
 
 References
 ----------
@@ -28,41 +28,42 @@ from skvae._torch.runtime import one_thread
 from skvae._value import Value
 from skvae.priors._modules import NormalMixture, PriorModule, StandardNormal
 
-ROWS_PER_PARAMETER = 3  # of a mixture, so that it does not follow single rows
-FEWEST_DRAWS, MOST_DRAWS = 2_000, 32_000  # one for each row, within these bounds
+ROWS_PER_PARAMETER = 3  # of a mixture, so that it does not overfit
+FEWEST_DRAWS, MOST_DRAWS = 2_000, 32_000  # one draw for each row, within these bounds
 
-Draw = Callable[[int], NDArray[np.float64]]  # n codes (n, K) from posteriors of training rows
+Draw = Callable[[int], NDArray[np.float64]]  # n -> codes (n, K) from training rows' posteriors
 
 
 class Prior(Value):
-    """Base of the priors. A subclass needs ``fit`` or ``build``.
+    """Base class of the priors.
 
-    Both return a :class:`PriorModule`, which has ``log_prob(z)`` and ``sample(n, generator)``. They
-    run while torch's global generator is seeded by the fit, which leaves it as it was. Autograd
-    records only within ``torch.enable_grad()``, and torch has one thread.
+    A subclass implements ``fit`` or ``build``. Both return a :class:`PriorModule`, which has
+    ``log_prob(z)`` and ``sample(n, generator)``. Torch's global generator is seeded when they are
+    called, and its state is restored afterwards. Autograd records only within
+    ``torch.enable_grad()``, and torch uses one thread.
     """
 
     def build(self, n_components: int, generator: Generator) -> PriorModule | None:
-        """A prior that training uses, and whose parameters it learns; None for N(0, I).
+        """Return a prior whose parameters are learned in training, or None for N(0, I).
 
-        The divergence from it is estimated by the draws of training [2]_.
+        The KL divergence from it is estimated by the draws of training [2]_.
 
         Parameters
         ----------
         n_components : int
             K, the number of latent dimensions.
         generator : torch.Generator
-            Draws the start weights.
+            For the initial weights.
         """
         return None
 
     def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule | None:
-        """The prior after training; None for the one of training.
+        """Return the prior to use after training, or None to keep the prior of training.
 
         Parameters
         ----------
         draw : callable
-            ``draw(n)`` gives n codes (n, K) from posteriors of training rows, in float64.
+            ``draw(n)`` returns n codes (n, K) from posteriors of training rows, in float64.
         n_rows : int
             Number of training rows.
         n_components : int
@@ -74,20 +75,22 @@ class Prior(Value):
 
 @dataclass
 class Normal(Prior):
-    """The standard normal, in training and afterwards, whatever the codes are."""
+    """The standard normal, in training and afterwards. It does not depend on the codes."""
 
 
 @dataclass
 class Mixture(Prior):
-    """A mixture of normals fitted to the codes, scikit-learn's ``GaussianMixture``.
+    """A mixture of normals fitted to the codes by scikit-learn's ``GaussianMixture``.
 
-    Codes of the training rows rarely fill the standard normal evenly: where they leave holes,
-    draws from it decode to rows that are like none, and likelihoods are too low [1]_.
+    It makes samples more like the training rows, and likelihoods higher. The codes of the training
+    rows rarely follow the standard normal closely. In regions without codes, draws from the
+    standard normal decode to rows unlike any training row, and likelihoods are too low [1]_.
 
     Parameters
     ----------
     n_components : int, default=50
-        Most normals of the mixture, each with a full covariance; fewer where there are few rows.
+        Maximum number of normals in the mixture, each with a full covariance. Fewer are fitted if
+        there are few rows.
     """
 
     n_components: int = 50
@@ -95,7 +98,7 @@ class Mixture(Prior):
     rules: ClassVar[Mapping[str, Rule]] = {"n_components": whole(1)}
 
     def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule:
-        from sklearn.mixture import GaussianMixture  # half of what importing skvae would take
+        from sklearn.mixture import GaussianMixture  # would add half to the time to import skvae
 
         z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))
         parameters = 1 + n_components + n_components * (n_components + 1) // 2
@@ -104,9 +107,9 @@ class Mixture(Prior):
         mixture: Any = GaussianMixture(
             size, tol=4e-3, reg_covar=1e-4, init_params="kmeans", random_state=seed % 2**32
         )
-        # the arrays are numpy's, whatever the caller's are
+        # the arrays are numpy's, even if the caller dispatches to another library
         with config_context(array_api_dispatch=False), one_thread(), warnings.catch_warnings():
-            # a few more rounds of EM would move it little
+            # more iterations of EM would change the mixture little
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(z)
         roots = np.linalg.cholesky(mixture.covariances_)
