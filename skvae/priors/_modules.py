@@ -1,4 +1,4 @@
-"""Priors of the codes as modules: what a value of ``skvae.priors`` builds or fits."""
+"""Torch modules of the priors, which the classes of ``skvae.priors`` build or fit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from skvae.objectives import LOG_2PI
 
 
 class PriorModule(nn.Module):
-    """Base of the modules of priors: a density p(z) of K dimensions and draws from it."""
+    """Base class of the modules of priors: the density p(z) in K dimensions, and draws from it."""
 
     @property
     def n_numbers(self) -> int:
-        """How many numbers ``log_prob`` makes for each code, by which chunks are sized."""
+        """Size of the largest intermediate of ``log_prob`` for each code, to choose chunk sizes."""
         return 1
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -25,14 +25,14 @@ class PriorModule(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has no method log_prob(z).")
 
     def sample(self, n: int, generator: Generator) -> Tensor:
-        """n draws by a generator, (n, K)."""
+        """Draw n codes with the generator. -> (n, K)."""
         raise NotImplementedError(f"{type(self).__name__} has no method sample(n, generator).")
 
 
 class StandardNormal(PriorModule):
     """N(0, I) in K dimensions."""
 
-    # a module knows its device and dtype by its tensors only
+    # a module's device and dtype are those of its tensors
     place: Tensor
 
     def __init__(self, n_components: int) -> None:
@@ -58,10 +58,10 @@ class NormalMixture(PriorModule):
     Parameters
     ----------
     log_share : Tensor of shape (C,)
-        Logs of their shares.
+        Logs of the weights of the normals.
     mean : Tensor of shape (C, K)
     root : Tensor of shape (C, K, K)
-        Lower triangular roots of their covariances.
+        Lower triangular (Cholesky) factors of their covariances.
     """
 
     log_share: Tensor
@@ -79,7 +79,7 @@ class NormalMixture(PriorModule):
 
     @classmethod
     def of_arrays(cls, *arrays: NDArray[Any]) -> NormalMixture:
-        """The mixture with these shares, means and roots, on the CPU."""
+        """The mixture with the given log weights, means and roots, on the CPU."""
         with torch.inference_mode(False):
             return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
 
@@ -88,7 +88,7 @@ class NormalMixture(PriorModule):
         return self.mean.numel()
 
     def log_prob(self, z: Tensor) -> Tensor:
-        # log sum_c share_c N(z; mean_c, root_c root_c'), each by what whitens it
+        # log sum_c share_c N(z; mean_c, root_c root_c'), with z whitened by root_c^-1
         standard = torch.einsum("...ck,cjk->...cj", z.unsqueeze(-2) - self.mean, self.whiten)
         log_scale = self.whiten.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         log_each = -0.5 * (standard.square() + LOG_2PI).sum(-1) + log_scale
