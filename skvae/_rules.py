@@ -1,4 +1,4 @@
-"""What a value from the caller must be: a test, and the words for it in an error."""
+"""Rules for values of parameters: a test, and its description for error messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rule:
-    """A test of a value, and the text that follows "must be"."""
+    """A test of a value, and the text that follows "must be" in an error message."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -24,18 +24,18 @@ class Rule:
         )
 
     def check(self, name: str, value: Any) -> None:
-        """Raise ValueError for a value that breaks the rule."""
+        """Raise ValueError if the value breaks the rule."""
         if not self.holds(value):
             raise ValueError(f"{name} must be {self.text}; got {value!r}.")
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is an integer; True and False, which Python counts among them, are none."""
+    """Whether the value is an integer. True and False do not count, unlike in Python."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is an integer or a finite float."""
+    """Whether the value is an integer or a finite float."""
     return is_whole(value) or (isinstance(value, float | np.floating) and math.isfinite(value))
 
 
@@ -51,7 +51,7 @@ def number(least: float, most: float = math.inf) -> Rule:
     """Finite numbers from ``least`` to ``most``."""
     return Rule(
         f"a finite number {_from_to(least, most)}",
-        # a float16 would overflow where it is compared with a larger bound
+        # comparing a float16 with a larger bound would overflow
         lambda value: (
             is_number(value)
             and least <= (float(value) if isinstance(value, np.floating) else value) <= most
@@ -60,7 +60,7 @@ def number(least: float, most: float = math.inf) -> Rule:
 
 
 def one_of(*names: str) -> Rule:
-    """Some strings."""
+    """One of the given strings."""
     words = ", ".join(map(repr, names))
     return Rule(
         f"one of {words}" if len(names) > 1 else words,
