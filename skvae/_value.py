@@ -1,4 +1,4 @@
-"""Small values with scikit-learn's parameter interface."""
+"""Dataclasses of settings with scikit-learn's parameter interface."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from skvae._rules import Rule
 
 
 class Value:
-    """Base of the dataclasses that configure a model: a likelihood, a network.
+    """Base of the dataclasses that configure a part of a model, such as a likelihood or a network.
 
-    ``get_params`` and ``set_params`` follow scikit-learn, so that ``clone`` copies
-    a value and a nested name such as ``vae__encoder__activation`` reaches into it. Nothing is
-    checked before ``fit``, as in scikit-learn.
+    ``get_params`` and ``set_params`` follow scikit-learn, so ``clone`` copies a value, and a nested
+    name such as ``vae__encoder__activation`` sets one of its fields. As in scikit-learn, nothing is
+    checked before ``fit``.
 
     Attributes
     ----------
     rules : dict
-        What a field must be, by its name.
+        The rule of each field, by its name.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {}
 
     def check(self) -> None:
-        """Raise ValueError for a field that breaks its rule."""
+        """Raise ValueError if a field breaks its rule."""
         for name, rule in self.rules.items():
             rule.check(f"The {name!r} of {type(self).__name__}", getattr(self, name))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The fields of this value by name."""
+        """Get the fields of this value by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
     def set_params(self, **params: Any) -> Self:
