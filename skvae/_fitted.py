@@ -208,7 +208,7 @@ class Fitted:
     # -- missing values and new rows ----------------------------------------------------
 
     def conditional_mean(self, table: Array, numbers: Array, dtype: Any) -> Array:
-        """E[x | x_observed] of each row. -> (n, d). Errors name a row by its entry in ``numbers``."""
+        """E[x | x_observed] of each row; ``numbers`` name the rows in errors. -> (n, d)."""
         noise = self._scoring_noise(2 * FEWEST_IN_POOL)
 
         def mean(model: VAE, cells: Cells, rows: slice) -> Tensor:

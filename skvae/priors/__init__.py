@@ -98,7 +98,7 @@ class Mixture(Prior):
     rules: ClassVar[Mapping[str, Rule]] = {"n_components": whole(1)}
 
     def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule:
-        from sklearn.mixture import GaussianMixture  # would add half to the time to import skvae
+        from sklearn.mixture import GaussianMixture  # would be half of skvae's import time
 
         z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))
         parameters = 1 + n_components + n_components * (n_components + 1) // 2

@@ -17,7 +17,7 @@ class PriorModule(nn.Module):
 
     @property
     def n_numbers(self) -> int:
-        """Size of the largest intermediate of ``log_prob`` for each code, to choose chunk sizes."""
+        """Number of elements that ``log_prob`` computes for each code, to choose chunk sizes."""
         return 1
 
     def log_prob(self, z: Tensor) -> Tensor:
