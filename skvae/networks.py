@@ -1,7 +1,7 @@
 """Architectures of the encoder and the decoder.
 
-A network is a value that builds a ``torch.nn.Module``. To add one: a class, and its row
-in ``NETWORKS``.
+A network describes an architecture and builds it as a ``torch.nn.Module``. To add a network, write
+a class and add it to ``NETWORKS``.
 
 References
 ----------
@@ -35,11 +35,11 @@ from skvae._value import Value
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of each element, and its gradient.
+    """An elementwise function, and its gradient.
 
-    ``overwrite`` is the function where its argument may be lost, which spares large ones time.
-    ``backward`` takes the gradient by the result, which it overwrites, and the argument or the
-    result, whichever ``needs`` names.
+    ``overwrite`` is the function in place, which is faster for large arguments. ``backward`` takes
+    the gradient by the result, which it overwrites, and the argument or the result, as ``needs``
+    says. It returns the gradient by the argument.
     """
 
     forward: Callable[[Tensor], Tensor]
@@ -54,8 +54,8 @@ def _elu_(x: Tensor) -> Tensor:
         return fused.elu_(x)
     if x.dtype == torch.bfloat16 or x.requires_grad or x.device.type != "cpu":
         return F.elu_(x)
-    # By exp, a quarter of a CPU's time for expm1: what that has below the last digit of 1 is lost,
-    # which bfloat16 could not spare.
+    # exp takes a quarter of the time of expm1 on a CPU. It loses the digits of the result below the
+    # last digit of 1, which would be too inaccurate in bfloat16.
     below = x.clamp(max=0).exp_().sub_(1)
     return torch.maximum(x, below, out=x)
 
@@ -96,26 +96,27 @@ INITIALIZATIONS: dict[str, Callable[..., Any]] = {
 
 
 class NetworkModule(nn.Module):
-    """Base of the modules that networks build.
+    """Base class of the modules that networks build.
 
-    ``forward(x, generator=None)`` maps (..., n_inputs) to (..., n_outputs). The module stays in
-    evaluation mode: what it does in training only, such as dropout, it does where ``forward`` gets
-    a generator, from which every random number comes. A module with a ``vjp`` of its own is given
-    none.
+    ``forward(x, generator=None)`` maps (..., n_inputs) to (..., n_outputs). The module is always in
+    evaluation mode. In training, ``forward`` gets a generator: it then applies dropout and the
+    like, and takes every random number from the generator. If a class overrides ``vjp``, its
+    ``forward`` gets no generator.
 
     Attributes
     ----------
     closed_form : bool
         Whether ``vjp`` computes in the type of the parameters, which may be bfloat16 in training,
-        and overwrites their gradients. Else parameters are in float32 under autocast, and
-        gradients are added to. A ``vjp`` that calls another module's has that one's.
+        and overwrites their gradients. Otherwise, parameters are in float32 under autocast, and
+        gradients are accumulated. A ``vjp`` that calls that of another module has the same value as
+        that module.
     replayable : bool
-        Whether a GPU may record what ``vjp`` does once and replay it: it reads no result, takes no
-        way by one, and draws from the generator alone.
+        Whether a GPU may record the operations of ``vjp`` once and replay them. This requires that
+        ``vjp`` reads no result, does not branch on one, and draws from the generator only.
     has_linear : bool
-        Whether ``set_linear`` can start the module from a linear map.
+        Whether ``set_linear`` can initialise the module by a linear map.
     is_linear : bool
-        Whether it is a linear map and nothing else.
+        Whether the module is only a linear map.
     """
 
     has_linear: ClassVar[bool] = False
@@ -124,27 +125,29 @@ class NetworkModule(nn.Module):
     replayable: ClassVar[bool] = False
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
-        """The result for ``x`` (rows, n_inputs) in training, and the way back.
+        """Compute the result for ``x`` (rows, n_inputs) in training, and its backward function.
 
-        Autocast may be on, and the result in bfloat16, its gradient then in that or in the type of
-        ``x``, in which the way back returns what it finds. It is called in torch's inference mode,
-        where autograd records nothing.
+        The backward function takes the gradient by the result and returns the gradient by ``x``, in
+        the type of ``x``. Autocast may be on. The result may then be in bfloat16, and its gradient
+        in bfloat16 or in the type of ``x``. This method is called in torch's inference mode, where
+        autograd records nothing.
         """
         return by_autograd(lambda x: self(x, generator).to(x.dtype), x, to_x=to_x)
 
     def set_linear(self, weight: Tensor, bias: Tensor) -> None:
-        """Start from x -> x W' + b, plus what fresh hidden layers add, where ``has_linear``.
+        """Initialise the module as x -> x W' + b, plus the output of any untrained hidden layers.
 
-        (n_outputs, n_inputs), (n_outputs,). Only before training.
+        ``weight`` is (n_outputs, n_inputs) and ``bias`` (n_outputs,). Only for modules with
+        ``has_linear``, and only before training.
         """
         raise NotImplementedError
 
 
 class TorchModule(NetworkModule):
-    """Any module of torch as a network, which is in training mode during training only.
+    """Wrapper of any torch module, which is in training mode only during training.
 
-    What it draws comes from torch's global generator, which is seeded for each step and left as
-    it was.
+    The module draws from torch's global generator, which is seeded for each step. Its state is
+    restored afterwards.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -171,23 +174,23 @@ class TorchModule(NetworkModule):
 
 
 class Network(Value):
-    """Base of the architectures. A subclass needs ``build``."""
+    """Base class of the architectures. A subclass implements ``build``."""
 
     def build(
         self, n_inputs: int, n_outputs: int, *, output_gain: float, generator: Generator
     ) -> nn.Module:
-        """A module from rows (..., n_inputs) to (..., n_outputs), with its start weights.
+        """Build a module from rows (..., n_inputs) to (..., n_outputs), with its initial weights.
 
         Parameters
         ----------
         n_inputs, n_outputs : int
         output_gain : float
-            Factor of the start weights of the last layer: small or 0, so that training starts
-            close to the prior and to the mean of the data.
+            Factor of the initial weights of the last layer. It is small or 0, so that training
+            starts close to the prior and to the mean of the data.
         generator : torch.Generator
-            For the start weights. The global generator of torch, which modules of
-            :mod:`torch.nn` use, is seeded by the fit and left as it was. Autograd records only
-            within ``torch.enable_grad()``, and torch has one thread.
+            For the initial weights. Torch's global generator, which modules of :mod:`torch.nn` use,
+            is seeded by the fit, and its state is restored afterwards. Autograd records only within
+            ``torch.enable_grad()``, and torch uses one thread.
 
         Returns
         -------
@@ -208,7 +211,9 @@ class Network(Value):
         output_gain: float,
         generator: Generator,
     ) -> nn.Module:
-        """The same for a network that uses which numbers belong to which column.
+        """Build a module, for a network that uses which features belong to which column.
+
+        By default, this calls ``build``.
 
         Parameters
         ----------
@@ -235,9 +240,9 @@ def build_network(
     generator: Generator,
     role: str,
 ) -> NetworkModule:
-    """The module of a network, whose start weights come from ``generator`` and its seed alone.
+    """Build the module of a network. Its initial weights depend only on ``generator`` and its seed.
 
-    Networks of different roles get different weights from torch's global generator.
+    Torch's global generator is seeded differently for each role.
     """
     with seeded(derive(generator.initial_seed(), role)):
         module = network.build_for_columns(
@@ -256,7 +261,7 @@ WIDEST = 2**15
 WIDTH = whole(1, WIDEST)
 WIDTHS = Rule(
     f"a sequence of whole numbers from 1 to {WIDEST}",
-    # an array of no axes passes for one that can be gone through
+    # a 0-dimensional array is an instance of np.ndarray, but cannot be iterated
     lambda sizes: (
         isinstance(sizes, Sequence | np.ndarray)
         and np.ndim(sizes) == 1
@@ -272,18 +277,20 @@ class MLP(Network):
     Parameters
     ----------
     hidden_layer_sizes : sequence of int or int, default=(128, 128)
-        Width of each hidden layer, from the input on, or of the only one. Empty for a linear map.
+        Width of each hidden layer, from input to output, or of a single one. Empty for a linear
+        map.
     activation : {"elu", "relu", "silu", "gelu", "tanh", "identity"}, default="silu"
-        Applied after each hidden layer.
+        Activation of each hidden layer.
     dropout : float, default=0.0
-        Share of each hidden layer's units that a training step drops, in [0, 1).
+        Share of each hidden layer's units that are dropped in each training step, in [0, 1).
     initialization : {"he", "glorot"}, default="he"
-        Start weights [2]_, [1]_; biases start at zero.
+        Distribution of the initial weights, "he" [2]_ or "glorot" [1]_. The initial biases are
+        zero.
     skip : bool or None, default=None
-        Whether a linear map of the input is added to the output. Training starts it from PCA, and
-        the hidden layers learn what a linear map cannot do. None leaves it to
-        ``VAETransformer``: True where a column is modelled by a Histogram, a LogNormal or a
-        Gaussian with a scale of its own, which PCA can be made of, else False.
+        Whether a linear map of the input is added to the output. It is initialised by PCA, and the
+        hidden layers learn the nonlinear part. With None, ``VAETransformer`` decides: True if a
+        column is modelled by a Histogram, a LogNormal or a Gaussian with a separate scale, which
+        PCA can use, otherwise False.
     """
 
     hidden_layer_sizes: Sequence[int] | int = (128, 128)
@@ -324,23 +331,23 @@ class MLP(Network):
         )
 
     def mirror(self) -> MLP:
-        """The same layers in reverse order: the decoder that goes with an encoder."""
+        """The same layers in reverse order, for the decoder of an encoder."""
         return replace(self, hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes)[::-1])
 
 
 def layer_sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
-    """The widths of several layers, or of a single one."""
+    """The widths of the layers as a tuple, also of a single layer."""
     return tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x W' + b."""
-    # F.linear would write the bias over the whole result first
+    # F.linear with a bias would first fill the whole result with it
     return F.linear(x, weight).add_(bias)
 
 
 def _affine_in_training(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The same for arguments of one type, of which autograd records nothing."""
+    """x W' + b, for arguments of one type, without autograd."""
     if x.dtype != torch.bfloat16 or x.device.type != "cpu" or not _adds_biases():
         return _affine(x, weight, bias)
     found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
@@ -348,16 +355,16 @@ def _affine_in_training(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _adds_biases() -> bool:
-    """Whether oneDNN adds a bias to a product in bfloat16 on its way to memory.
+    """Whether oneDNN can fuse a product in bfloat16 with the addition of a bias.
 
-    Where the processor has no instructions for bfloat16 it may have no such product.
+    It may not support this on a processor without instructions for bfloat16.
     """
     onednn = torch.backends.mkldnn
     return cpu_has_bfloat16() and onednn.is_available() and bool(onednn.enabled)
 
 
 class _MLPModule(NetworkModule):
-    """x -> activation(x W' + b) layer by layer, the last one without activation, plus x S'."""
+    """x -> activation(x W' + b) for each layer, without activation in the last one, plus x S'."""
 
     closed_form = True
     replayable = True
@@ -374,7 +381,7 @@ class _MLPModule(NetworkModule):
         self.weights = nn.ParameterList(weights)
         self.biases = nn.ParameterList(biases)
         self.skip = None if skip is None else nn.Parameter(skip)
-        # a list of torch's is slow to go through
+        # iterating over a ParameterList is slow
         self.layers = list(zip(self.weights, self.biases, strict=True))
         self.activation = ACTIVATIONS[activation]
         self.dropout = dropout
@@ -409,7 +416,7 @@ class _MLPModule(NetworkModule):
         return found if self.skip is None else found.add_(F.linear(x, self.skip))
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
-        """In closed form, since autograd would take most of the time of a small network."""
+        """In closed form, since autograd would take most of the time in a small network."""
         activation, keep = self.activation, 1 - self.dropout
         h = inputs = x.to(self.layers[0][0].dtype)
         tape: list[tuple[Tensor, Tensor | None, Tensor | None]] = []
