@@ -1,7 +1,7 @@
 r"""The mathematics of stochastic gradient variational Bayes.
 
-Pure functions of tensors: noise comes in as an argument, nothing is averaged over
-rows. The axes are S draws, N rows, K latent dimensions; results are in nats.
+The functions here are pure functions of tensors. Noise is an argument, and nothing is averaged over
+rows. The axes are S draws, N rows and K latent dimensions. Results are in nats.
 
 References
 ----------
@@ -37,7 +37,7 @@ LogPrior = Callable[[Tensor], Tensor]
 def kl_to_standard_normal(mean: Tensor, log_std: Tensor) -> Tensor:
     """KL[N(mean, std^2) || N(0, 1)] of each latent dimension. (N, K) -> (N, K).
 
-    [1]_, appendix B; the KL of the whole posterior is the sum over K.
+    The KL divergence of the whole posterior is the sum over K ([1]_, appendix B).
     """
     # 1/2 (mean^2 + std^2 - 1) - log std
     std = log_std.exp()
@@ -50,9 +50,9 @@ def elbo(log_px: Tensor, kl: Tensor, *, beta: float = 1.0, free_bits: float = 0.
 
     log p(x|z) - beta * sum_k max(free_bits, kl_k)
 
-    ``beta`` weighs the divergence [3]_. A dimension whose divergence is below
-    ``free_bits`` nats is charged that much, so nothing pulls it further down ([4]_,
-    appendix C.8; here row by row, where [4]_ averages over the minibatch first).
+    ``beta`` is the weight of the KL divergence [3]_. If the divergence of a dimension is below
+    ``free_bits`` nats, it counts as ``free_bits``, so that it has no gradient ([4]_, appendix C.8).
+    This applies to each row, whereas [4]_ averages over the minibatch first.
     """
     if free_bits > 0:
         kl = kl.clamp(min=free_bits)
@@ -60,7 +60,7 @@ def elbo(log_px: Tensor, kl: Tensor, *, beta: float = 1.0, free_bits: float = 0.
 
 
 def importance_weighted_bound(log_weight: Tensor) -> Tensor:
-    """The S-draw bound on log p(x), equation 8 of [2]_. (S, N) -> (N,).
+    """The importance-weighted bound on log p(x) of S draws, equation 8 of [2]_. (S, N) -> (N,).
 
     log 1/S sum_s w_s,  w_s = p(x|z_s) p(z_s) / q(z_s|x)
     """
@@ -69,9 +69,9 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws z = mean + std * noise (S, N, K) from posteriors of mean and std (N, K).
+    """Draws z = mean + std * noise (S, N, K) from posteriors with mean and std (N, K).
 
-    ``log_prior`` is that of training; None for N(0, I).
+    ``log_prior`` is the log density of the prior of training; None for N(0, I).
     """
 
     mean: Tensor
@@ -85,14 +85,15 @@ class Draws:
     def of(
         cls, mean: Tensor, log_std: Tensor, noise: Tensor, log_prior: LogPrior | None = None
     ) -> Self:
-        """By standard normal noise (S, N, K) or (S, 1, K) ([1]_, section 2.4)."""
+        """Draw with standard normal noise (S, N, K) or (S, 1, K) ([1]_, section 2.4)."""
         std = log_std.exp()
         return cls(mean, log_std, std, noise, torch.addcmul(mean, std, noise), log_prior)
 
     def kl(self) -> Tensor:
-        """The divergence of the posteriors from the prior. -> (N, K), or (N, 1).
+        """The KL divergence of the posteriors from the prior. -> (N, K), or (N, 1).
 
-        Of each dimension in closed form for N(0, I), of all together by the draws for others.
+        For N(0, I), it is that of each dimension, in closed form. For other priors, it is that of
+        all dimensions together, estimated by the draws.
         """
         if self.log_prior is None:
             return kl_to_standard_normal(self.mean, self.log_std)
@@ -101,42 +102,44 @@ class Draws:
     def log_ratio(self) -> Tensor:
         """log q(z|x) - log p(z) of each draw. -> (S, N)."""
         if self.log_prior is None:
-            # by the noise: z less the mean would cancel where std is small
+            # by the noise, since z - mean would cancel if std is small
             return (0.5 * (self.z.square() - self.noise.square()) - self.log_std).sum(-1)
         log_q = (-0.5 * (self.noise.square() + LOG_2PI) - self.log_std).sum(-1)
         return log_q - self.log_prior(self.z)
 
     def pulled_back(self, by_z: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients by mean and std of what has the gradient ``by_z``. -> 2 x (N, K)."""
+        """The gradients by mean and std of a function with gradient ``by_z``. -> 2 x (N, K)."""
         return by_z.sum(0), (by_z * self.noise).sum(0)
 
 
-# Takes the gradient by z, through p(x|z), to those by mean and log_std, through all.
+# Maps the gradient by z, through p(x|z), to the total gradients by mean and log_std.
 IntoCodes = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(unsafe_hash=True)
 class Objective(Value):
-    """Base of the objectives: what training raises, a bound on log p(x) for each row.
+    """Base class of the objectives. Training maximises a bound on log p(x) for each row.
 
-    A subclass needs ``bound``; its gradient is then found by autograd.
+    A subclass implements ``bound``. Its gradient is computed by autograd, unless the subclass
+    overrides ``vjp``.
 
     Parameters
     ----------
     beta : float, default=1.0
-        Weight of the divergence in the bound. It rises from 0 to this value during ``kl_warmup``.
+        Weight of the KL divergence in the bound. It rises from 0 to this value during
+        ``kl_warmup``.
     free_bits : float, default=0.0
-        Floor of the divergence of each component, in nats, as in ``elbo``.
+        Floor of the KL divergence of each component, in nats, as in ``elbo``.
     """
 
-    label: ClassVar[str] = "objective"  # in plots
+    label: ClassVar[str] = "objective"  # the name in plots
     rules: ClassVar[Mapping[str, Rule]] = {"beta": number(0), "free_bits": number(0)}
 
     beta: float = 1.0
     free_bits: float = 0.0
 
     def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
-        """The bound on log p(x) of each row, in nats. (S, N) -> (N,).
+        """Compute the bound on log p(x) of each row, in nats. (S, N) -> (N,).
 
         Parameters
         ----------
@@ -150,13 +153,14 @@ class Objective(Value):
         )
 
     def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
-        """The bound, the gradient of ``scale`` times its sum by log_px, and the way back.
+        """The bound, the gradient of ``scale`` times its sum by log_px, and its ``IntoCodes``.
 
-        ``log_px`` and the bound are functions that compute them, if they are needed. By autograd;
-        a subclass may know the gradient in closed form, which is faster.
+        ``log_px`` and the bound are functions, so that they are computed only if needed. The
+        gradient is computed by autograd. A subclass can override this method with a gradient in
+        closed form, which is faster.
         """
         with torch.inference_mode(False), torch.enable_grad():
-            # clones, since autograd records no tensors of inference mode
+            # clones, since autograd cannot record tensors of inference mode
             given = log_px(), draws.mean, draws.log_std
             leaves = [tensor.clone().detach().requires_grad_() for tensor in given]
             recorded = Draws.of(leaves[1], leaves[2], draws.noise.clone(), draws.log_prior)
@@ -167,7 +171,7 @@ class Objective(Value):
         )
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
-            # through p(x|z), and by the bound itself
+            # the gradients through p(x|z), and those of the bound itself
             through_mean, through_std = draws.pulled_back(by_z)
             return through_mean + by_mean, through_std * draws.std + by_log_std
 
@@ -176,12 +180,12 @@ class Objective(Value):
 
 @dataclass(unsafe_hash=True)
 class ELBO(Objective):
-    """The evidence lower bound averaged over draws, its KL in closed form."""
+    """The evidence lower bound, averaged over draws, with the KL divergence in closed form."""
 
     label = "ELBO"
 
     def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
-        # the mean of one costs as much as that of many
+        # indexing is faster than the mean of a single draw
         log_px = log_px[0] if len(log_px) == 1 else log_px.mean(0)
         return elbo(log_px, draws.kl(), beta=self.beta, free_bits=self.free_bits)
 
@@ -196,7 +200,7 @@ class ELBO(Objective):
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
             by_mean, by_std = draws.pulled_back(by_z)
-            # kl by mean is the mean, by log_std it is std^2 - 1
+            # the gradient of kl is mean by mean, and std^2 - 1 by log_std
             by_mean = torch.addcmul(by_mean, by_kl, draws.mean)
             return by_mean, torch.addcmul(by_std, by_kl, std) * std - by_kl
 
@@ -205,14 +209,14 @@ class ELBO(Objective):
 
 @dataclass(unsafe_hash=True)
 class IWAE(Objective):
-    """The importance-weighted bound, log q(z|x) - log p(z) weighed by beta."""
+    """The importance-weighted bound, with log q(z|x) - log p(z) multiplied by beta."""
 
     label = "IWAE bound"
 
     def __post_init__(self) -> None:
         if self.free_bits > 0:
             raise ValueError(
-                f"free_bits={self.free_bits} is a floor on the divergence in objective='elbo'; "
+                f"free_bits={self.free_bits} is a floor on the KL divergence in objective='elbo'; "
                 "objective='iwae' has none. Set free_bits=0 or objective='elbo'."
             )
 
@@ -226,7 +230,7 @@ class IWAE(Objective):
         if draws.log_prior is not None:
             return super().vjp(log_px, draws, scale=scale)
         log_weight = self._log_weight(log_px(), draws)
-        weight = scale * torch.softmax(log_weight, dim=0)  # sums to scale over the draws of a row
+        weight = scale * torch.softmax(log_weight, dim=0)  # the sum over a row's draws is scale
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
             by_mean, by_std = draws.pulled_back(by_z - self.beta * weight.unsqueeze(-1) * draws.z)
