@@ -160,7 +160,7 @@ class Fitted:
     def log_likelihood_of_cells(
         self, table: Array, dtype: Any, n_draws: int | None = None
     ) -> Array:
-        """log p(x) - log p(x without the cell) of each cell, per unit of spread. -> (n, d)."""
+        """log p(x) - log p(x without the value) for each value, per unit of spread. -> (n, d)."""
         self.columns.check_cells_can_be_left_out()
         n, d = table.shape
         whole = self.log_likelihood(table, dtype, n_draws)
