@@ -186,7 +186,7 @@ def rows_of(fitted: Fitted, data: WeightedTable, *, in_memory: bool = False) -> 
 
 
 def plan(parameters: Any, n_rows: int, **instead: Any) -> Plan:
-    """The plan of training that the parameters describe, with the fields in ``instead``."""
+    """The plan of training that the parameters describe; fields in ``instead`` replace theirs."""
     values = {field.name: _plain(getattr(parameters, field.name)) for field in fields(Plan)}
     values["objective"] = objective_of(parameters)
     values["learning_rate"] = resolve_schedule(parameters.learning_rate)
@@ -327,7 +327,7 @@ def problem(
     n_rows: int,
     table: str,
 ) -> tuple[str, type[Warning]] | None:
-    """The message and category of a warning if training failed, otherwise None.
+    """The message and category of a warning about the result of training; None if it is sound.
 
     Parameters
     ----------

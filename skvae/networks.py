@@ -128,9 +128,9 @@ class NetworkModule(nn.Module):
         """Compute the result for ``x`` (rows, n_inputs) in training, and its backward function.
 
         The backward function takes the gradient by the result and returns the gradient by ``x``, in
-        the type of ``x``. Autocast may be on. The result may then be in bfloat16, and its gradient
-        in bfloat16 or in the type of ``x``. This method is called in torch's inference mode, where
-        autograd records nothing.
+        the type of ``x``. It may return None if ``to_x`` is False. Autocast may be on. The result
+        may then be in bfloat16, and its gradient in bfloat16 or in the type of ``x``. This method
+        is called in torch's inference mode, where autograd records nothing.
         """
         return by_autograd(lambda x: self(x, generator).to(x.dtype), x, to_x=to_x)
 
