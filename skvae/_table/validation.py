@@ -141,7 +141,7 @@ def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
         block = table[rows]
         with np.errstate(over="ignore", invalid="ignore"):
             total = block.sum(dtype=np.float64)
-        if np.isfinite(total):  # then all values are finite or NaN, and most tables end here
+        if np.isfinite(total):  # then so are all values, as in most tables
             continue
         infinite = np.isinf(block)
         if infinite.any():
