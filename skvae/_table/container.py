@@ -315,7 +315,7 @@ def _cast(native: Any, dtype: Any) -> Any:
 
 def _field(column: _Column) -> Field:
     dtype, native = column.dtype, column.native_dtype
-    if _of_objects(native) or dtype == nw.Unknown:  # narwhals sees only the first hundred
+    if _of_objects(native) or dtype == nw.Unknown:  # narwhals guesses from the first 100
         holds, levels = _held(column)
     elif dtype in (nw.Categorical, nw.Enum, nw.String):
         holds, levels = LEVEL, _ordered(column.objects(), _declared(dtype, native))
@@ -339,7 +339,7 @@ def _warn_of_numbers(fields: Sequence[Field]) -> None:
         if not pd.to_numeric(pd.Series(field.levels), errors="coerce").isna().any():
             warn(
                 f"Column {field.name!r} holds {len(field.levels)} different numbers as text, which "
-                "are taken for categories. Where they are quantities, make them so by "
+                "are taken for categories. If they are quantities, convert the column with "
                 "astype(float)."
             )
 
