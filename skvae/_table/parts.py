@@ -1,4 +1,4 @@
-"""A table in several parts, only one of which is loaded at a time."""
+"""A table in several parts, of which a few are in memory at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Parts(RowSource):
     """A table of numbers that is stored in several parts, such as files.
 
     Estimators accept it in place of an array, and read one part after the other. Training shuffles
-    blocks of neighbouring rows, and then the rows within several blocks.
+    blocks of neighbouring rows, and then the rows of several blocks together.
 
     Parameters
     ----------
