@@ -16,8 +16,8 @@ from skvae.likelihoods._sample import FEW_VALUES
 Array = NDArray[Any]
 LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
-# A column of categories is a key if it has more levels than FEW_LEVELS and than this share of the
-# rows.
+# A column of categories is a key if it has more levels than FEW_LEVELS, and more than this share of
+# the number of rows.
 FEW_LEVELS, MANY_LEVELS = 50, 0.5
 
 
@@ -127,7 +127,8 @@ def warn_of_keys(names: Sequence[Any], sample: Array, is_category: Sequence[bool
         if n_levels > max(FEW_LEVELS, MANY_LEVELS * n_rows):
             warn(
                 f"Column {name!r} holds {n_levels} different categories in {n_rows} rows, as a "
-                "name or a key would, which say little about a row. Drop it, or join rare ones."
+                "name or a key would, which carry little information about a row. Drop it, or "
+                "merge rare categories."
             )
 
 
