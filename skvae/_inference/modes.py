@@ -28,9 +28,9 @@ LogJoint = Callable[[Tensor, Tensor], Tensor]
 WIDE = 4.0  # factor on the posterior's standard deviations, to search around the posterior
 WIDTHS = (1.0, 1.7)  # factors on the normal at a mode; the wider one covers skewness
 
-# The search for modes starts from the highest of this many points around the posterior and from
-# N(0, I). The points do not depend on the number of draws. In few dimensions they are close to
-# several modes.
+# The search for modes starts from the highest of this many points, drawn around the posterior and
+# from N(0, I). The points do not depend on the number of draws. In few dimensions they come close
+# to several modes.
 N_AROUND, N_OF_NORMAL = 128, 384
 FEW_DIMENSIONS = 8
 STARTS_IN_FEW, MODES_IN_FEW = 12, 4
@@ -44,7 +44,7 @@ NEGLIGIBLE = 100.0  # nats below the highest at which a mode is ignored
 STEP_LENGTHS, LONGER, SHORTER = (2.0, 1.0, 0.3, 0.03), 4.0, 0.03
 MAX_FAILURES = 3  # steps without an increase
 TOLERANCE = 0.02  # nats that a step must gain for another step
-NARROWEST = 0.1  # standard deviation of the first steps, since a posterior can be far too narrow
+NARROWEST = 0.1  # least standard deviation of first steps, since an encoder's can be far too small
 SMALLEST_COSINE = 1e-6
 
 
