@@ -312,7 +312,7 @@ class Columns:
                 f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
                 f"holds {x[row, column]}. Choose one that takes it when you fit, as in "
                 f"likelihood={{{self.names[places[column]]!r}: 'gaussian'}} for any number ('auto' "
-                "goes by the rows of fit), or change its values."
+                "chooses from the rows of fit), or change its values."
             )
 
     def check_cells_can_be_left_out(self) -> None:
