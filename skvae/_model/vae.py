@@ -464,7 +464,7 @@ class VAE(nn.Module):
     def _decode_vjp(
         self, z: Tensor, generator: Generator, phase: Phase
     ) -> tuple[list[Tensor], Backward]:
-        """The outputs that the networks decode from codes in training, and the way back to z."""
+        """The outputs decoded from z in training, and the backward function to z."""
         rows = z.flatten(0, 1)
         first, into_first = self.decoder.vjp(rows, generator, to_x=True)
         shapes = None
