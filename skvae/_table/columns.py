@@ -180,8 +180,8 @@ class Columns:
             if size[row] > limit[i]:
                 warn(
                     f"Column {self.names[places[i]]!r} holds {x[row, i]:g} in row {index[row]}, "
-                    f"over {EXTREME:.0e} times as large as half of its values, which may look all "
-                    "the same beside it. If such values mark missing ones, replace them by NaN: "
+                    f"over {EXTREME:.0e} times as large as half of its values, which may be "
+                    "indistinguishable beside it. If it marks missing values, replace them by NaN: "
                     f"numpy.where(abs(X) > {limit[i]:.0e}, numpy.nan, X)."
                 )
 
