@@ -1,16 +1,16 @@
-"""Warnings that show the caller's line, not one of ours or scikit-learn's."""
+"""Warnings that show the caller's line, not a line of this package or of scikit-learn."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 
-# packages that stand between a warning and the caller
+# packages between a warning and the caller
 OWN = ("skvae", "sklearn", "joblib")
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn where this package was called from, by scikit-learn perhaps."""
+    """Warn at the line that called this package, directly or through scikit-learn."""
     level = 2
     while _package(level) in OWN:
         level += 1
@@ -18,7 +18,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
 
 def _package(level: int) -> str:
-    """The top package of the code that is so many calls above ``warn``'s, "" beyond the last."""
+    """The top-level package of the code ``level`` calls above ``warn``; "" beyond the last."""
     try:
         name: str = sys._getframe(level).f_globals.get("__name__") or ""
     except ValueError:

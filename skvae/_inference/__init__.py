@@ -1,1 +1,1 @@
-"""Rows through a trained model: chunks, log-likelihoods, posterior draws."""
+"""Apply a trained model to rows: chunks, log-likelihoods, posterior draws."""

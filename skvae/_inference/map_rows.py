@@ -18,14 +18,16 @@ from skvae._blocks import CHUNK_ELEMENTS, chunks
 from skvae._model.vae import VAE
 from skvae._torch.runtime import torch_runtime
 
-# Rows times draws times weights from which on several threads gain.
+# Rows times draws times weights above which several threads are faster.
 SHARED_WORK = 25_000_000
 
 
 class Size(NamedTuple):
-    """How many codes of a row are decoded together, or results of it made, and how many are held.
+    """Memory that a row needs, in codes.
 
-    The more, the fewer rows a chunk has.
+    ``decoded`` is the number of codes that are decoded together, or of results that are made from
+    the row. ``held`` is the number of codes in memory. The larger they are, the fewer rows a chunk
+    has.
     """
 
     decoded: int = 1
@@ -46,19 +48,19 @@ def map_rows(
     finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
     in_order: bool = False,
 ) -> NDArray[Any]:
-    """``finish(call(model, x, rows))`` of the rows x that ``load`` yields. -> (n_rows, ...).
+    """Compute ``finish(call(model, x, rows))`` for the rows x from ``load``. -> (n_rows, ...).
 
-    Computes in ``dtype``, that of the caller's rows: float32 arithmetic on float64 rows would
-    make a row's result depend on the rows beside it.
+    Computes in ``dtype``, the dtype of the caller's rows. In float32 arithmetic on float64 rows,
+    the result of a row would depend on the other rows of its chunk.
 
-    As many chunks at a time as torch has threads, each on one: several threads for one
-    operation would wait for each other, long ones where another process holds a core. One after
-    the other if ``in_order``, as what draws random numbers must be.
+    As many chunks run in parallel as torch has threads, each on one thread. Several threads for
+    one operation would wait for each other, and long if another process occupies a core. With
+    ``in_order`` chunks run one after the other, as is required for calls that draw random numbers.
     """
     parameters = list(model.parameters())
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
-        with torch_runtime(device):  # whose tensors autograd may record
+        with torch_runtime(device):  # outside inference mode, so that autograd may record the copy
             model = copy.deepcopy(model).to(precision)
     work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
@@ -84,7 +86,7 @@ def map_rows(
 
 @contextmanager
 def _mapping(n_threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """``map``, on as many threads as given; an error cancels the rest."""
+    """``map`` on this number of threads. An error cancels the remaining calls."""
     if n_threads == 1:
         yield map
     else:
@@ -93,8 +95,8 @@ def _mapping(n_threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
 
 
 def _map_on(pool: ThreadPoolExecutor, *what: Any) -> Iterator[Any]:
-    """``map`` on the threads of a pool; on the calling one where no other can be started."""
+    """``map`` on the threads of a pool, or on the calling thread if no other can be started."""
     try:
-        return pool.map(*what)  # starts all calls; what they raise comes with their results
-    except RuntimeError:  # the interpreter shuts down
+        return pool.map(*what)  # starts all calls; errors are raised when results are read
+    except RuntimeError:  # the interpreter is shutting down
         return map(*what)

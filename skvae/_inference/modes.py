@@ -1,4 +1,4 @@
-"""Normals at the modes of p(x, z), with its curvature there: Laplace's approximation.
+"""Laplace's approximation: normals at the modes of p(x, z), with its curvature there.
 
 Pure functions of tensors; the axes are S draws, N rows, K latent dimensions.
 
@@ -21,36 +21,37 @@ from torch import Tensor
 from skvae._inference.normals import Normals
 from skvae._torch.random import quasi_normal
 
-# log p(x, z) of codes for the rows with the numbers (n,), or of the same codes for each of them.
+# log p(x, z) of codes for the rows with the numbers (n,), or of the same codes for each row.
 # (S, n, K) or (S, 1, K), (n,) -> (S, n).
 LogJoint = Callable[[Tensor, Tensor], Tensor]
 
-WIDE = 4.0  # times the posterior's standard deviations, where its surroundings are searched
-WIDTHS = (1.0, 1.7)  # of the normal at a mode; a wider one beside it covers what is skew
+WIDE = 4.0  # factor on the posterior's standard deviations, to search around the posterior
+WIDTHS = (1.0, 1.7)  # factors on the normal at a mode; the wider one covers skewness
 
-# Modes are looked for from the highest of so many points around the posterior and of N(0, I), which
-# are the same however many draws are taken. In few dimensions they come near several modes.
+# The search for modes starts from the highest of this many points, drawn around the posterior and
+# from N(0, I). The points do not depend on the number of draws. In few dimensions they come close
+# to several modes.
 N_AROUND, N_OF_NORMAL = 128, 384
 FEW_DIMENSIONS = 8
 STARTS_IN_FEW, MODES_IN_FEW = 12, 4
 STARTS_IN_MANY, MODES_IN_MANY = 4, 2
-FIRST_STEPS, MAX_STEPS = 10, 30  # of all starts, and of the highest from there on
-NEAR = 0.1  # distance of codes on their way to the same mode
-NEGLIGIBLE = 100.0  # nats below the highest, of a mode that is not worth the way
+FIRST_STEPS, MAX_STEPS = 10, 30  # steps of all starts, and further steps of the highest
+NEAR = 0.1  # distance below which codes are taken to climb to the same mode
+NEGLIGIBLE = 100.0  # nats below the highest at which a mode is ignored
 
-# Lengths of a step that are tried; where the longest is the best or none leads up, the metric is
-# multiplied by one of these.
+# Step lengths that are tried. The metric is multiplied by LONGER if the longest step is the best,
+# and by SHORTER if no step increases log p(x, z).
 STEP_LENGTHS, LONGER, SHORTER = (2.0, 1.0, 0.3, 0.03), 4.0, 0.03
-MAX_FAILURES = 3  # to go up
-TOLERANCE = 0.02  # nats that a step must gain for another
-NARROWEST = 0.1  # standard deviation that steps start from, since an encoder can be far too sure
+MAX_FAILURES = 3  # steps without an increase
+TOLERANCE = 0.02  # nats that a step must gain for another step
+NARROWEST = 0.1  # least standard deviation of first steps, since an encoder's can be far too small
 SMALLEST_COSINE = 1e-6
 
 
 def size_of_search(n_components: int) -> tuple[int, int]:
-    """How many codes of a row are decoded at a time and kept where modes are looked for."""
+    """The numbers of codes of a row that the search for modes decodes at a time and keeps."""
     n_starts, n_modes = _numbers(n_components)
-    # a Hessian takes a code for each dimension; a metric is as large as so many codes
+    # a Hessian needs a code for each dimension; a metric is as large as n_components codes
     return n_modes * n_components, max(N_AROUND + N_OF_NORMAL, n_starts * n_components)
 
 
@@ -60,11 +61,11 @@ def _numbers(n_components: int) -> tuple[int, int]:
 
 
 def at_modes(log_joint: LogJoint, posterior: Normals) -> list[Normals]:
-    """Normals at the highest modes of p(x, z) that are found, of several widths.
+    """Normals at the highest modes of p(x, z) that are found, in several widths.
 
-    Ways uphill set out from the mean of the posterior and from the highest of points around it and
-    of N(0, I), each in a region of its own. After some steps the highest go on. Where fewer than
-    asked for are worth it, the highest stands for the others.
+    Climbs from the mean of the posterior, and from the highest of points around it and of N(0, I),
+    each in a separate region. After some steps only the highest continue. If fewer modes than
+    requested are high enough, the highest mode takes the place of the others.
     """
     n, k = posterior.mean.shape
     n_starts, n_modes = _numbers(k)
@@ -94,11 +95,11 @@ def at_modes(log_joint: LogJoint, posterior: Normals) -> list[Normals]:
 
 
 def _starts(log_joint: LogJoint, posterior: Normals, n_starts: int) -> Tensor:
-    """The mean of the posterior and the highest of points. -> (n_starts, N, K)."""
+    """The mean of the posterior and the highest of the points. -> (n_starts, N, K)."""
     n, k = posterior.mean.shape
     rows = torch.arange(n, device=posterior.mean.device)
     around, normal = posterior.mean.new_tensor(_points(k)).split([N_AROUND, N_OF_NORMAL])
-    tried = [posterior.widened(WIDE).sample(around), normal]  # the same of the latter for all rows
+    tried = [posterior.widened(WIDE).sample(around), normal]  # the latter are shared by all rows
     log_p = torch.cat([log_joint(part, rows) for part in tried])
     z = torch.cat([part.expand(-1, n, -1) for part in tried])
 
@@ -112,8 +113,8 @@ def _starts(log_joint: LogJoint, posterior: Normals, n_starts: int) -> Tensor:
 def _highest(z: Tensor, log_p: Tensor, n: int, is_near: Callable[[Tensor], Tensor]) -> Tensor:
     """The numbers of the n highest codes, none near a higher one. (S, N, K), (S, N) -> (n, N).
 
-    ``is_near`` tells by the distances (S, N) from one of them. Where all are near, it is again the
-    first.
+    ``is_near`` decides this from the distances (S, N) to one of them. If all codes are near one of
+    them, the first is repeated.
     """
     rows = torch.arange(z.shape[1], device=z.device)
     found = [log_p.argmax(0)]
@@ -133,11 +134,11 @@ def _points(n_components: int) -> NDArray[np.float64]:
 def climb(
     log_joint: LogJoint, start: Tensor, metric: Tensor, max_steps: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Uphill from each of N starts to a mode of p(x, z). (N, K), (N, K, K) -> the same, (N,).
+    """Climb from each of N starts to a mode of p(x, z). (N, K), (N, K, K) -> the same, (N,).
 
     The method of Broyden, Fletcher, Goldfarb and Shanno ([2]_, section 6.1). A step is ``metric``
-    times the gradient, and by what it meets the metric comes closer to the inverse of the negative
-    Hessian. Returned are the modes, their metrics and log p(x, z).
+    times the gradient. The change of the gradient then brings the metric closer to the inverse of
+    the negative Hessian. Returns the modes, their metrics and log p(x, z).
     """
     mode, metric = start.clone(), metric.clone()
     active = torch.arange(len(start), device=start.device)
@@ -170,9 +171,9 @@ def climb(
 
 
 def _bfgs(metric: Tensor, step: Tensor, change: Tensor) -> Tensor:
-    """The metric after a step (N, K) that changed the downward gradient so. (N, K, K).
+    """The metric after a step (N, K) with this change of the downward gradient. (N, K, K).
 
-    It stays as it is where there was no step, or the curvature along it is of the wrong sign.
+    It is not changed if there was no step, or if the curvature along the step has the wrong sign.
     """
     along = (step * change).sum(-1)
     least = SMALLEST_COSINE * step.norm(dim=-1) * change.norm(dim=-1)
@@ -187,16 +188,16 @@ def _identity(k: int, like: Tensor) -> Tensor:
 
 
 def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
-    """The normal at the mode of p(x, z) that is uphill from each of N starts, as in ``climb``.
+    """The normal at the mode of p(x, z) that ``climb`` reaches from each of N starts.
 
-    Its covariance is the inverse of the negative Hessian where the climb ended ([1]_), but nowhere
-    wider than N(0, I). A last step from there is Newton's.
+    Its covariance is the inverse of the negative Hessian where the climb ended ([1]_), but in no
+    direction wider than N(0, I). A last Newton step is taken from there if log p(x, z) increases.
     """
     mode, _, log_p = climb(log_joint, start, metric, MAX_STEPS)
     rows = torch.arange(len(start), device=start.device)
     gradient, curvature, axes = _derivatives(log_joint, mode, rows)
     std = curvature.clamp(min=1.0).rsqrt().unsqueeze(-2)
-    # the symmetric root, which does not turn with axes of equal curvature
+    # the symmetric root, which does not depend on the choice of axes of equal curvature
     root, whiten = (axes * std) @ axes.mT, (axes / std) @ axes.mT
     last = mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient)
     mode = torch.where((log_joint(last[None], rows)[0] > log_p)[:, None], last, mode)
@@ -204,7 +205,7 @@ def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
 
 
 def _gradient(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """log p(x, z) and its gradient, 0 where that is not finite. (N, K) -> (N,), (N, K)."""
+    """log p(x, z) and its gradient, 0 if that is not finite. (N, K) -> (N,), (N, K)."""
     with torch.enable_grad():
         z = z.detach().clone().requires_grad_()
         value = log_joint(z[None], rows)[0]
@@ -214,9 +215,9 @@ def _gradient(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Ten
 
 
 def _derivatives(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient of log p(x, z), and the curvatures of its negative with their axes.
+    """The gradient of log p(x, z), and the curvatures of -log p(x, z) with their axes.
 
-    (N, K) -> (N, K), (N, K), (N, K, K). Where they are not finite, the gradient is 0 and the
+    (N, K) -> (N, K), (N, K), (N, K, K). If these are not finite, the gradient is 0 and the
     curvatures are those of the prior.
     """
     k = z.shape[-1]

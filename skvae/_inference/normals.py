@@ -21,22 +21,22 @@ class Normals:
 
     @classmethod
     def diagonal(cls, mean: Tensor, log_std: Tensor) -> Self:
-        """Independent dimensions. (N, K), (N, K)."""
+        """Normals with independent dimensions. (N, K), (N, K)."""
         return cls(mean, log_std.exp().diag_embed(), (-log_std).exp().diag_embed())
 
     def __getitem__(self, rows: Tensor | slice) -> Normals:
         return Normals(self.mean[rows], self.root[rows], self.whiten[rows])
 
     def widened(self, factor: float) -> Normals:
-        """The same with ``factor`` times the standard deviations."""
+        """The same normals with ``factor`` times the standard deviations."""
         return Normals(self.mean, self.root * factor, self.whiten / factor)
 
     def sample(self, noise: Tensor) -> Tensor:
-        """Draws by standard normal noise. (S, 1, K) -> (S, N, K)."""
+        """Draws from standard normal noise. (S, 1, K) -> (S, N, K)."""
         return self.mean + torch.einsum("nkj,sj->snk", self.root, noise.squeeze(1))
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """(S, N, K) -> (S, N)."""
+        """The log density. (S, N, K) -> (S, N)."""
         standard = torch.einsum("njk,snk->snj", self.whiten, z - self.mean)
         log_scale: Tensor = torch.linalg.slogdet(self.whiten).logabsdet
         return log_scale - 0.5 * (standard.square() + LOG_2PI).sum(-1)

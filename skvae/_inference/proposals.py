@@ -1,8 +1,8 @@
-r"""Where to draw codes for the importance-weighted bound on log p(x).
+r"""Proposals for the importance-weighted bound on log p(x).
 
-The encoder's posterior misses the true one for rows unlike those of training, most of all where
-cells are missing that training always had. Normals at the modes of p(x, z) stand in, as a proposal
-that weights correct.
+The encoder's posterior is a poor approximation for rows unlike those of training, most of all if
+values are missing that training always observed. Normals at the modes of p(x, z) then serve as the
+proposal, which importance weights correct.
 
 Pure functions of tensors; the axes are S draws, N rows, K latent dimensions.
 
@@ -25,26 +25,26 @@ from torch import Tensor
 from skvae._inference.modes import WIDE, LogJoint, at_modes
 from skvae._inference.normals import Normals
 
-GOOD_SHARE = 0.25  # a proposal is good where its draws are worth this share of their number
+GOOD_SHARE = 0.25  # effective sample size of a good proposal, as a share of its draws
 FEWEST_TO_ADAPT = 16  # draws
-# Draws come upon a mode beside the posterior only in very few dimensions.
+# Only in very few dimensions do draws find a mode outside the posterior.
 WIDE_DIMENSIONS, WIDE_SHARE = 4, 0.25
 
 
 def is_good(log_weight: Tensor) -> Tensor:
-    """Whether draws are of even enough weight to be relied on. (S, N) -> (N,) bool.
+    """Whether the weights of the draws are even enough to be reliable. (S, N) -> (N,) bool.
 
-    Draws without any weight are not.
+    False if all weights are 0.
     """
     possible = log_weight.amax(0) > -torch.inf
-    # (sum w)^2 / sum w^2 draws, between 1 and S
+    # effective sample size, (sum w)^2 / sum w^2, between 1 and S
     worth = 1 / torch.softmax(torch.where(possible, log_weight, 0.0), dim=0).square().sum(0)
     return possible & (worth >= GOOD_SHARE * len(log_weight))
 
 
 @dataclass
 class Pool:
-    """Draws from several normals (S_i, N, K), the posterior first; their log p(x, z) (S_i, N)."""
+    """Draws from several normals (S_i, N, K), the posterior first; log p(x, z) of them (S_i, N)."""
 
     normals: list[Normals]
     draws: list[Tensor]
@@ -52,7 +52,7 @@ class Pool:
 
     @classmethod
     def of(cls, normals: Sequence[Normals], noises: Sequence[Tensor], log_joint: LogJoint) -> Self:
-        """Draws by standard normal noise (S_i, 1, K) for each of the normals."""
+        """Draws from each of the normals, made from standard normal noise (S_i, 1, K)."""
         draws = [normal.sample(noise) for normal, noise in zip(normals, noises, strict=True)]
         rows = torch.arange(draws[0].shape[1], device=draws[0].device)
         log_p = log_joint(torch.cat(draws), rows).split([len(part) for part in draws])
@@ -60,10 +60,10 @@ class Pool:
 
     @classmethod
     def around(cls, posterior: Normals, noise: Tensor, log_joint: LogJoint) -> Self:
-        """Draws of the posterior by noise (S, 1, K).
+        """Draws from the posterior, made from noise (S, 1, K).
 
-        In very few dimensions some are of a wider normal: they come upon modes beside the
-        posterior, whose own draws would have even weights and miss them unnoticed.
+        In very few dimensions some draws are from a wider normal, to find modes outside the
+        posterior. The draws from the posterior alone would miss these and still have even weights.
         """
         n_wide = int(WIDE_SHARE * len(noise)) if noise.shape[-1] <= WIDE_DIMENSIONS else 0
         if n_wide == 0:
@@ -72,7 +72,7 @@ class Pool:
         return cls.of([posterior, posterior.widened(WIDE)], noises, log_joint)
 
     def with_modes(self, noise: Tensor, log_joint: LogJoint) -> Pool:
-        """The same and draws by noise (S, 1, K) at modes of p(x, z)."""
+        """This pool with additional draws at modes of p(x, z), made from noise (S, 1, K)."""
         normals = at_modes(log_joint, self.normals[0])
         found = Pool.of(normals, noise.tensor_split(len(normals)), log_joint)
         return Pool(
@@ -92,11 +92,11 @@ class Pool:
         return torch.cat(self.draws)
 
     def log_weight(self) -> Tensor:
-        """Log importance weights of the draws, taken as those of one mixture. (S, N).
+        """Log importance weights of the draws, treated as draws from one mixture. (S, N).
 
-        Each normal has a share in the mixture like that of its draws (the balance heuristic [1]_),
-        so that one that misses p(x, z) costs its draws and no more. A draw weighs nothing where
-        rounding took it out of every normal: the bound can only fall by it.
+        The share of each normal in the mixture is its share of the draws (the balance heuristic
+        [1]_). A normal that misses p(x, z) then wastes its own draws and has no other effect. A
+        draw has weight 0 if every normal rounds to density 0 there, which can only lower the bound.
         """
         z = self.z
         log_parts = [

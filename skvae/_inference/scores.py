@@ -1,4 +1,4 @@
-"""log p(x) of rows and draws of z given rows, by importance weights."""
+"""log p(x) of rows, and draws of z given rows, by importance sampling."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from skvae.objectives import importance_weighted_bound
 def log_likelihood(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
     """The importance-weighted bound on log p(x). N rows, (2 S, 1, K) -> (N,).
 
-    Half of the noise is for draws from the encoder's posterior. For rows whose weights are uneven,
-    and for rows with missing values, draws by the other half are added, from normals at modes of
-    p(x, z). It is 0 for a row without observed values, -inf where no draw has a density above 0,
-    and NaN where even the code 0 has none that is a number.
+    Half of the noise is for draws from the encoder's posterior. The other half is for draws from
+    normals at modes of p(x, z), which are added for rows with uneven weights or missing values.
+    The bound is 0 for a row without observed values. If no draw has a density above 0, it is -inf,
+    or NaN if log p(x, z) is NaN even at z = 0.
     """
     own, spare = noise.chunk(2)
     pool = _pool(model, cells, own)
@@ -30,7 +30,7 @@ def log_likelihood(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
     bad = ~is_good(log_weight)
     if cells.observed is not None:
         bound = torch.where(cells.observed.any(dim=-1), bound, 0.0)
-        # the weights of a posterior that is too narrow are even, and do not show what it misses
+        # the weights of a posterior that is too narrow are even, and do not reveal missed modes
         bad = (bad | ~cells.observed.all(dim=-1)) & cells.observed.any(dim=-1)
     bad &= possible
     if len(spare) >= FEWEST_TO_ADAPT and bool(bad.any()):
@@ -46,7 +46,7 @@ def log_likelihood(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
 def posterior_draws(model: VAE, cells: Cells, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Draws of z and their log importance weights for p(z|x). -> (S', N, K), (S', N).
 
-    From the encoder's posterior and from normals at modes, as in ``log_likelihood``.
+    The draws are from the encoder's posterior and from normals at modes, as in ``log_likelihood``.
     """
     own, spare = noise.chunk(2)
     pool = _pool(model, cells, own).with_modes(spare, log_joint(model, cells))
@@ -61,8 +61,8 @@ def _pool(model: VAE, cells: Cells, noise: Tensor) -> Pool:
 def log_joint(model: VAE, cells: Cells) -> LogJoint:
     """log p(x, z) of codes (S, n, K) or (S, 1, K) for the rows with the numbers (n,).
 
-    -inf where it is not a number, as of codes so far out that what is decoded overflows: a bound
-    can only fall by a density that is taken for 0.
+    NaN is replaced by -inf, for example for codes so large that the decoder overflows. Taking a
+    density as 0 can only lower the bound.
     """
 
     def of_codes(z: Tensor, rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rows as the model takes them: values, and which of them are observed."""
+"""Rows as input of the model: values, and which of them are observed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 @dataclass
 class Cells:
-    """Rows in working units (N, D), a value of the support where one is missing.
+    """Rows in working units (N, D), with a value of the support in place of a missing value.
 
-    ``observed`` (N, D) is True for observed values; None where all are.
+    ``observed`` (N, D) is True for observed values, and None if all values are observed.
     """
 
     values: Tensor
@@ -23,12 +23,12 @@ class Cells:
         return len(self.values)
 
     def take(self, rows: Tensor) -> Cells:
-        """The rows of these numbers, faster than by brackets."""
+        """The rows with these numbers. Faster than indexing."""
         observed = None if self.observed is None else self.observed.index_select(0, rows)
         return Cells(self.values.index_select(0, rows), observed)
 
     def copy_(self, other: Cells) -> None:
-        """Become equal to others of the same shape, in place."""
+        """Copy from cells of the same shape, in place."""
         self.values.copy_(other.values)
         if self.observed is not None and other.observed is not None:
             self.observed.copy_(other.observed)
@@ -44,10 +44,10 @@ def observed_sum(x: Tensor, cells: Cells) -> Tensor:
 
 
 def split(x: Tensor, sizes: Sequence[int], dim: int = -1) -> Sequence[Tensor]:
-    """The parts of an axis, by default the last; ``x`` itself where there is only one."""
+    """Split an axis, by default the last, into parts; ``x`` itself if there is only one."""
     return [x] if len(sizes) == 1 else x.split(sizes, dim=dim)
 
 
 def join(parts: Sequence[Tensor]) -> Tensor:
-    """The parts side by side along the last axis."""
+    """Concatenate the parts along the last axis."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=-1)

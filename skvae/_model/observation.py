@@ -1,4 +1,4 @@
-"""p(x|z) of a group of columns: a likelihood with the tensors that it owns."""
+"""The observation model p(x|z) of a group of columns, as a module."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods import Array, Constants, Likelihood
 from skvae.likelihoods._numerics import float32
 
-# a likelihood, its constants, its number of columns, and their emphasis in a unit that they share
+# a likelihood, its constants, its number of columns, and their emphasis if they share a unit
 Columns = tuple[Likelihood, Constants, int, Array | None]
 
 
 class ObservationModel(nn.Module):
-    """p(x|z) of a group of columns: a likelihood with the tensors it owns.
+    """p(x|z) of a group of columns: a likelihood and its tensors.
 
     Attributes
     ----------
     n_outputs, n_shape_outputs, n_features : int
-        Numbers that it takes from the decoder, how many of these from the network for shapes, and
-        numbers that it gives the encoder.
+        The number of its inputs from the decoder, how many of these are from the network for
+        shapes, and the number of its features for the encoder.
     is_located : bool
-        Whether training finds the codes by the locations of these columns.
+        Whether training finds the codes from the locations of these columns.
     """
 
     emphasis: Tensor | None
@@ -47,7 +47,7 @@ class ObservationModel(nn.Module):
                 self.register_parameter(name, tensor)
             else:
                 self.register_buffer(name, tensor)
-        self.float()  # a custom likelihood may keep the float64 of its constants
+        self.float()  # the tensors of a custom likelihood may be float64, as its constants are
         self.register_buffer("emphasis", None if emphasis is None else float32(emphasis))
 
     @property
@@ -63,17 +63,20 @@ class ObservationModel(nn.Module):
         return features if self.emphasis is None else features * self.emphasis.unsqueeze(-1)
 
     def emphasised(self, locations: Tensor) -> Tensor:
-        """Locations on the scale on which all columns have one noise. (..., d) -> (..., d)."""
+        """Locations on the scale on which all columns share one noise. (..., d) -> (..., d)."""
         return locations if self.emphasis is None else locations * self.emphasis
 
     def location(self, x: Tensor) -> Tensor:
-        """Where the values lie on that scale. (N, d) -> (N, d)."""
+        """The locations of the values on that scale. (N, d) -> (N, d)."""
         return self.emphasised(self.likelihood.location(x, self.tensors))
 
     def fit_noise(self, x: Tensor, outputs: Tensor, weight: Tensor) -> None:
-        """Set the learned noise by decoded locations. (N, d), (N, P), (N, d), of sum 1 or less."""
+        """Set the learned noise from the errors of decoded locations.
+
+        Values (N, d), outputs (N, P) and weights (N, d), which sum to at most 1 in a column.
+        """
         error = self.likelihood.location(x, self.tensors) - outputs[:, : self.n_columns]
-        # the variance 1 counts as one row more, since a column may have few values here
+        # one more row of variance 1 as a prior, since a column may have few observed values here
         prior = 1 / len(x)
         total = (weight * error.double().square()).sum(0) + prior
         variance = total / (weight.sum(0) + prior)

@@ -1,4 +1,4 @@
-"""What a step of training learns, where training has several phases."""
+"""The phases of training: which parts of the model a step trains."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Phase:
-    """What a step of training learns.
+    """The parts of the model that a step of training changes.
 
     Parameters
     ----------
     by_location : bool
-        Whether located columns are modelled by their locations alone, with one noise for all.
+        Whether located columns are modelled only by their locations, with one noise for all.
     encoder : bool
-        Whether the encoder learns too.
+        Whether the encoder is trained too.
     """
 
     by_location: bool = False

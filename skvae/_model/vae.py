@@ -22,36 +22,37 @@ from skvae.priors._modules import PriorModule, StandardNormal
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward
 
-# Hidden layers start small: the encoder close to the prior and the decoder close to the mean of the
-# data, or both close to PCA.
+# Hidden layers start with small outputs, so that the encoder starts close to the prior and the
+# decoder close to the mean of the data, or both close to PCA.
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
-# Of the noise around locations: what it stays above, where PCA does not leave less, and the speed
-# at which its logarithm is learned.
+# For the noise around locations: its lower limit, unless PCA leaves less, and the speed at which
+# its logarithm is learned.
 SMALLEST_NOISE, NOISE_SPEED = 0.5, 10.0
-# Bounds on log std of the posterior: rows far outside the training data stay finite.
+# Bounds on log std of the posterior, so that rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
-SLOPE_STEP = 0.1  # of the differences that slopes are found by
+SLOPE_STEP = 0.1  # step of the central differences that estimate slopes
 
 
 class VAE(nn.Module):
     """A variational autoencoder over working units.
 
-    The columns of a row lie group by group, one likelihood a group. Nothing is averaged over
-    rows. A method that takes ``generator=None`` is deterministic without one.
+    The columns of a row are ordered by group, with one likelihood for each group. Nothing is
+    averaged over rows. A method with ``generator=None`` is deterministic if none is given.
 
     Parameters
     ----------
     groups : sequence of (Likelihood, constants, number of columns, emphasis or None)
     gaps : sequence of int
-        Columns with missing values in training: the encoder sees which values are observed.
+        Columns with missing values in training. For these the encoder has an input that is 1 for
+        observed and 0 for missing values.
     encoder, decoder : Network
     n_components : int
     generator : Generator
-        Draws the start weights.
+        For the initial weights.
     learned_prior : PriorModule, default=None
-        The prior of training; None for N(0, I).
+        The prior in training; None for N(0, I).
     places : sequence of int, default=None
-        The place in the table of each column; None where they lie in the order of the table.
+        The place in the table of each column; None if they are in the order of the table.
     """
 
     gaps: Tensor
@@ -74,11 +75,11 @@ class VAE(nn.Module):
         super().__init__()
         self.n_components = n_components
         self.groups = [ObservationModel(*group) for group in groups]
-        # one noise for all columns of numbers, once there is one
+        # if any column is located, one noise serves all columns that have a location
         if any(group.is_located for group in self.groups):
             for group in self.groups:
                 group.is_located = group.likelihood.has_location
-        self.observations = nn.ModuleList(self.groups)  # whose parameters are the module's too
+        self.observations = nn.ModuleList(self.groups)  # registers their parameters
         self.n_columns = [group.n_columns for group in self.groups]
         self.n_outputs = [group.n_outputs for group in self.groups]
         self.n_first = [group.n_outputs - group.n_shape_outputs for group in self.groups]
@@ -109,29 +110,30 @@ class VAE(nn.Module):
             )
 
         self.decoder = build_decoder(self.n_first, DECODER_GAIN, "decoder")
-        # of what is learned once the codes are found: it starts at zero
+        # for the outputs that are learned after the codes are found, initially 0
         n_shapes = [group.n_shape_outputs for group in self.groups]
         self.shapes = build_decoder(n_shapes, 0.0, "shapes") if sum(n_shapes) else None
-        # the log of the noise around locations, over its speed
+        # the log of the noise around locations, divided by its speed
         self.location_noise = nn.Parameter(torch.zeros(1, dtype=torch.float32, device="cpu"))
         smallest = torch.full((1,), SMALLEST_NOISE, dtype=torch.float32, device="cpu")
         self.register_buffer("smallest_noise", smallest)
-        # components as they are shown, by those of the networks
+        # for each displayed component, the number of that of the networks
         self.register_buffer("order", torch.arange(n_components, device="cpu"))
-        self.register_buffer("place", self.order.clone())  # in the order shown
+        self.register_buffer("place", self.order.clone())  # the inverse
         self.register_buffer("sign", torch.ones(n_components, dtype=torch.float32, device="cpu"))
-        # of training, if that learns one, and of sampling and scores
+        # the prior in training, if one is learned, and the prior for sampling and scores
         self.learned_prior = learned_prior
         self.prior: PriorModule = learned_prior or StandardNormal(n_components)
-        self.eval()  # what differs in training comes with a generator, not with a mode
+        self.eval()  # training differs by the generator that is passed, not by a mode
 
     def _positions(
         self, sizes: Sequence[int], places: Sequence[int], gaps: Sequence[int] | None = None
     ) -> list[NDArray[np.intp]]:
-        """Where the numbers of each column of the table lie, among so many of each group.
+        """The positions of the numbers of each column of the table, given the size of each group.
 
-        With ``gaps``, among features, which lie column by column, before a flag for each of these
-        columns; otherwise among outputs, which lie parameter by parameter.
+        With ``gaps``, positions among features, which are ordered by column and followed by a flag
+        for each column in ``gaps``. Otherwise positions among outputs, which are ordered by
+        parameter.
         """
         found = []
         start = 0
@@ -151,12 +153,12 @@ class VAE(nn.Module):
 
     @property
     def n_in_unit(self) -> int:
-        """How many columns share a unit."""
+        """The number of columns that share a unit."""
         return sum(group.n_columns for group in self.groups if group.emphasis is not None)
 
     @property
     def finds_codes_first(self) -> bool:
-        """Whether there are columns by whose locations training finds the codes."""
+        """Whether there are columns whose locations training uses to find the codes."""
         return any(group.is_located for group in self.groups)
 
     @property
@@ -168,7 +170,7 @@ class VAE(nn.Module):
         return [m for m in (self.encoder, self.decoder, self.shapes) if m is not None]
 
     def network_buffers(self) -> list[Tensor]:
-        """What networks learn beside parameters, such as running means."""
+        """What networks learn besides parameters, such as running means."""
         return [buffer for network in self._networks() for buffer in network.buffers()]
 
     def learned(self, phase: Phase) -> list[nn.Parameter]:
@@ -184,7 +186,7 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def fit_noise(self, cells: Cells, share: Tensor, noise: Tensor) -> None:
-        """Set the noise of located columns by rows of these shares. N rows, (N,), (1, N, K)."""
+        """Set the noise of located columns from weighted rows. N rows, (N,), (1, N, K)."""
         z = Draws.of(*self.encode(cells), noise).z
         for group, place, outputs in self._located(self.decode(z, CODES)):
             weight = share.unsqueeze(-1).expand(-1, group.n_columns)
@@ -195,7 +197,7 @@ class VAE(nn.Module):
     def _located(
         self, outputs: Sequence[Tensor]
     ) -> Iterator[tuple[ObservationModel, slice, Tensor]]:
-        """The groups of located columns, the places of these, and the outputs for them."""
+        """The groups of located columns, the places of the columns, and their outputs."""
         start = 0
         for group, out in zip(self.groups, outputs, strict=True):
             if group.is_located:
@@ -206,7 +208,7 @@ class VAE(nn.Module):
     def order_components(self, kl: Tensor, loading: Tensor) -> None:
         """Sort components by their divergence (K,), the largest first, and fix their signs.
 
-        The largest loading (K, P) of each, by its absolute value, becomes positive, as in PCA.
+        The loading (K, P) of largest absolute value of each component becomes positive, as in PCA.
         """
         kl, loading = kl.to(self.order.device), loading.to(self.order.device)
         order = torch.argsort(kl, descending=True, stable=True)
@@ -215,7 +217,7 @@ class VAE(nn.Module):
         self._show(self.order[order], self.sign[order] * sign)
 
     def forget_order(self) -> None:
-        """Show components as those of the networks, in their order and with their signs."""
+        """Restore the order and the signs of the networks' own components."""
         self._show(self.order.sort().values, torch.ones_like(self.sign))
 
     def _show(self, order: Tensor, sign: Tensor) -> None:
@@ -226,15 +228,15 @@ class VAE(nn.Module):
     # -- rows ---------------------------------------------------------------------
 
     def cells(self, x: Tensor) -> Cells:
-        """Rows with NaN where a cell is missing. (N, D) -> N rows."""
-        if not bool(x.sum().isnan()):  # faster than to look at each cell
+        """Rows with NaN for missing values, as cells. (N, D) -> N rows."""
+        if not bool(x.sum().isnan()):  # faster than to check each value
             return Cells(x, None)
         missing = x.isnan()
         fillers = [group.likelihood.filler for group in self.groups for _ in range(group.n_columns)]
         return Cells(torch.where(missing, x.new_tensor(fillers), x), ~missing)
 
     def draw_target(self, cells: Cells, generator: Generator) -> Cells:
-        """What a training step should see for the rows."""
+        """The values that a training step uses for the rows."""
         values = self._by_group(
             lambda group, x: group.likelihood.draw_target(x, generator),
             split(cells.values, self.n_columns),
@@ -244,12 +246,12 @@ class VAE(nn.Module):
     # -- state ----------------------------------------------------------------------
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All parameters and buffers but those of priors, by name, as numpy arrays."""
+        """All parameters and buffers except those of priors, by name, as numpy arrays."""
         tensors = self.state_dict().items()
         return {name: tensor.cpu().numpy() for name, tensor in tensors if "prior." not in name}
 
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Set all parameters and buffers but those of priors to what ``arrays`` gave."""
+        """Set all parameters and buffers except those of priors to the result of ``arrays``."""
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
         self.load_state_dict(tensors, strict=False)
 
@@ -260,19 +262,19 @@ class VAE(nn.Module):
     # -- the two networks -----------------------------------------------------------
 
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of q(z|x), x the observed values. -> 2 x (N, K)."""
+        """Mean and log standard deviation of q(z|x) for observed values x. -> 2 x (N, K)."""
         mean, log_std = self.encoder(self.features(cells)).chunk(2, dim=-1)
         mean, log_std = (part.index_select(-1, self.order) for part in (mean, log_std))
         return mean * self.sign, log_std.clamp(*LOG_STD_RANGE)
 
     def decode(self, z: Tensor, phase: Phase = WHOLE) -> list[Tensor]:
-        """The parameters of p(x|z), group by group. (S, N, K) -> (S, N, P) of each."""
+        """The parameters of p(x|z), for each group. (S, N, K) -> (S, N, P) of each group."""
         z = (z * self.sign).index_select(-1, self.place)
         shapes = None if self.shapes is None or phase.by_location else self.shapes(z)
         return self._outputs(self.decoder(z), shapes)
 
     def _outputs(self, first: Tensor, shapes: Tensor | None) -> list[Tensor]:
-        """The outputs of the two networks, group by group."""
+        """The outputs of the two networks, for each group."""
         parts = list(split(first, self.n_first))
         if shapes is not None:
             n_shape = [group.n_shape_outputs for group in self.groups]
@@ -281,7 +283,10 @@ class VAE(nn.Module):
         return parts
 
     def features(self, cells: Cells) -> Tensor:
-        """What the encoder sees: zeros for a missing cell, and which cells are there."""
+        """The input of the encoder: features, 0 for missing values, and flags of observed values.
+
+        The flags are those of the columns in ``gaps``.
+        """
         parts = [
             group.features(x)
             for group, x in zip(self.groups, split(cells.values, self.n_columns), strict=True)
@@ -298,7 +303,10 @@ class VAE(nn.Module):
     # -- p(x|z) ---------------------------------------------------------------------
 
     def log_prob(self, cells: Cells, outputs: Sequence[Tensor], phase: Phase = WHOLE) -> Tensor:
-        """log p(x|z), by what is decoded from z. N rows, (S, N, P) of each group -> (S, N)."""
+        """log p(x|z), given the outputs decoded from z. N rows, (S, N, P) of each group -> (S, N).
+
+        Only observed values count.
+        """
 
         def of_group(group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
             if phase.by_location and group.is_located:
@@ -309,12 +317,12 @@ class VAE(nn.Module):
         return observed_sum(found, cells)
 
     def _noise(self) -> tuple[Tensor, Tensor]:
-        """The noise around locations, and what is learned of it."""
+        """The noise around locations, and the learned part of it."""
         free = (NOISE_SPEED * self.location_noise).exp()
         return torch.hypot(free, self.smallest_noise), free
 
     def _location_log_prob(self, group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
-        """log N(location; what is decoded, noise^2 I) of each cell. (S, N, d)."""
+        """log N(location; decoded location, noise^2 I) of each value. (S, N, d)."""
         noise, _ = self._noise()
         standard = (group.location(x) - group.emphasised(outputs)) / noise
         return -0.5 * (standard.square() + LOG_2PI) - noise.log()
@@ -337,7 +345,7 @@ class VAE(nn.Module):
     def log_prob_vjp(
         self, cells: Cells, outputs: Sequence[Tensor], phase: Phase
     ) -> tuple[Later, Backward]:
-        """A function that gives ``log_prob`` in training, and the way back to ``outputs``."""
+        """A function that computes ``log_prob`` in training, and the backward of ``outputs``."""
         pieces = [
             self._location_vjp(group, x, out)
             if phase.by_location and group.is_located
@@ -362,15 +370,15 @@ class VAE(nn.Module):
         return log_prob, backward
 
     def mean(self, z: Tensor) -> Tensor:
-        """E[x|z], the mode of categories, in the units of means. (N, K) -> (N, D)."""
+        """E[x|z] in the units of means; for categories, the mode. (N, K) -> (N, D)."""
         return self.weighted_mean(z[None], z.new_ones(1, len(z)))
 
     @torch.no_grad()
     def slopes(self, z: Tensor) -> list[Tensor]:
-        """The mean slope of E[x|z], or of the mass of each level, by each component of z.
+        """The mean derivative of E[x|z], or of the mass of each level, by each component of z.
 
-        Central differences, averaged over the codes (N, K), which are in the order and with the
-        signs of the networks' own components. -> (K, d, M) of each group.
+        Central differences, averaged over the codes (N, K). Codes and results have the order and
+        the signs of the networks' own components. -> (K, d, M) of each group.
         """
         z = z.index_select(-1, self.order) * self.sign
 
@@ -388,7 +396,7 @@ class VAE(nn.Module):
         return [torch.stack(kept) for kept in found]
 
     def weighted_mean(self, z: Tensor, weight: Tensor) -> Tensor:
-        """E[x] over weighted codes, the mode of categories. (S, N, K), (S, N) -> (N, D)."""
+        """E[x] over weighted codes; for categories, the mode. (S, N, K), (S, N) -> (N, D)."""
         totals = [z.new_zeros(())] * len(self.groups)
         for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
             for place, outputs in enumerate(self.decode(some)):
@@ -410,7 +418,7 @@ class VAE(nn.Module):
     def bound(
         self, objective: Objective, cells: Cells, noise: Tensor, phase: Phase = WHOLE
     ) -> Tensor:
-        """What training raises, of each row, prior N(0, I). N rows, (S, N, K) -> (N,)."""
+        """The objective of each row under the prior of training. N rows, (S, N, K) -> (N,)."""
         draws = Draws.of(*self.encode(cells), noise, log_prior=self.log_prior)
         return objective.bound(self.log_prob(cells, self.decode(draws.z, phase), phase), draws)
 
@@ -422,9 +430,9 @@ class VAE(nn.Module):
         generator: Generator,
         phase: Phase = WHOLE,
     ) -> Later:
-        """Put the gradient of minus the mean ``bound`` into each ``grad``.
+        """Store the gradient of minus the mean ``bound`` in the ``grad`` of each parameter.
 
-        Returns a function that gives the bound, until the parameters change.
+        Returns a function that computes the bound, valid until the parameters change.
         """
         mean, log_std, into_encoder = self._encode_vjp(cells, generator, phase)
         posterior = mean.to(noise.dtype), log_std.to(noise.dtype)
@@ -438,9 +446,9 @@ class VAE(nn.Module):
     def _encode_vjp(
         self, cells: Cells, generator: Generator, phase: Phase
     ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
-        """Mean and log standard deviation, in the networks' order, and the way back from them."""
+        """Mean and log standard deviation, in the networks' order, and their backward function."""
         features = self.features(cells)
-        if not phase.encoder:  # which then is as in use: without dropout
+        if not phase.encoder:  # then the encoder is applied as after training, without dropout
             mean, log_std = self.encoder(features).chunk(2, dim=-1)
             return mean, log_std.clamp(*LOG_STD_RANGE), lambda by_mean, by_log_std: None
         codes, into_encoder = self.encoder.vjp(features, generator, to_x=False)
@@ -456,7 +464,7 @@ class VAE(nn.Module):
     def _decode_vjp(
         self, z: Tensor, generator: Generator, phase: Phase
     ) -> tuple[list[Tensor], Backward]:
-        """What the networks decode from their codes in training, and the way back to these."""
+        """The outputs decoded from z in training, and the backward function to z."""
         rows = z.flatten(0, 1)
         first, into_first = self.decoder.vjp(rows, generator, to_x=True)
         shapes = None
@@ -478,5 +486,5 @@ class VAE(nn.Module):
         return outputs, backward
 
     def elbo(self, cells: Cells, noise: Tensor) -> Tensor:
-        """The evidence lower bound, whatever trained the model. N rows, (S, 1, K) -> (N,)."""
+        """The evidence lower bound, for any training objective. N rows, (S, 1, K) -> (N,)."""
         return self.bound(ELBO(), cells, noise)

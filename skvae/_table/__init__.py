@@ -1,1 +1,1 @@
-"""The table: its kind, its columns, their likelihoods and constants, its distinct rows."""
+"""The table: its container, its columns, their likelihoods and constants, its distinct rows."""

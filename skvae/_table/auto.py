@@ -1,4 +1,4 @@
-"""The likelihood of each column that likelihood="auto" chooses, by its values."""
+"""Choose the likelihood of each column from its values, for likelihood="auto"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skvae.likelihoods import LIKELIHOODS, ColumnSample, Likelihood
 
 Array = NDArray[Any]
 
-SAMPLE_ROWS = 10_000  # rows from which it chooses
+SAMPLE_ROWS = 10_000  # rows from which the likelihoods are chosen
 
 
 def choose(
@@ -25,7 +25,7 @@ def choose(
     is_binary: Sequence[bool] | NDArray[np.bool_],
     wanted: Sequence[bool],
 ) -> list[Likelihood | None]:
-    """A likelihood for each column that wants one, None for the others.
+    """Choose a likelihood for each wanted column; None for the others.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def choose(
     n_rows : float
         The number of rows in the whole table.
     is_category, is_bool, is_binary, wanted : sequence of bool of length d
-        Which columns hold categories, bools, nothing but 0 and 1 in the whole table, and which
-        want a likelihood.
+        Which columns hold categories, bools, only 0 and 1 in the whole table, and which need a
+        likelihood.
     """
     numeric = ~np.asarray(is_category, dtype=bool)
     is_table_binary = bool(np.asarray(is_binary)[numeric].all())
@@ -58,7 +58,7 @@ def choose(
 
 
 def best(column: ColumnSample) -> Likelihood:
-    """The likelihood with the highest ``auto_score``, the first of several."""
+    """The likelihood with the highest ``auto_score``; the first one in a tie."""
     scores = {kind: kind.auto_score(column) for kind in LIKELIHOODS.values()}
     known = {kind: score for kind, score in scores.items() if score is not None}
     return max(known, key=lambda kind: known[kind])()

@@ -16,7 +16,8 @@ from skvae.likelihoods._sample import FEW_VALUES
 Array = NDArray[Any]
 LikelihoodChoice = str | Likelihood | Mapping[Any, "str | Likelihood"]
 
-# A column of categories is a key if more than these, and than this share of the rows, differ.
+# A column of categories is a key if it has more levels than FEW_LEVELS, and more than this share of
+# the number of rows.
 FEW_LEVELS, MANY_LEVELS = 50, 0.5
 
 
@@ -30,15 +31,15 @@ def choose_likelihoods(
     is_category: Sequence[bool],
     is_bool: Sequence[bool],
 ) -> list[Likelihood]:
-    """The likelihood of each column.
+    """Choose the likelihood of each column.
 
     Parameters
     ----------
     names : sequence of length d
     likelihood : str, Likelihood or mapping
-        The user's choice. "auto" takes the columns that a mapping does not name.
+        The user's choice. Columns that a mapping does not name get "auto".
     sample : ndarray of shape (m, d)
-        The first of the rows, which are in random order.
+        The first rows. The rows are in random order.
     weight : ndarray of shape (n,)
         The weights of all rows.
     blocks : iterable of ndarray of shape (b, d)
@@ -85,7 +86,7 @@ def wanted_likelihoods(
 
 
 def binary_columns(blocks: Iterable[Array], among: Sequence[bool]) -> NDArray[np.bool_]:
-    """Which of the columns ``among`` hold nothing but 0 and 1; arbitrary for the others. (d,)."""
+    """Which of the columns ``among`` hold only 0 and 1; arbitrary for the others. (d,)."""
     is_binary = np.ones(len(among), dtype=bool)
     for x in blocks if any(among) else ():
         is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
@@ -95,7 +96,7 @@ def binary_columns(blocks: Iterable[Array], among: Sequence[bool]) -> NDArray[np
 
 
 def resolve(name: Any, likelihood: str | Likelihood) -> Likelihood:
-    """The likelihood of a column, from its name or as it is."""
+    """The likelihood of a column, looked up by name if ``likelihood`` is a string."""
     if isinstance(likelihood, Likelihood):
         return likelihood
     if not isinstance(likelihood, str) or likelihood not in LIKELIHOODS:
@@ -109,7 +110,7 @@ def resolve(name: Any, likelihood: str | Likelihood) -> Likelihood:
 def check_categories(
     names: Sequence[Any], chosen: Sequence[Likelihood], is_category: Sequence[bool]
 ) -> None:
-    """Raise ValueError if a column of categories has a likelihood of numbers."""
+    """Raise ValueError if a column of categories has a likelihood for numbers."""
     for name, one, category in zip(names, chosen, is_category, strict=True):
         if category and not one.takes_levels:
             raise ValueError(
@@ -119,21 +120,22 @@ def check_categories(
 
 
 def warn_of_keys(names: Sequence[Any], sample: Array, is_category: Sequence[bool]) -> None:
-    """Warn of columns whose categories differ in most of the rows."""
+    """Warn about columns whose categories differ in most of the rows."""
     n_rows = len(sample)
     for name, x, category in zip(names, sample.T, is_category, strict=True):
         n_levels = count_values(x) if category else 0
         if n_levels > max(FEW_LEVELS, MANY_LEVELS * n_rows):
             warn(
                 f"Column {name!r} holds {n_levels} different categories in {n_rows} rows, as a "
-                "name or a key would, which say little about a row. Drop it, or join rare ones."
+                "name or a key would, which carry little information about a row. Drop it, or "
+                "merge rare categories."
             )
 
 
 def warn_of_few_values(
     names: Sequence[Any], sample: Array, n_rows: int, given: Sequence[Likelihood | None]
 ) -> None:
-    """Warn once if the user gave densities for columns of few values in ``n_rows`` rows."""
+    """Warn once if the user chose densities for columns with few values in ``n_rows`` rows."""
     few: list[tuple[Any, int, Likelihood]] = []
     for name, x, one in zip(names, sample.T, given, strict=True):
         if one is None or not one.is_density:

@@ -1,4 +1,4 @@
-"""Between the caller's numbers and the working units of the model."""
+"""Convert columns between the caller's units and the working units of the model."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Array = NDArray[Any]
 _T = TypeVar("_T")
 
 FEWEST_SAMPLE_ROWS = 1000
-# To this power of a dtype's largest number working values are cut: what networks compute of them is
-# finite, and the squares in their densities are not, so that these are 0.
+# Working values are clipped to the largest number of their dtype to this power. The outputs of
+# networks are then finite, but the squares in the densities are not, so the densities are 0.
 LARGEST_POWER = 0.75
-# A value may mark a missing one where it is so many times as large as half of its column.
+# A value may mark a missing one if it is this many times as large as half of its column.
 EXTREME = 1e12
 
 
@@ -33,8 +33,8 @@ EXTREME = 1e12
 class ColumnGroup:
     """Columns of one likelihood: their places in the table and their constants, each (d, ...).
 
-    ``emphasis`` (d,) is the standard deviation of each column to the root mean square of all that
-    share their unit, None for columns that share none.
+    ``emphasis`` (d,) is the standard deviation of each column, divided by the root mean square of
+    those of all columns that share the unit. It is None for columns that share no unit.
     """
 
     likelihood: Likelihood
@@ -43,32 +43,32 @@ class ColumnGroup:
     emphasis: Array | None = None
 
     def in_unit(self, unit: float, emphasis: Array) -> ColumnGroup:
-        """The group of columns that share a unit, their spreads in it (d,)."""
+        """The group in a shared unit, with the columns' standard deviations in it (d,)."""
         constants = self.likelihood.in_unit(self.constants, unit)
         return replace(self, constants=constants, emphasis=emphasis)
 
     def updated(self, x: Array) -> ColumnGroup:
-        """The group for training that continues with the rows ``x`` (n, d)."""
+        """The group for training that continues on the rows ``x`` (n, d)."""
         return replace(self, constants=self.likelihood.update_constants(x, self.constants))
 
     @property
     def columns(self) -> NDArray[np.intp] | slice:
-        """The places as an index, which takes neighbours without a copy."""
+        """The places as an index: a slice for neighbours, which avoids a copy."""
         return _neighbours(self.places)
 
 
 class Columns:
-    """A table's columns: which likelihood models each, and in which units.
+    """The columns of a table: which likelihood models each, and in which units.
 
-    The table is of numbers, NaN where a cell is missing, categories numbered from 0. In working
-    units the columns lie group by group, one group a likelihood.
+    The table holds numbers. Missing values are NaN, and categories are numbered from 0. In working
+    units the columns are ordered by group, with one likelihood for each group.
 
     Attributes
     ----------
     names : list of str
     groups : list of ColumnGroup
     gaps : list of int
-        Columns, in working order, that miss cells in training.
+        Columns, in working order, with missing values in training.
     spread : ndarray of shape (d,)
         The standard deviation of each column, by its place in the table.
     """
@@ -99,10 +99,10 @@ class Columns:
     ) -> Columns:
         """Choose and fit the likelihoods on the rows ``index`` of ``X``.
 
-        ``weight`` tells how many rows each of them stands for.
+        ``weight`` is the number of rows that each of them stands for.
         """
         columns = cls(names, [], [], np.zeros(len(names)))
-        # rows lie in the order of their hashes: the first are a random sample
+        # rows are ordered by their hashes, so the first rows are a random sample
         n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
         blocks = (x for _, x in _row_blocks(X, index))
@@ -138,7 +138,7 @@ class Columns:
         return columns
 
     def continued(self, X: Array, index: NDArray[np.intp]) -> Columns:
-        """The columns for training that continues with the rows ``index`` of ``X``."""
+        """The columns for training that continues on the rows ``index`` of ``X``."""
         groups = self.groups
         for _, x in _row_blocks(X, index):
             groups = [group.updated(x[:, group.columns]) for group in groups]
@@ -152,7 +152,7 @@ class Columns:
     def _fit_block(
         self, one: Likelihood, x: Array, weight: NDArray[np.float64], places: NDArray[np.intp]
     ) -> list[ColumnGroup]:
-        """Groups of columns that were fitted together: all complete ones, or each alone."""
+        """Fit a block of columns: complete columns together, and each of the others alone."""
         self._check_support(one, x, places, {})
         together = np.zeros(x.shape[1], dtype=bool) if one.ragged else ~np.isnan(x).any(axis=0)
         fitted = []
@@ -172,7 +172,7 @@ class Columns:
     def _warn_of_extremes(
         self, x: Array, index: NDArray[np.intp], places: NDArray[np.intp], limit: Array
     ) -> None:
-        """Warn of values (n, d) beyond a limit, beside which the others of a column vanish."""
+        """Warn about values (n, d) so large that the other values of their column vanish."""
         limit = limit[places]
         for i in np.flatnonzero(limit > 0):
             size = np.nan_to_num(np.abs(x[:, i]))
@@ -180,26 +180,26 @@ class Columns:
             if size[row] > limit[i]:
                 warn(
                     f"Column {self.names[places[i]]!r} holds {x[row, i]:g} in row {index[row]}, "
-                    f"over {EXTREME:.0e} times as large as half of its values, which may look all "
-                    "the same beside it. If such values mark missing ones, replace them by NaN: "
+                    f"over {EXTREME:.0e} times as large as half of its values, which may be "
+                    "indistinguishable beside it. If it marks missing values, replace them by NaN: "
                     f"numpy.where(abs(X) > {limit[i]:.0e}, numpy.nan, X)."
                 )
 
     def refuse_row(self, X: Array, row: int) -> None:
-        """Raise for a row too far out to train on, naming its farthest value."""
+        """Raise ValueError for a row too extreme to train on, naming its most extreme value."""
         x = np.asarray(X[row : row + 1], dtype=np.float64)[0]
         place = int(np.nan_to_num(np.abs(x) / np.where(self.spread > 0, self.spread, 1.0)).argmax())
         raise ValueError(
             f"Column {self.names[place]!r} holds {x[place]:g} in row {row}, too far from the rows "
             "that the first fit saw to train or validate on. If it marks a missing value, replace "
-            "it by NaN; else correct it, or leave out the row."
+            "it by NaN. Otherwise correct it, or leave out the row."
         )
 
     def mask_unseen_levels(self, X: Any, *, strict: bool = False) -> Any:
-        """``X``, in which levels that training has not seen read as NaN.
+        """``X`` with NaN in place of levels that training has not seen.
 
-        With a warning for each of their columns, or an error if ``strict``. ``X`` itself if there
-        are none.
+        Warns once for each column with such levels, or raises ValueError if ``strict``. Returns
+        ``X`` itself if there are none.
         """
         unseen = unseen_levels(X, self.groups)
         for place, levels in unseen.items():
@@ -224,11 +224,11 @@ class Columns:
         return out
 
     def from_working(self, U: Array) -> NDArray[np.float64]:
-        """Draws in working units to the caller's. (n, d) -> (n, d)."""
+        """Draws in working units, converted to the caller's units. (n, d) -> (n, d)."""
         return self._back(U, lambda one, u, constants: one.from_working(u, constants))
 
     def from_mean(self, U: Array) -> NDArray[np.float64]:
-        """Means in their units to the caller's. (n, d) -> (n, d)."""
+        """Means in the model's units, converted to the caller's units. (n, d) -> (n, d)."""
         return self._back(U, lambda one, u, constants: one.from_mean(u, constants))
 
     def _back(self, U: Array, change: Callable[..., Array]) -> NDArray[np.float64]:
@@ -239,9 +239,10 @@ class Columns:
         return out
 
     def mean_slope_unit(self, group: ColumnGroup) -> Array:
-        """How many spreads the caller's mean moves where that of the model moves by 1. -> (d,).
+        """The change of the caller's mean when the model's mean changes by 1. -> (d,).
 
-        1 for levels, whose statistics are probabilities.
+        In standard deviations of the column. It is 1 for levels, whose statistics are
+        probabilities.
         """
         n = len(group.places)
         if group.likelihood.takes_levels:
@@ -253,7 +254,7 @@ class Columns:
         return (high - low) / np.where(spread > 0, spread, np.inf)
 
     def log_jacobian(self, X: Array, index: NDArray[np.intp] | None) -> NDArray[np.float64]:
-        """The log of d working / d caller, summed over the cells of a row. -> (n,)."""
+        """log(d working / d caller), summed over the observed values of a row. -> (n,)."""
         out = np.zeros(len(X) if index is None else len(index))
         groups = [group for group in self.groups if group.likelihood.has_jacobian]
         if not groups:
@@ -268,7 +269,7 @@ class Columns:
         return out
 
     def log_unit(self, X: Array) -> NDArray[np.float64]:
-        """The log of the unit of each cell's density, 0 for a mass or a missing cell. -> (n, d)."""
+        """The log of the unit of each density, 0 for a mass or a missing value. -> (n, d)."""
         out = np.empty(X.shape)
         for rows, x in _row_blocks(X, None):
             for group in self.groups:
@@ -278,7 +279,7 @@ class Columns:
         return out
 
     def sum_of_log_units(self, X: Array) -> NDArray[np.float64]:
-        """``log_unit`` summed over the cells of a row. -> (n,)."""
+        """``log_unit``, summed over the values of a row. -> (n,)."""
         out = np.empty(len(X))
         for rows, x in _row_blocks(X, None):
             out[rows] = self.log_unit(x).sum(axis=1)
@@ -311,7 +312,7 @@ class Columns:
                 f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
                 f"holds {x[row, column]}. Choose one that takes it when you fit, as in "
                 f"likelihood={{{self.names[places[column]]!r}: 'gaussian'}} for any number ('auto' "
-                "goes by the rows of fit), or change its values."
+                "chooses from the rows of fit), or change its values."
             )
 
     def check_cells_can_be_left_out(self) -> None:
@@ -336,10 +337,10 @@ class Columns:
 def _row_blocks(
     X: Array, index: NDArray[np.intp] | None, order: NDArray[np.intp] | None = None
 ) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.float64]]]:
-    """Blocks of the rows ``index`` (all for None), and their places in it.
+    """Read the rows ``index`` (all for None) in blocks. Yields their places in it and the rows.
 
-    In the order in which they are stored, so that a table on disk is read from end to end:
-    ``order``, which sorts ``index``, where it is known.
+    Rows are read in the order in which they are stored, so that a table on disk is read from end
+    to end. ``order`` is the permutation that sorts ``index``; it is computed if not given.
     """
     n = len(X) if index is None else len(index)
     if index is not None and order is None:
@@ -348,19 +349,19 @@ def _row_blocks(
         places = block if order is None else order[block]
         rows = places if index is None else index[places]
         cells = np.asarray(X[rows], dtype=np.float64)
-        cells.flags.writeable = False  # they may be the caller's
+        cells.flags.writeable = False  # may be the caller's memory
         yield places, cells
 
 
 def _neighbours(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
-    """Places as a slice if they are consecutive, which takes columns without a copy."""
+    """Places as a slice if they are consecutive, which selects columns without a copy."""
     if (np.diff(places) == 1).all():
         return slice(int(places[0]), int(places[-1]) + 1)
     return places
 
 
 def _by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup]:
-    """One group, or several of constants of about the same length, padded by NaN."""
+    """Join groups whose constants have about the same length, padded with NaN."""
     by_size: dict[int, list[ColumnGroup]] = {}
     for group in fitted:
         lengths = [a.shape[1] for a in group.constants.values() if a.ndim > 1]
@@ -376,7 +377,7 @@ def _by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup
 
 
 def _stack(arrays: Sequence[Array]) -> Array:
-    """Arrays (d_i, ...) one below the other, their second axis padded by NaN to the longest."""
+    """Concatenate arrays (d_i, ...), their second axis padded with NaN to the longest."""
     if arrays[0].ndim > 1:
         longest = max(array.shape[1] for array in arrays)
         arrays = [

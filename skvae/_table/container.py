@@ -1,7 +1,7 @@
-"""The caller's table as numbers, and numbers as the table that ``fit`` saw.
+"""Convert the caller's table to numbers, and numbers to the kind of table that ``fit`` saw.
 
-A table of numbers stays what it is. A column of categories or strings becomes the numbers of its
-levels, a missing cell NaN.
+A table of numbers is not changed. In a column of categories or strings, each value becomes the
+number of its level. A missing value becomes NaN.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from skvae._warn import warn
 Array = NDArray[Any]
 
 SHOWN = 5  # values that a warning names
-FEW_NUMBERS = 100  # as text, that may well be categories
+FEW_NUMBERS = 100  # up to this many different numbers as text may well be categories
 NUMBER, WHOLE, BOOL, LEVEL = "number", "whole", "bool", "level"  # what a column holds
 
 
 @dataclass
 class Field:
-    """A column that fit saw: its name, its dtype in a data frame and what it holds.
+    """A column that ``fit`` saw: its name, its dtype in a data frame and what it holds.
 
-    ``levels`` are those of categories or strings, ``limits`` the least and the largest number that
-    the dtype of any other column has room for.
+    ``levels`` are those of categories or strings. ``limits`` are the smallest and the largest
+    number that the dtype of any other column can represent.
     """
 
     name: Any
@@ -46,7 +46,7 @@ class Field:
 
 
 class Container:
-    """Array or data frame: what ``fit`` saw of it, to read and write tables likewise.
+    """The kind of table that ``fit`` saw, an array or a data frame, to read and write others.
 
     Attributes
     ----------
@@ -65,7 +65,10 @@ class Container:
 
     @classmethod
     def of(cls, X: Any) -> Self:
-        """Raises TypeError or ValueError for columns of neither numbers nor categories."""
+        """The container of ``X``.
+
+        Raises TypeError or ValueError for columns of neither numbers nor categories.
+        """
         columns, frame = _columns_of(X), as_frame(X)
         if columns is None:
             return cls(None, None)
@@ -89,17 +92,17 @@ class Container:
         return [field.name for field in self.fields]
 
     def levels(self, place: int, x: Array) -> list[Any]:
-        """What the numbers of a column stand for, (n,)."""
+        """The values that the numbers (n,) of a column stand for."""
         if self.fields is None:
             return [f"{number:g}" for number in x]
         return list(_values(x, self.fields[place]))
 
     def numbers(self, X: Any, *, strict: bool = False) -> Any:
-        """The table as numbers (n, d), NaN for missing cells, for scikit-learn to check.
+        """The table as numbers (n, d), with NaN for missing values, for scikit-learn to check.
 
-        Levels that ``fit`` did not see become missing, with a warning. An array of numbers is
-        returned as it is, NaN where it is masked. ``strict`` raises for such levels, and for
-        numbers that the columns have no room for.
+        Levels that ``fit`` did not see become missing, with a warning. ``strict`` raises for such
+        levels, and for numbers that the dtype of a column cannot represent. An array of numbers is
+        returned unchanged, except that masked values become NaN.
         """
         columns = _columns_of(X, as_objects=self.fields is not None)
         if columns is None:
@@ -114,7 +117,7 @@ class Container:
                 found.append(_floats(column))
                 continue
             field = self.fields[place]
-            column = replace(column, name=field.name)  # an array has none
+            column = replace(column, name=field.name)  # an array has no names
             if field.levels is not None:
                 found.append(_codes(column, field.levels, strict))
             else:
@@ -128,16 +131,16 @@ class Container:
         return table
 
     def wrap(self, array: Array, like: Any = None, *, floats: bool = False) -> Any:
-        """Numbers (n, d) as the table that ``fit`` saw, with the index of ``like``.
+        """Numbers (n, d) as the kind of table that ``fit`` saw, with the index of ``like``.
 
-        ``floats`` are no values of the columns, and stay what they are.
+        With ``floats`` the numbers are not values of the columns, and are kept as floats.
         """
         if self.fields is None or (floats and self.backend is None):
             return array
         return self._table(self._columns(array, self.fields, like, floats=floats))
 
     def fill(self, X: Any, array: Array) -> Any:
-        """``wrap(array)``, with the numbers that ``X`` holds taken from it as they are."""
+        """``wrap(array)``, in which the observed numbers of ``X`` are kept exactly."""
         if self.fields is None:
             return array
         held = _columns_of(X, as_objects=True)
@@ -152,7 +155,7 @@ class Container:
     def _columns(
         self, array: Array, fields: Sequence[Field], like: Any, *, floats: bool = False
     ) -> list[_Column]:
-        """Numbers (n, d) as columns that hold what ``fit`` saw, or ``floats``."""
+        """Numbers (n, d) as columns with the dtypes that ``fit`` saw, or as ``floats``."""
         source = as_frame(like)
         index = None if source is None else nw.maybe_get_index(source)
         return [
@@ -175,7 +178,7 @@ class Container:
         return nw.from_native(native, series_only=True)
 
     def _joined(self, old: _Column, new: _Column, field: Field) -> Any:
-        """The cells of ``old`` in the column ``new``, which has them where ``old`` has none."""
+        """The values of ``old`` where they are observed, and those of ``new`` elsewhere."""
         x = _floats(old)
         there = ~np.isnan(x)
         if self.backend is None:
@@ -201,9 +204,9 @@ class Container:
 
 
 def as_frame(X: Any) -> nw.DataFrame[Any] | None:
-    """A data frame of any library that narwhals knows; None for anything else.
+    """``X`` as a narwhals data frame, from any library that narwhals supports; None for others.
 
-    Raises ValueError where two columns have the same name.
+    Raises ValueError if two columns have the same name.
     """
     try:
         frame = nw.from_native(X, eager_only=True, pass_through=True)
@@ -218,9 +221,10 @@ def as_frame(X: Any) -> nw.DataFrame[Any] | None:
 
 
 def as_pandas(table: Any, like: Any) -> Any:
-    """A completed table as a pandas frame, with the index of ``like``; any array of numbers as is.
+    """A completed table as a pandas frame, with the index of ``like``.
 
-    Numbers keep the width that they have, categories and strings become those of pandas.
+    Numbers keep their width; categories and strings become those of pandas. An array of numbers is
+    returned unchanged.
     """
     columns = None if isinstance(table, pd.DataFrame) else _columns_of(table)
     if columns is None:
@@ -272,7 +276,7 @@ class _Column:
 
     @property
     def native_dtype(self) -> Any:
-        """Its dtype in the words of its library; None for an array."""
+        """The dtype that its own library gives it; None for an array."""
         if not isinstance(self.cells, nw.Series):
             return None
         native = self.cells.to_native()
@@ -286,7 +290,7 @@ class _Column:
 def _columns_of(X: Any, *, as_objects: bool = False) -> list[_Column] | None:
     """The columns of a data frame, or of an array or list of objects; None for other arrays.
 
-    With ``as_objects`` any array of two axes is one of objects.
+    With ``as_objects`` any array of two axes is read as an array of objects.
     """
     frame = as_frame(X)
     if frame is not None:
@@ -302,8 +306,8 @@ def _columns_of(X: Any, *, as_objects: bool = False) -> list[_Column] | None:
 
 
 def _cast(native: Any, dtype: Any) -> Any:
-    """A column of polars or pyarrow in another dtype of its library."""
-    values = getattr(dtype, "value_type", None)  # of a dictionary of pyarrow
+    """A column of polars or pyarrow, cast to another dtype of its library."""
+    values = getattr(dtype, "value_type", None)  # only dictionaries of pyarrow have one
     if values is None:
         return native.cast(dtype)
     return native.cast(values).dictionary_encode().cast(dtype)
@@ -311,7 +315,7 @@ def _cast(native: Any, dtype: Any) -> Any:
 
 def _field(column: _Column) -> Field:
     dtype, native = column.dtype, column.native_dtype
-    if _of_objects(native) or dtype == nw.Unknown:  # narwhals guesses by the first hundred
+    if _of_objects(native) or dtype == nw.Unknown:  # narwhals guesses from the first 100
         holds, levels = _held(column)
     elif dtype in (nw.Categorical, nw.Enum, nw.String):
         holds, levels = LEVEL, _ordered(column.objects(), _declared(dtype, native))
@@ -328,20 +332,20 @@ def _field(column: _Column) -> Field:
 
 
 def _warn_of_numbers(fields: Sequence[Field]) -> None:
-    """Warn of columns with more numbers as text than a code of categories would have."""
+    """Warn about columns with more different numbers as text than categories usually have."""
     for field in fields:
         if field.levels is None or len(field.levels) <= FEW_NUMBERS:
             continue
         if not pd.to_numeric(pd.Series(field.levels), errors="coerce").isna().any():
             warn(
                 f"Column {field.name!r} holds {len(field.levels)} different numbers as text, which "
-                "are taken for categories. Where they are quantities, make them so by "
+                "are taken for categories. If they are quantities, convert the column with "
                 "astype(float)."
             )
 
 
 def _of_objects(native: Any) -> bool:
-    """Whether a column is an array's, or has the object dtype of pandas."""
+    """Whether a column comes from an array, or has the object dtype of pandas."""
     return native is None or str(native) == "object"
 
 
@@ -385,21 +389,21 @@ def _is_missing(cell: Any) -> bool:
 
 
 def _declared(dtype: Any, native: Any) -> Sequence[Any] | None:
-    """The categories of a dtype that lists them."""
+    """The categories that a dtype lists; None if it lists none."""
     if isinstance(native, pd.CategoricalDtype):
         return list(native.categories)
     return list(dtype.categories) if dtype == nw.Enum else None
 
 
 def _ordered(cells: Array, declared: Sequence[Any] | None) -> pd.Index:
-    """The levels that occur, in declared order or sorted."""
+    """The levels that occur, in the declared order, or sorted if none is declared."""
     occur = {cell for cell in pd.unique(cells) if not _is_missing(cell)}
     levels = sorted(occur) if declared is None else [one for one in declared if one in occur]
     return pd.Index(levels, dtype=object)
 
 
 def _limits(dtype: Any, holds: str) -> tuple[float, float]:
-    """The least and the largest float64 that a column has room for."""
+    """The smallest and the largest float64 that a column can represent."""
     name = str(dtype).lower()
     if name in ("float16", "float32"):
         return float(np.finfo(name).min), float(np.finfo(name).max)
@@ -410,12 +414,12 @@ def _limits(dtype: Any, holds: str) -> tuple[float, float]:
     if holds != WHOLE:
         return -np.inf, np.inf
     info = np.iinfo(name if name.removeprefix("u") in ("int8", "int16", "int32", "int64") else int)
-    most = float(info.max)  # of 64 bits rounds up, beyond them
+    most = float(info.max)  # with 64 bits this rounds up, out of the range of the dtype
     return float(info.min), most if most <= info.max else float(np.nextafter(most, 0.0))
 
 
 def _codes(column: _Column, levels: pd.Index, strict: bool) -> Array:
-    """The number of each cell's level, NaN where it is missing or unknown."""
+    """The number of each value's level, NaN where it is missing or unknown."""
     cells = column.objects()
     try:
         codes: Array = levels.get_indexer(cells).astype(np.float64)
@@ -438,7 +442,7 @@ def _codes(column: _Column, levels: pd.Index, strict: bool) -> Array:
 
 
 def _floats(column: _Column) -> Array:
-    """A column of numbers, NaN where they are missing."""
+    """A column of numbers, with NaN for missing values."""
     dtype = column.dtype
     if dtype.is_float():
         found: Array = column.cells.to_numpy()
@@ -461,7 +465,7 @@ def _floats(column: _Column) -> Array:
 
 
 def _nearest(x: Array, field: Field) -> Array:
-    """The numbers closest to ``x`` that the column has room for."""
+    """The numbers closest to ``x`` that the column can represent."""
     if field.holds == BOOL:
         return (x >= 0.5).astype(np.float64)
     within = x.astype(np.float64).clip(*field.limits)
@@ -469,9 +473,9 @@ def _nearest(x: Array, field: Field) -> Array:
 
 
 def _check_room(x: Array, field: Field) -> None:
-    """Raise where the column has no room for one of the finite numbers among ``x``."""
+    """Raise ValueError if the column cannot represent one of the finite numbers in ``x``."""
     x = x[np.isfinite(x)]
-    # the largest whole numbers of 64 bits have no float64 of their own
+    # float64 does not represent the largest whole numbers of 64 bits exactly
     bad = x[np.abs(_nearest(x, field) - x) > np.spacing(np.abs(x))]
     if len(bad):
         dtype = "object" if field.dtype is None else field.dtype
@@ -482,7 +486,7 @@ def _check_room(x: Array, field: Field) -> None:
 
 
 def _values(x: Array, field: Field) -> Array:
-    """Numbers as the values of a column that they stand for."""
+    """The values of a column that the numbers ``x`` stand for."""
     if field.levels is not None:
         values: Array = field.levels.to_numpy()[x.astype(np.intp)]
         return values

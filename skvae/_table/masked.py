@@ -1,4 +1,4 @@
-"""Masked arrays, whose masked cells are missing values."""
+"""Masked arrays, in which masked values are missing values."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def fill_masked(X: Any) -> Any:
-    """A masked array, or a list of some, as an array with NaN where it is masked.
+    """A masked array, or a list of masked arrays, as an array with NaN for masked values.
 
-    Floats keep their dtype, other numbers become float64, and anything else becomes objects. What
-    is not masked is returned as it is.
+    Floats keep their dtype, other numbers become float64, and any other dtype becomes object.
+    Anything that is not masked is returned unchanged.
     """
     if isinstance(X, (list, tuple)) and any(map(np.ma.isMaskedArray, X)):
         X = np.ma.array(X)

@@ -1,4 +1,4 @@
-"""A table in parts, of which a few are in memory at a time."""
+"""A table in several parts, of which a few are in memory at a time."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from skvae._table.sparse import SparseTable
 
 
 class Parts(RowSource):
-    """A table of numbers that lies in several parts, such as files.
+    """A table of numbers that is stored in several parts, such as files.
 
-    Estimators take it in place of an array, and read one part after the other. Training shuffles
-    blocks of neighbouring rows, and the rows of several blocks.
+    Estimators accept it in place of an array, and read one part after the other. Training shuffles
+    blocks of neighbouring rows, and then the rows of several blocks together.
 
     Parameters
     ----------
     parts : sequence of array-like or sparse matrix of shape (n_rows_of_part, n_features)
-        Anything with a length and an item for each number, so that a part may be loaded when it is
-        asked for.
+        Any object with ``__len__`` and ``__getitem__``, so that a part can be loaded when it is
+        needed.
 
     Raises
     ------
     ValueError
-        For no part, for parts that are no tables of numbers, or of different widths.
+        If there are no parts, if a part is not a table of numbers, or if the parts have different
+        numbers of columns.
     TypeError
-        For a part that is a data frame, or for an iterator, which can be read only once.
+        If a part is a data frame, or if ``parts`` is an iterator, which can be read only once.
 
     Examples
     --------
@@ -92,7 +93,7 @@ class Parts(RowSource):
         return out
 
     def _part(self, place: int) -> Any:
-        """A part that reads as an array. The last one is kept: the next rows are often its."""
+        """A part as an array. The last part is kept, since the next rows often belong to it."""
         kept, part = self._last
         if kept != place:
             part = _readable(self.parts[place], place)
@@ -103,6 +104,6 @@ class Parts(RowSource):
 def _readable(part: Any, place: int) -> Any:
     if hasattr(part, "columns"):
         raise TypeError(
-            f"Part {place} is a data frame. Give its numbers, or go through frames by partial_fit."
+            f"Part {place} is a data frame. Give its numbers, or pass each frame to partial_fit."
         )
     return SparseTable(part.tocsr()) if issparse(part) else np.asanyarray(fill_masked(part))

@@ -1,4 +1,4 @@
-"""A table of numbers that is read in blocks of rows, wherever it lies."""
+"""A table of numbers that is read in blocks of rows, wherever it is stored."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from skvae._blocks import BLOCK_CELLS, chunks
 
-# One thread reads at a time, so that few blocks are in memory and files need not bear several. One
-# lock for all tables, since a table with one of its own could not be pickled.
+# One thread reads at a time, so that few blocks are in memory and files need not be safe for
+# several threads. One lock serves all tables, since a table that held a lock could not be pickled.
 READING = RLock()
 
 
 class RowSource:
-    """Base of the tables of numbers that are read in blocks of rows.
+    """Base class for tables of numbers that are read in blocks of rows.
 
-    Estimators take a source in place of an array, and read it many times. A subclass needs
+    Estimators accept a source in place of an array, and read it many times. A subclass must define
     ``read``, which only one thread calls at a time.
 
     Parameters
@@ -26,12 +26,12 @@ class RowSource:
     shape : (int, int)
         Numbers of rows and of columns.
     dtype : dtype, default=numpy.float64
-        That of the rows.
+        The dtype of the rows.
 
     Raises
     ------
     ValueError
-        For a shape that is not of two whole numbers, or a dtype that is not of numbers.
+        If the shape is not two whole numbers, or if the dtype is not numeric.
     """
 
     def __init__(self, shape: tuple[int, int], dtype: DTypeLike = np.float64) -> None:
@@ -44,7 +44,7 @@ class RowSource:
             )
 
     def read(self, rows: NDArray[np.intp]) -> Any:
-        """Rows by their numbers, NaN where a value is missing. (n,) -> (n, n_columns).
+        """Read rows by their numbers, with NaN for missing values. (n,) -> (n, n_columns).
 
         Parameters
         ----------
@@ -54,7 +54,7 @@ class RowSource:
         raise NotImplementedError(f"{type(self).__name__} has no method read(rows).")
 
     def read_columns(self, columns: NDArray[np.intp]) -> NDArray[Any]:
-        """Columns by their numbers, from all rows. (d,) -> (n_rows, d)."""
+        """Read columns by their numbers, from all rows. (d,) -> (n_rows, d)."""
         out = np.empty((len(self), len(columns)), dtype=self.dtype)
         for block in chunks(len(self), BLOCK_CELLS // max(1, self.shape[1])):
             out[block] = np.asarray(self.read(np.arange(block.start, block.stop)))[:, columns]
@@ -64,7 +64,7 @@ class RowSource:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Rows, or columns as ``[:, places]``, by what selects them in an array."""
+        """Rows, or columns as ``[:, places]``, indexed as in an array."""
         with READING:
             if isinstance(key, tuple):
                 return self._columns(*key)

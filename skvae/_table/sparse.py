@@ -1,4 +1,4 @@
-"""A sparse matrix that reads as an array, a piece at a time."""
+"""A sparse matrix that is indexed as an array, and made dense only in the parts that are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class SparseTable:
-    """A table of numbers in scipy's CSR format. What brackets yield of it is dense."""
+    """A table of numbers in scipy's CSR format. Indexing returns dense arrays."""
 
     def __init__(self, matrix: Any) -> None:
         self.matrix = matrix
@@ -20,7 +20,7 @@ class SparseTable:
         return int(self.shape[0])
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Rows by a slice or their numbers, or columns as ``[:, places]``."""
+        """Rows by a slice or by their numbers, or columns as ``[:, places]``."""
         found = self._by_column[key] if isinstance(key, tuple) else self.matrix[key]
         dense: NDArray[Any] = found.toarray()
         return dense

@@ -1,4 +1,4 @@
-"""Which columns of numbers are in the same unit, as the pixels of an image are."""
+"""Find the columns of numbers that share a unit, such as the pixels of an image."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from skvae.likelihoods._numerics import standardisation
 Array = NDArray[Any]
 
 FEWEST_COLUMNS = 8
-SHARE = 0.3  # of the columns that vary which reach both ends of the scale
+SHARE = 0.3  # of the columns that vary, the least that must reach both ends of the scale
 
 
 def shared_unit(X: Array, spread: Array, numeric: NDArray[np.bool_]) -> tuple[Array, float]:
-    """The spreads of columns that share a unit, and their unit. -> (d,), ().
+    """The standard deviations of columns that share a unit, in that unit, and the unit.
 
-    The unit is the root mean square of the columns' standard deviations; the spreads are in it, and
-    NaN for columns that do not share it. Columns share a unit where many have the same smallest and
-    the same largest value, the ends of a scale such as 0 and 255; those that stay within belong to
-    it. PCA takes such columns as they are: a column that hardly varies then counts for little.
+    -> (d,), (). The unit is the root mean square of the columns' standard deviations. Columns that
+    do not share it get NaN.
+
+    Columns share a unit if many have the same smallest and the same largest value, the ends of a
+    scale such as 0 and 255. All columns whose values are within these ends share it. PCA takes such
+    columns unscaled, so a column that hardly varies has little effect.
 
     Parameters
     ----------
     X : ndarray of shape (n, d)
-        A sample of the rows, NaN where a value is missing.
+        A sample of the rows, with NaN for missing values.
     spread : ndarray of shape (d,)
         The standard deviations of the columns.
     numeric : ndarray of bool of shape (d,)
@@ -58,7 +60,7 @@ def _mode(values: Array) -> float:
 
 
 def spreads(X: Array, weight: NDArray[np.float64]) -> Array:
-    """The standard deviation of the finite values of each column, 0 for none. -> (d,)."""
+    """The standard deviation of the finite values of each column, 0 if it has none. -> (d,)."""
     found = np.zeros(X.shape[1])
     finite = np.isfinite(X)
     complete = finite.all(axis=0) & (len(X) > 0)

@@ -1,4 +1,4 @@
-"""Levels that training has not seen, which count as missing."""
+"""Levels that training has not seen, which are treated as missing values."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Array = NDArray[Any]
 
 
 class SeenLevels:
-    """A table in which levels that training has not seen read as NaN.
+    """A table with NaN in place of levels that training has not seen.
 
-    Rows are masked when they are read, so that a table on disk, sparse or in parts stays so.
+    Rows are masked when they are read, so that a table on disk, sparse or in parts is not copied.
     """
 
     def __init__(self, table: Any, groups: Sequence[ColumnGroup]) -> None:
@@ -31,7 +31,7 @@ class SeenLevels:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> Array:
-        """Rows by a slice or their numbers."""
+        """Rows by a slice or by their numbers."""
         found = np.array(self.table[rows], dtype=self.dtype)
         for group in self.groups:
             x = found[:, group.places]
@@ -45,7 +45,7 @@ class SeenLevels:
 def unseen_levels(table: Any, groups: Sequence[ColumnGroup]) -> dict[int, Array]:
     """The levels that training has not seen, sorted, by the place of their column.
 
-    One pass over the table, if some columns hold levels.
+    Takes one pass over the table if any column holds levels, and none otherwise.
     """
     found: dict[int, Array] = {}
     groups = _of_levels(groups)
@@ -67,5 +67,5 @@ def _of_levels(groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
 
 
 def _is_unseen(x: Array, group: ColumnGroup) -> NDArray[np.bool_]:
-    """Which cells of a group hold a level that training has not seen. (n, d) -> (n, d)."""
+    """Which values of a group are levels that training has not seen. (n, d) -> (n, d)."""
     return np.isnan(group.likelihood.to_working(x, group.constants)) & ~np.isnan(x)

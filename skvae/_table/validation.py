@@ -1,4 +1,4 @@
-"""What may come in: scikit-learn's checks, and those that numpy's conversions would swallow."""
+"""Validate input: scikit-learn's checks, and checks for errors that numpy's conversions hide."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from skvae._table.masked import fill_masked
 from skvae._table.source import RowSource
 from skvae._table.sparse import SparseTable
 
-MOST_COPIES = 1e12  # of a row; larger weights are proportions
+MOST_COPIES = 1e12  # largest weight read as repetitions of a row; larger ones are proportions
 WEIGHT = NOTHING | number(0, float(np.finfo(np.float64).max))
 # The dtypes of codes. In the other byte order, float32 would otherwise be computed in float64.
 FLOATS = [np.float64, np.float32, np.dtype(np.float32).newbyteorder()]
-# Arrays of any library become numpy's, whether or not the caller lets scikit-learn keep them.
+# Arrays of any library become numpy arrays, even if scikit-learn's array API dispatch is enabled.
 as_numpy = config_context(array_api_dispatch=False)
 
 
@@ -32,10 +32,10 @@ as_numpy = config_context(array_api_dispatch=False)
 def validate_table(
     estimator: Any, X: Any, container: Container, *, reset: bool, min_rows: int = 1
 ) -> Any:
-    """``X`` as numbers (n, n_features) in a dtype of its own, NaN where a cell is missing.
+    """``X`` as numbers (n, n_features), with NaN for missing values. Its numeric dtype is kept.
 
-    Raises ValueError or TypeError for infinities, complex numbers, dates, lazy frames, the wrong
-    shape or the wrong feature names.
+    Raises ValueError or TypeError for infinities, complex numbers, dates, lazy frames, a wrong
+    shape or wrong feature names.
     """
     as_frame(X)  # raises
     refuse_lossy(X)
@@ -49,7 +49,7 @@ def validate_table(
         table = _checked_numbers(estimator, X, container, reset=reset, **checks)
     elif as_frame(X) is None:
         table = validate_data(estimator, container.numbers(X), reset=reset, **checks)
-    else:  # its names and their number, then its numbers
+    else:  # first the names and number of columns, then the numbers
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         numbers = container.numbers(X)
         table = check_array(numbers, estimator=estimator, input_name="X", **checks)
@@ -62,7 +62,7 @@ def validate_table(
 def _checked_numbers(
     estimator: Any, X: Any, container: Container, *, reset: bool, **checks: Any
 ) -> SparseTable | RowSource:
-    """A table that is sparse or read in blocks, which holds numbers only."""
+    """Validate a table that is sparse or read in blocks. Such a table holds only numbers."""
     for field in container.fields or []:
         if field.levels is not None:
             raise TypeError(
@@ -82,10 +82,11 @@ def _checked_numbers(
 
 @as_numpy
 def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[np.float64]:
-    """What is known of rows, by column name or as a table, as numbers with NaN elsewhere.
+    """The given values of rows as numbers, with NaN for values that are not given.
 
-    Raises ValueError for names that are no columns, several values for one, infinities, and
-    categories that ``fit`` did not see.
+    ``given`` holds them by column name or as a table. Raises ValueError for names that are not
+    columns, for several values of one column in a mapping, for infinities, and for categories that
+    ``fit`` did not see.
     """
     names = container.column_names(n_columns)
     if isinstance(given, Mapping):
@@ -124,9 +125,9 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
 
 
 def refuse_lossy(X: Any) -> None:
-    """Raise where turning ``X`` into numbers would lose or invent something."""
+    """Raise if converting ``X`` to numbers would lose or invent information."""
     if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
-        raise TypeError("X is a lazy frame, whose rows are not there yet. Collect it first.")
+        raise TypeError("X is a lazy frame, whose rows are not computed yet. Collect it first.")
     kind = getattr(getattr(X, "dtype", None), "kind", "")
     if kind and kind in "mMV":
         raise ValueError(
@@ -140,7 +141,7 @@ def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
         block = table[rows]
         with np.errstate(over="ignore", invalid="ignore"):
             total = block.sum(dtype=np.float64)
-        if np.isfinite(total):  # as of most tables: one number tells
+        if np.isfinite(total):  # then so are all values, as in most tables
             continue
         infinite = np.isinf(block)
         if infinite.any():
@@ -153,7 +154,7 @@ def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
 
 @as_numpy
 def validate_codes(Z: Any) -> NDArray[Any]:
-    """``Z`` as finite float32 or float64 (n, n_components), to write to."""
+    """``Z`` as a writeable array (n, n_components) of finite float32 or float64."""
     if np.ndim(Z) != 2:
         raise ValueError(f"Expected 2D array for Z, a row of codes for each row; got {Z!r}.")
     codes: NDArray[Any] = check_array(
@@ -164,11 +165,11 @@ def validate_codes(Z: Any) -> NDArray[Any]:
 
 @as_numpy
 def validate_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
-    """How many rows each row of ``X`` stands for, at least one of them more than 0. -> (n,).
+    """The number of rows that each row of ``X`` stands for. -> (n,).
 
-    Whole numbers are repetitions. Other weights count in proportion, and sum to Kish's effective
-    sample size, (sum w)^2 / sum w^2, which is at most n. Raises ValueError for weights that are
-    negative, missing, masked or infinite, or that are not one for each row.
+    Whole numbers are repetitions. Other weights are proportions: they are scaled to sum to Kish's
+    effective sample size, (sum w)^2 / sum w^2, which is at most n. Raises ValueError for weights
+    that are negative, missing, masked or infinite, or all 0, or if there is not one for each row.
     """
     if np.asarray(sample_weight).ndim == 0:
         WEIGHT.check(
@@ -183,12 +184,12 @@ def validate_weight(sample_weight: Any, X: Any) -> NDArray[np.float64]:
     if largest <= MOST_COPIES and np.all(weight == np.floor(weight)):
         return weight
     share = weight / largest  # sums of 1e308 overflow
-    ordered = np.sort(share)  # sums round the same way in any order of the rows
+    ordered = np.sort(share)  # so that rounding does not depend on the order of the rows
     return share * (ordered.sum() / np.square(ordered).sum())
 
 
 def _refuse_bad_weights(sample_weight: Any) -> None:
-    """Raise for the first weight that is no number of at least 0, with its row."""
+    """Raise ValueError for the first weight that is not finite or is negative, with its row."""
     weight = np.atleast_1d(
         check_array(
             fill_masked(sample_weight),
@@ -209,9 +210,10 @@ def _refuse_bad_weights(sample_weight: Any) -> None:
 
 
 def drop_rows_of_no_weight(X: Any, sample_weight: Any) -> tuple[Any, Any]:
-    """``X`` and ``sample_weight`` without the rows of weight 0, of which ``fit`` learns nothing.
+    """``X`` and ``sample_weight`` without the rows of weight 0, which have no effect on ``fit``.
 
-    A table of numbers is returned as it is: its values do not tell what a column holds.
+    A table of numbers is returned unchanged, since what its columns hold does not depend on its
+    values.
     """
     is_numbers = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
     if sample_weight is None or is_numbers or isinstance(X, RowSource):

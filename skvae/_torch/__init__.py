@@ -1,1 +1,1 @@
-"""The caller's torch left alone (threads, modes, generators, precision), and torch made fast."""
+"""Use torch without changing the caller's settings (threads, modes, generators), and fast."""

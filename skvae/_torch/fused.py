@@ -1,4 +1,4 @@
-"""Whether what is at hand runs on the kernels that numba compiles, where it is installed."""
+"""Choose between torch's operations and kernels that numba compiles, if numba is installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _here = threading.local()
 
 
 class Kernels(Protocol):
-    """What ``skvae._torch.kernels`` offers, for tensors of the types in ``DTYPES``."""
+    """The functions of ``skvae._torch.kernels``, for tensors of the types in ``DTYPES``."""
 
     @property
     def DTYPES(self) -> tuple[torch.dtype, ...]: ...
@@ -31,7 +31,10 @@ class Kernels(Protocol):
 
 @contextmanager
 def fused(wanted: bool) -> Iterator[None]:
-    """Where ``kernels`` gives them, in the calling thread, if wanted and there."""
+    """A context in which ``kernels`` returns the kernels, in the calling thread.
+
+    Only if they are wanted and available.
+    """
     before = kernels()
     _here.kernels = _load() if wanted else None
     try:
@@ -41,24 +44,24 @@ def fused(wanted: bool) -> Iterator[None]:
 
 
 def kernels() -> Kernels | None:
-    """``skvae._torch.kernels``, or None where torch's own operations are to be taken."""
+    """``skvae._torch.kernels``, or None if torch's own operations should be used."""
     return getattr(_here, "kernels", None)
 
 
 @lru_cache(maxsize=1)
 def _load() -> Kernels | None:
-    # some tenths of a second, and some seconds where they were never compiled before
+    # takes a few tenths of a second, or a few seconds if they were never compiled before
     if find_spec("numba") is None:
         return None
     try:
         from skvae._torch import kernels as compiled
-    except NotImplementedError:  # which VAETransformer's notes say
+    except NotImplementedError:  # documented in the notes of VAETransformer
         return None
-    except Exception as error:  # of whatever kind a compiler or its store of files may raise
+    except Exception as error:  # a compiler may raise any kind
         warn(
-            "numba could not load or compile skvae's kernels, so torch's operations serve, up to a "
-            f"fifth slower: {error!r}. If what it stored is at fault, set NUMBA_CACHE_DIR to "
-            "another folder."
+            "numba could not load or compile skvae's kernels. torch's operations are used instead, "
+            f"which are up to a fifth slower: {error!r}. If numba's cache is the cause, set "
+            "NUMBA_CACHE_DIR to another folder."
         )
         return None
     return compiled

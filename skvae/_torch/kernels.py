@@ -1,11 +1,11 @@
-"""Loops that numba compiles: what takes torch several passes over large tensors, in one.
+"""Loops that numba compiles: in one pass what takes torch several passes over large tensors.
 
-A kernel is a C function that runs on the threads of torch's own OpenMP, each of which takes its
-share of the elements, so that torch's number of threads holds and no second pool competes. An
-element's result does not depend on that number. NaN that arithmetic makes stays NaN.
+A kernel is a C function that runs on the threads of torch's own OpenMP. Each thread computes its
+share of the elements, so torch's number of threads applies and no second pool competes. The result
+of an element does not depend on that number. NaN that arithmetic produces remains NaN.
 
-Importing this needs numba, and raises NotImplementedError where torch's OpenMP does not have the
-entry point of GNU's, which LLVM's and Intel's have too on Linux.
+Importing this module needs numba. It raises NotImplementedError if torch's OpenMP lacks the entry
+point of GNU's OpenMP, which on Linux LLVM's and Intel's have too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 from torch import Tensor
 
-_libraries = ctypes.CDLL(torch._C.__file__)  # torch's own and all that it is linked to
+_libraries = ctypes.CDLL(torch._C.__file__)  # torch's own library and all that it is linked to
 if not hasattr(_libraries, "GOMP_parallel"):
     raise NotImplementedError("The OpenMP of this torch has no GOMP_parallel.")
 _parallel = _libraries.GOMP_parallel
@@ -37,7 +37,7 @@ _num_threads = types.ExternalFunction("skvae_num_threads", signature(types.int32
 
 
 def _run(kernel: Any, *arguments: int | Tensor) -> None:
-    """A kernel on as many threads as torch takes here, which 0 stands for."""
+    """Run a kernel on as many threads as torch uses here, for which 0 stands."""
     numbers = [a if isinstance(a, int) else _address(a) for a in arguments]
     _parallel(kernel.address, (ctypes.c_int64 * len(numbers))(*numbers), 0, 0)
 
@@ -51,15 +51,15 @@ def _address(tensor: Tensor) -> int:
 try:
     FunctionCache(_run)
     _CACHED = True
-except RuntimeError:  # neither this folder nor the user's takes what is compiled
+except RuntimeError:  # neither this folder nor the user's cache folder is writeable
     _CACHED = False
 
-# Not "nnan" and "ninf": what diverges must show.
+# Not "nnan" and "ninf", since divergence must be detected.
 _MATH: Any = {"fastmath": {"contract", "nsz"}, "error_model": "numpy", "cache": _CACHED}
 _inline = njit(inline="always", **_MATH)
 _kernel = cfunc(types.void(types.CPointer(types.int64)), **_MATH)
 DTYPES = torch.float32, torch.bfloat16
-_ALIGNED = 64  # elements: between threads no wide register is cut
+_ALIGNED = 64  # elements, so that no wide register is split between threads
 
 _f32, _i32, _u32, _u64 = np.float32, np.int32, np.uint32, np.uint64
 
@@ -76,7 +76,7 @@ _pointer: Any = intrinsic(_pointer_of)
 
 @_inline
 def _share(n, unit=_ALIGNED):
-    """From where to where this thread goes, by whole units but at the end."""
+    """The first element of this thread and the end, in whole units except at the end of n."""
     each = -(-n // (_num_threads() * unit)) * unit
     start = min(_thread_num() * each, n)
     return start, min(start + each, n)
@@ -89,7 +89,7 @@ def _floats(address, n):
 
 @_inline
 def _halves(address, n):
-    """Numbers of bfloat16 as their bits."""
+    """Numbers in bfloat16, as their bits."""
     return carray(_pointer(address), (n,), np.uint16)
 
 
@@ -100,14 +100,14 @@ def _widened(bits):
 
 @_inline
 def _narrowed(x):
-    """To the nearest bfloat16, a tie to the even one."""
+    """Round to the nearest bfloat16, ties to even."""
     bits = _u32(_f32(x).view(_i32))
     return np.uint16((bits + _u32(0x7FFF) + ((bits >> _u32(16)) & _u32(1))) >> _u32(16))
 
 
 @_inline
 def _exp(x):
-    """e^x of x <= 0, to float32's last digit; 2^-126 where it is less than that."""
+    """e^x of x <= 0, to the last digit of float32; 2^-126 if it is less than that."""
     t = x * _f32(1.4426950408889634)
     t = _f32(-126) if t < _f32(-126) else t
     whole = np.floor(t)
@@ -138,12 +138,12 @@ def _elu(x):
 
 @_inline
 def _elu_slope(y):
-    """By the result."""
+    """The slope of ELU, given its result y."""
     return y + _f32(1) if y < 0 else _f32(1)
 
 
-# Each loop is written once, for arrays that ``array`` makes of an address and whose elements pass
-# through ``read`` and ``write``: as they are in float32, widened and narrowed in bfloat16.
+# Each loop is written once. ``array`` makes an array of an address, and its elements pass through
+# ``read`` and ``write``: unchanged in float32, widened and narrowed in bfloat16.
 
 
 @_inline
@@ -198,7 +198,7 @@ def _draw_bernoulli(arguments):
     bits = np.empty(16, _u64)
     levels = bits.view(np.uint16)
     for first in range(0, len(p), len(levels)):
-        # splitmix64: the hash of a counter, four draws in each
+        # splitmix64: the hash of a counter, which gives four draws
         for i in range(len(bits)):
             count = _u64((start + first) // 4 + i)
             z = _u64(seed + count * _u64(0x9E3779B97F4A7C15))
@@ -207,7 +207,7 @@ def _draw_bernoulli(arguments):
             bits[i] = z ^ (z >> _u64(31))
         part, result = p[first : first + len(levels)], out[first : first + len(levels)]
         for i in range(len(part)):
-            # u < p for the middles u of intervals of 2^-16
+            # u < p for the midpoints u of intervals of 2^-16
             below = _f32(levels[i]) + _f32(0.5) < part[i] * _f32(65536)
             result[i] = _f32(1) if below else _f32(0)
 
@@ -219,7 +219,7 @@ def _bernoulli_gradient_loop(arguments, array, read, write):
     logits, out = array(arguments[5], n * d), array(arguments[6], n * d)
     start, stop = _share(n, 1)
     for row in range(start, stop):
-        at, at_x = row * d, row % n_x * d  # the table's rows repeat, draw by draw
+        at, at_x = row * d, row % n_x * d  # the rows of the table repeat for each draw
         cells, logit, result = x[at_x : at_x + d], logits[at : at + d], out[at : at + d]
         for i in range(d):
             result[i] = write((cells[i] - _sigmoid(read(logit[i]))) * gradient[row])
@@ -237,7 +237,7 @@ def _bernoulli_gradient_bfloat16(arguments):
 
 @_inline
 def _stepped(gradient, value, first, second, by):
-    """A weight after a step, and the averages of its gradient and of the square of that."""
+    """A weight after a step, and the averages of its gradient and of its squared gradient."""
     decay, clip, to_first, to_second, rate, scale, eps = by
     g = gradient + decay * value
     g = -clip if g < -clip else g
@@ -274,14 +274,17 @@ def _adam_bfloat16(arguments):
 
 
 def elu_(x: Tensor) -> Tensor:
-    """ELU, in place of a contiguous tensor in float32 or bfloat16."""
+    """ELU of a contiguous tensor in float32 or bfloat16, in place."""
     kernel = _elu_float32 if x.dtype == torch.float32 else _elu_bfloat16
     _run(kernel, x.numel(), x)
     return x
 
 
 def elu_backward_(gradient: Tensor, result: Tensor) -> Tensor:
-    """The gradient by ELU's argument, in place of that by its result; of its type, contiguous."""
+    """The gradient by the argument of ELU, in place of the gradient by its result.
+
+    Both tensors are contiguous and of the same type.
+    """
     float32 = gradient.dtype == torch.float32
     kernel = _elu_backward_float32 if float32 else _elu_backward_bfloat16
     _run(kernel, gradient.numel(), gradient, result)
@@ -289,9 +292,10 @@ def elu_backward_(gradient: Tensor, result: Tensor) -> Tensor:
 
 
 def draw_bernoulli(p: Tensor, seed: int) -> Tensor:
-    """0 or 1 by probabilities in float32, contiguous, as ``skvae._torch.random.draw_bernoulli``.
+    """Draws of 0 or 1, as by ``skvae._torch.random.draw_bernoulli``.
 
-    The bits are those of splitmix64 [1]_ from ``seed``.
+    The probabilities are contiguous, in float32. The bits are those of splitmix64 [1]_ from
+    ``seed``.
 
     References
     ----------
@@ -306,8 +310,8 @@ def draw_bernoulli(p: Tensor, seed: int) -> Tensor:
 def bernoulli_gradient(x: Tensor, logits: Tensor, gradient: Tensor) -> Tensor:
     """(x - sigmoid(logits)) times the gradient of each row. (N, d), (S, N, d), (S, N).
 
-    The first two are contiguous, the logits and so the result in float32 or bfloat16, the others in
-    float32.
+    The first two are contiguous. The logits are in float32 or bfloat16, as is the result. The
+    others are in float32.
     """
     float32 = logits.dtype == torch.float32
     kernel = _bernoulli_gradient_float32 if float32 else _bernoulli_gradient_bfloat16
@@ -332,8 +336,8 @@ def adam(
 ) -> None:
     """Adam's step number ``n_steps`` by the gradient plus ``decay`` times the weights, clipped.
 
-    All vectors are of one length, in float32; with a ``copy`` of the weights that and the gradient
-    are in bfloat16.
+    All vectors have the same length and are in float32. With a ``copy`` of the weights, the copy
+    and the gradient are in bfloat16.
     """
     by = torch.tensor(
         [

@@ -1,4 +1,4 @@
-"""Random numbers of our own: no global generator is read or advanced."""
+"""Random numbers from local generators. No global generator is read or advanced."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from skvae._rules import NOTHING, Rule, whole
 from skvae._torch.fused import kernels
 
-# The most dimensions that a Sobol sequence has.
+# The largest number of dimensions of a Sobol sequence.
 MOST_COMPONENTS = qmc.Sobol.MAXDIM
-# Those of scikit-learn.
+# The values that scikit-learn accepts.
 RANDOM_STATE = (
     whole(0, 2**32 - 1)
     | Rule("a RandomState", lambda value: isinstance(value, np.random.RandomState))
@@ -23,7 +23,7 @@ RANDOM_STATE = (
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
-    """A seed: from an int the same, from a RandomState its next draw, from None fresh entropy.
+    """A seed: an int itself, the next draw of a RandomState, or fresh entropy for None.
 
     Raises ValueError for anything else.
     """
@@ -36,21 +36,21 @@ def seed_from(random_state: int | np.random.RandomState | None) -> int:
 
 
 def derive(seed: int, purpose: str, stage: int = 0) -> int:
-    """A seed for one purpose, independent of those for the others."""
+    """A seed for one purpose, independent of the seeds for other purposes."""
     sequence = np.random.SeedSequence([seed, *purpose.encode(), stage])
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def generator_from(seed: int, device: torch.device) -> torch.Generator:
-    """A generator on the device."""
+    """A generator on the device, with this seed."""
     return torch.Generator(device=device).manual_seed(seed)
 
 
 def draw_bernoulli(p: Tensor | float, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Draws of 0 or 1 for training, of the shape and type of ``like``.
+    """Draws of 0 or 1 for training, with the shape and type of ``like``.
 
-    The probability of a 1 is ``p`` rounded to a multiple of 2^-16, 0 and 1 exactly. torch makes 64
-    random bits in the time of one number; here they serve for four draws.
+    The probability of a 1 is ``p`` rounded to a multiple of 2^-16; 0 and 1 are exact. torch draws
+    64 random bits in the time of one number, and each 64 bits are used for four draws.
     """
     fused = kernels()
     if fused is not None and p is like and p.dtype == torch.float32:
@@ -59,7 +59,7 @@ def draw_bernoulli(p: Tensor | float, like: Tensor, generator: torch.Generator) 
         return fused.draw_bernoulli(p.contiguous(), int(seed))
     bits = torch.empty(-(-like.numel() // 4), dtype=torch.int64, device=like.device)
     levels = bits.random_(-(2**63), None, generator=generator).view(torch.int16)[: like.numel()]
-    # u < p for the middles u = (level + 2^15 + 1/2) / 2^16 of intervals of (0, 1)
+    # u < p for the midpoints u = (level + 2^15 + 1/2) / 2^16 of intervals of (0, 1)
     below = levels.view(like.shape).to(torch.float32).sub_(p, alpha=2**16)
     return below.lt_(-(2**15) - 0.5).to(like.dtype)
 
@@ -67,11 +67,11 @@ def draw_bernoulli(p: Tensor | float, like: Tensor, generator: torch.Generator) 
 def quasi_normal(n_draws: int, n_components: int, seed: int) -> NDArray[np.float64]:
     """Standard normal draws that fill space evenly, (n_draws, n_components).
 
-    A scrambled Sobol sequence through the normal quantile: each draw is exactly normal, so
-    an average over draws is unbiased, and varies less than one over independent draws.
+    The normal quantiles of a scrambled Sobol sequence. Each draw is exactly normal, so an average
+    over draws is unbiased. It varies less than an average over independent draws.
     """
     sobol = qmc.Sobol(n_components, scramble=True, rng=np.random.default_rng(seed))
-    # the next power of two keeps the balance of the sequence
+    # a power of two keeps the balance of the sequence
     uniform = sobol.random_base2(int(np.ceil(np.log2(max(n_draws, 1)))))[:n_draws]
     draws: NDArray[np.float64] = ndtri(np.clip(uniform, 1e-12, 1 - 1e-12))
     return draws

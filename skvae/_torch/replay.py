@@ -1,7 +1,7 @@
-"""On a GPU, steps recorded once and replayed: one call starts all that they are made of.
+"""Record training steps once on a GPU and replay them: one call starts all operations of a step.
 
-A small model's step is some hundred operations of microseconds, whose calls from Python take longer
-than the work.
+A step of a small model is some hundred operations of microseconds. Calling them from Python takes
+longer than the work.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import Generator
 
-# Calls before one is recorded: libraries set up what they need in the first, which cannot be.
+# Calls before a recording. In the first call libraries initialise, which cannot be recorded.
 CALLS_BEFORE = 3
-FEWEST_STEPS = 64  # in all, that recordings are worth, each of which takes as long as some twenty
-_one_recording = threading.Lock()  # at a time: one begins by waiting for all that the device does
+FEWEST_STEPS = 64  # least total for which recordings pay, each of which costs some twenty steps
+_one_recording = threading.Lock()  # a recording begins by waiting for all work on the device
 
 
 class Replay:
-    """Does what it is given, and from the fourth time on by a CUDA graph.
+    """Call a function, and from the fourth time on replay it as a CUDA graph.
 
-    What is given under one key must be the same operations on the same tensors each time, wait for
-    nothing that the device has done, and draw from ``generator`` alone.
+    The functions under one key must run the same operations on the same tensors each time. They
+    must not wait for results of the device, and draw only from ``generator``.
     """
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
-        # To record on. It is no other graph's, since cuBLAS keeps memory for each stream that lies
-        # with the first of its graphs. These run one by one, so each may work in the same memory.
+        # The stream to record on. No other graphs use it, since cuBLAS keeps memory for each
+        # stream, which belongs to the stream's first graph. The graphs here run one by one, so they
+        # can share the same memory.
         self.stream = torch.cuda.Stream(generator.device)
         self.pool = torch.cuda.graph_pool_handle()
         self.graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
@@ -44,17 +45,17 @@ class Replay:
         else:
             with _one_recording:
                 self.graphs[key] = self._recorded(do)
-            self.graphs[key].replay()  # what is recorded is not done
+            self.graphs[key].replay()  # recording does not execute
 
     def _recorded(self, do: Callable[[], None]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        if torch.__version__ < "2.14":  # later ones see by themselves
+        if torch.__version__ < "2.14":  # later versions do so automatically
             graph.register_generator_state(self.generator)
         with torch.cuda.device(self.generator.device):
-            # in other threads of Python, kernels and memory may be asked for meanwhile
+            # other Python threads may launch kernels and allocate memory meanwhile
             mode = "thread_local"
             with torch.cuda.graph(graph, self.pool, self.stream, capture_error_mode=mode):
                 do()
-            # recording resets the generator's place on its stream, which a replay sets on ours
+            # recording resets the generator's offset on its stream; a replay sets it on this one
             torch.cuda.current_stream().wait_stream(self.stream)
         return graph

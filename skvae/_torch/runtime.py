@@ -1,4 +1,4 @@
-"""Leave the caller's torch as it was: modes, default dtype, threads."""
+"""Run torch code without changing the caller's modes, default dtype and threads."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from threadpoolctl import ThreadpoolController
 
 from skvae._torch.fused import fused
 
-# The work of a step is its rows, times draws, times weights of the networks. Where that is less,
-# two threads gain less than half (and while another process holds a core, they wait for it in each
-# operation), bfloat16 and kernels gain little.
+# The work of a step is its rows, times draws, times weights of the networks. Below this, two
+# threads gain less than half, and they wait in each operation while another process occupies a
+# core. bfloat16 and kernels gain little.
 LARGE_WORK = 75_000_000
 
-# glibc gives memory back to the system where more is free than twice the largest block that it ever
-# unmapped; blocks of over 32 MiB do not count, nor does the page that it may add to a smaller one.
+# glibc returns memory to the system if more is free than twice the largest block that it ever
+# unmapped. Blocks over 32 MiB do not count, nor does the page that it may add to a smaller one.
 LARGEST_BLOCK = 2**25 - 2**16
 
 
 @contextmanager
 def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[Caller]:
-    """Run our own torch code whatever modes the caller is in. Autograd does not record.
+    """Run this package's torch code independently of the caller's modes. Autograd is off.
 
     Parameters
     ----------
     device : torch.device
     work : int, default=0
-        Rows times draws times weights of a step. Where that is little it runs on one thread, where
-        it is large on a CPU by the kernels of numba, if that is installed.
+        Rows times draws times weights of a step. A small step runs on one thread. A large step on a
+        CPU uses the kernels of numba, if numba is installed.
 
     Yields
     ------
     caller : Caller
-        The modes outside, for the caller's own code to run in.
+        The modes outside of this context, in which the caller's own code can run.
     """
     large = work >= LARGE_WORK
     torch.get_num_threads()  # initialises torch's count in a new Python thread, before the limit
@@ -60,7 +60,7 @@ def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[Caller]:
 
 @dataclass
 class Caller:
-    """What the caller of this package has set of torch, in the calling Python thread."""
+    """The torch settings of the caller of this package, in the calling Python thread."""
 
     device: torch.device
     inference: bool
@@ -71,7 +71,7 @@ class Caller:
 
     @classmethod
     def of(cls, device: torch.device) -> Self:
-        """What is set now, on a device."""
+        """The current settings, on a device."""
         return cls(
             device,
             torch.is_inference_mode_enabled(),
@@ -95,23 +95,23 @@ class Caller:
 
 @lru_cache(maxsize=1)
 def keep_freed_memory() -> None:
-    """Let glibc keep up to 64 MB of what is freed, for the rest of the process.
+    """Let glibc keep up to 64 MB of freed memory, for the rest of the process.
 
-    A step that takes and frees megabytes would else wait for new pages each time.
+    Otherwise a step that allocates and frees megabytes would wait for new pages each time.
     """
     np.empty(LARGEST_BLOCK, np.uint8)  # freed at once, never touched
 
 
 def networks_in(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Where networks compute in a precision: autocast for "bfloat16"."""
+    """A context in which networks compute in a precision: autocast for "bfloat16"."""
     if precision == "float32":
         return nullcontext()
-    # weights change from step to step: no copies of them are kept
+    # no copies of weights are cached, since they change in each step
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def resolve_precision(name: str, device: torch.device, work: int) -> str:
-    """The precision of a name; "auto" is bfloat16 where that is faster."""
+    """The precision with a name; "auto" is bfloat16 if that is faster."""
     if name != "auto":
         return name
     faster = work >= LARGE_WORK and _accelerates_bfloat16(device)
@@ -127,13 +127,13 @@ def _accelerates_bfloat16(device: torch.device) -> bool:
 
 @lru_cache(maxsize=1)
 def cpu_has_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16; no where torch cannot tell yet."""
+    """Whether the processor has instructions for bfloat16; False if torch cannot report it."""
     found: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(found.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 class ThreadPool(Protocol):
-    """A library's threads, as threadpoolctl describes them."""
+    """The threads of a library, as threadpoolctl describes them."""
 
     @property
     def num_threads(self) -> int: ...
@@ -142,10 +142,10 @@ class ThreadPool(Protocol):
 
 @contextmanager
 def limit(pools: Sequence[ThreadPool], counts: Iterable[int]) -> Iterator[None]:
-    """Let each pool have so many threads, and afterwards as many as before.
+    """Set the number of threads of each pool, and restore it afterwards.
 
-    An interrupt from the keyboard may fall anywhere: the counts are read first, set within the
-    block that restores them, and restored twice, in case it falls into the first time.
+    An interrupt from the keyboard may occur anywhere. The counts are therefore read first, set
+    within the block that restores them, and restored twice, in case the first is interrupted.
     """
     before = [pool.num_threads for pool in pools]
     try:
@@ -165,7 +165,7 @@ def _set(pools: Sequence[ThreadPool], counts: Iterable[int]) -> None:
 
 @lru_cache(maxsize=1)
 def _pools() -> list[ThreadPool]:
-    """OpenMP and MKL, which torch obeys and whose counts are each Python thread's own."""
+    """The pools of OpenMP and MKL, which torch uses. Each Python thread has its own counts."""
     mkl = _mkl_set_num_threads_local()
     openmp = ThreadpoolController().select(user_api="openmp").lib_controllers
     return [*openmp, *([] if mkl is None else [Mkl(mkl)])]
@@ -174,7 +174,7 @@ def _pools() -> list[ThreadPool]:
 class Mkl:
     """The MKL of torch, in the calling Python thread.
 
-    Its count is 0 until one is set: that of OpenMP, or of ``torch.set_num_threads``.
+    Its count is 0 until one is set. 0 stands for that of OpenMP, or of ``torch.set_num_threads``.
     """
 
     def __init__(self, set_num_threads: Callable[[int], int]) -> None:
@@ -189,34 +189,37 @@ class Mkl:
 
 @lru_cache(maxsize=1)
 def _mkl_set_num_threads_local() -> Callable[[int], int] | None:
-    """MKL's function; None where it is not found.
+    """The function of MKL that sets the number of threads; None if it is not found.
 
-    So it is in a torch without MKL, and on Windows, where a library's own needs are not searched.
+    It is not found in a torch without MKL, and on Windows, where the libraries that a library is
+    linked to are not searched.
     """
     return getattr(ctypes.CDLL(torch._C.__file__), "MKL_Set_Num_Threads_Local", None)
 
 
-# A limit on a BLAS is the process's: of two Python threads one could lift what the other had set.
+# A limit on BLAS applies to the whole process, so one of two Python threads could remove the limit
+# of the other.
 _one_thread = threading.Lock()
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """A single thread for BLAS and OpenMP, for products too small to share."""
+    """Use a single thread for BLAS and OpenMP, for products too small for several."""
     with _one_thread, limit(ThreadpoolController().lib_controllers, repeat(1)):
         yield
 
 
-# One fit's modules may be built while another's are, within.
+# Reentrant, since the modules of one fit may be built within those of another.
 _one_seed = threading.RLock()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's own defaults and a global generator of our own, for custom code to make modules in.
+    """Build custom modules with torch's own defaults and a seeded global generator.
 
-    A ``torch.nn.Linear`` draws its weights from the global generator, which afterwards is where the
-    caller left it. Default type and generator are the process's: one Python thread at a time.
+    A ``torch.nn.Linear`` draws its weights from the global generator, whose state is restored
+    afterwards. The default type and the generator belong to the process, so only one Python thread
+    runs here at a time.
     """
     generator = torch.default_generator
     with _one_seed, torch.device("cpu"):
@@ -231,7 +234,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    """A child hangs in its parent's thread pool, or at its locks, unless it has its own."""
+    """Give a child process its own locks and one thread, since it would hang in its parent's."""
     global _one_seed, _one_thread
     _one_seed, _one_thread = threading.RLock(), threading.Lock()
     torch.set_num_threads(1)
@@ -242,7 +245,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def resolve_device(name: str | torch.device) -> torch.device:
-    """The device of a name; "auto" is CUDA where there is one, else the CPU."""
+    """The device with a name; "auto" is CUDA if available, otherwise the CPU."""
     if isinstance(name, str) and name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -254,7 +257,7 @@ def resolve_device(name: str | torch.device) -> torch.device:
     try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")  # CUDA has hints for its developers
+        reason = str(error).partition("\n")[0].rstrip(".")  # CUDA appends hints for developers
         raise ValueError(
             f"device={name!r} is not there: {reason}. Choose 'auto', 'cpu' or a device that "
             "torch can use here."

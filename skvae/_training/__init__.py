@@ -1,1 +1,1 @@
-"""Training: rows, steps, stages, schedules and where they start."""
+"""Training: rows, steps, stages, schedules and start values."""

@@ -1,4 +1,4 @@
-"""What training is judged by: bounds and posteriors of rows, averaged by their weights."""
+"""Evaluate training: bounds and posteriors of rows, as weighted means."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from skvae._training.plan import Plan
 from skvae._training.rows import Rows, WeightedRows
 from skvae.objectives import Draws, kl_to_standard_normal
 
-# Validation takes this many posterior draws in all, so that few rows are scored with many.
+# Total posterior draws in validation. The fewer the rows, the more draws each row gets.
 VALIDATION_DRAWS = 256
 
 
 class MeanBound:
-    """The bounds of rows and their weighted mean, with the same noise at every call."""
+    """The bounds of rows and their weighted mean. The noise is the same at every call."""
 
     def __init__(
         self, model: VAE, rows: Rows, plan: Plan, generator: Generator, phase: Phase = WHOLE
@@ -49,7 +49,7 @@ class MeanBound:
 
 
 def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator) -> Tensor:
-    """Draws from the posteriors of the rows, in number by their weights. -> (n, K)."""
+    """Draws from the posteriors of the rows, in proportion to their weights. -> (n, K)."""
     slots = rows.slots(n, generator)
     found = []
     for place in chunks(n, CHUNK_ROWS):
@@ -60,9 +60,9 @@ def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator
 
 
 def posterior_means(model: VAE, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weighted means over the posteriors, of each component. -> 2 x (K,).
+    """Weighted means over the posteriors, for each component. -> 2 x (K,).
 
-    Of the divergence from N(0, 1), in nats, and of the log standard deviation.
+    The mean divergence from N(0, 1), in nats, and the mean log standard deviation.
     """
     kl, log_std = [], []
     for place in chunks(len(rows), CHUNK_ROWS):

@@ -1,4 +1,4 @@
-"""A run of training: its stages one after the other, and what later runs continue from."""
+"""Run the stages of training in order, and keep the state from which later runs continue."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from skvae._training.start import rows_to_start_from
 
 @dataclass
 class TrainingState:
-    """What training did so far, and what it needs to continue.
+    """The results of training so far, and the state that it needs to continue.
 
-    ``optimizer`` and ``phase`` are those of the last stage; codes are found in the first run only.
+    ``optimizer`` and ``phase`` are those of the last stage. Only the first run has a stage that
+    finds the codes.
     """
 
     loss_curve: list[float] = field(default_factory=list)
@@ -51,10 +52,11 @@ def train_stages(
     on_epoch: Callable[[History], bool],
     **how: Any,
 ) -> tuple[TrainingState, History]:
-    """Train ``model`` in place; the state after that, and what happened in this run.
+    """Train ``model`` in place, stage by stage. Returns the new state and this run's history.
 
-    A stage gets the epochs that those before it left. ``on_epoch`` runs in the caller's modes, and
-    like ``how`` goes to ``train``. Raises KeyboardInterrupt for one before the first epoch is done.
+    A stage gets the epochs that the stages before it left. ``on_epoch`` runs in the caller's torch
+    modes; it and ``how`` are passed to ``train``. Raises KeyboardInterrupt if interrupted before
+    the first epoch is complete.
     """
     device = rows.weight.device
     n_weights = sum(parameter.numel() for parameter in model.parameters())
@@ -102,7 +104,7 @@ def train_stages(
 
 
 def _fit_noise(model: VAE, rows: WeightedRows, generator: Generator) -> None:
-    """Set the noise of columns by whose locations the codes were found."""
+    """Set the noise of the columns whose locations were used to find the codes."""
     sample = rows.sample(rows_to_start_from(model), generator)
     noise = sample.cells.values.new_empty(1, len(sample), model.n_components)
     noise.normal_(generator=generator)

@@ -1,6 +1,6 @@
 """Minibatch stochastic gradient variational Bayes: rows in, a trained module out.
 
-The article's recipe [1]_, over minibatches whose composition follows the weights.
+The method of [1]_, with minibatches that contain rows in proportion to their weights.
 
 References
 ----------
@@ -28,19 +28,20 @@ from skvae._training.plan import Plan
 from skvae._training.rows import Rows, WeightedRows
 from skvae.objectives import Objective
 
-# What "adaptive" multiplies the rate by, once, when the validation score no longer rises.
+# "adaptive" multiplies the learning rate by this, once, when the validation score stops rising.
 REDUCTION = 0.2
-# An epoch of fit takes at least so many steps, and passes several times over a small table.
-# Otherwise validation would cost more than training, and patience would end after a few steps.
+# The minimum number of steps in an epoch of fit, which therefore passes several times over a small
+# table. Otherwise validation would cost more than training, and early stopping would end training
+# after a few steps.
 MIN_STEPS = 16
-# An epoch's loss is the mean over evenly spread steps, of at least so many rows and steps in all.
-# Other steps compute the gradient only, which saves a twentieth of their time.
+# An epoch's loss is the mean over evenly spaced steps, with at least this many rows and steps in
+# total. The other steps compute only the gradient, which saves a twentieth of their time.
 LOSS_ROWS, LOSS_STEPS = 2**13, 8
 
 
 @dataclass
 class History:
-    """What training did, epoch by epoch, in nats per row and the caller's units."""
+    """The losses and scores of each epoch, in nats per row and the caller's units."""
 
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
@@ -49,11 +50,11 @@ class History:
     interrupted: bool = False  # by the keyboard
 
     def interrupt(self) -> None:
-        """Take note of an interrupt from the keyboard."""
+        """Record an interrupt from the keyboard."""
         self.stopped = self.interrupted = True
 
     def finish(self, do: Callable[[], None]) -> None:
-        """Do what an interrupt may not leave half done: after one, from the start again."""
+        """Call ``do`` to completion. After an interrupt, it is called again from the start."""
         try:
             do()
         except KeyboardInterrupt:
@@ -62,7 +63,7 @@ class History:
 
 
 class Step:
-    """A step of training. The tensors that it needs beside the rows are made once."""
+    """A step of training. The tensors that it needs besides the rows are allocated once."""
 
     def __init__(
         self,
@@ -84,13 +85,13 @@ class Step:
         self.held: dict[bool, tuple[Cells, Tensor]] = {}
 
     def __call__(self, cells: Cells, done: float, rate: float, *, with_loss: bool) -> None:
-        """Go one step, after the share ``done`` of them, and add its loss to ``loss`` or not."""
+        """Take one step, after the share ``done`` of all steps; optionally add to ``loss``."""
         objective = self.plan.objective_at(done)
         rate *= self.plan.learning_rate.factor(done)
         if self.replay is None:
             self._go(cells, objective, rate, with_loss)
         else:
-            # where the first minibatch lies all of them will, and their rates in one tensor
+            # a recording reads fixed memory: each minibatch and rate is copied to that of the first
             whole = cells.observed is None
             held, rate_held = self.held.setdefault(whole, (cells, self.noise.new_empty(())))
             held.copy_(cells)
@@ -106,7 +107,7 @@ class Step:
         bound = self.model.find_gradient(objective, cells, self.noise, self.generator, self.phase)
         if with_loss:
             self.loss -= bound()
-        del bound  # and the minibatch that it holds
+        del bound  # frees the minibatch that it references
         self.optimizer.step(rate)
 
 
@@ -124,17 +125,19 @@ def train(
     phase: Phase = WHOLE,
     history: History | None = None,
 ) -> History:
-    """Train ``model`` in place and return what happened, after what ``history`` holds.
+    """Train ``model`` in place, and return ``history`` with the new epochs appended.
 
-    Runs the epochs numbered ``epochs`` of ``epochs.stop`` in all, each a pass over the rows and at
-    least ``min_steps`` steps.
-    With ``plan.early_stopping`` training ends once the validation bound has not risen by ``tol``
-    nats in ``n_iter_no_change`` epochs, and the weights of its best epoch come back. The "adaptive"
-    learning rate is first reduced, and training continues from there until the bound has not risen
-    in half as many epochs.
-    ``on_epoch`` is called after each epoch and ends training by returning True; so does an
-    interrupt from the keyboard, of whose epoch no step is kept. Raises ValueError when an epoch's
-    loss or a weight is not finite.
+    Runs the epochs numbered ``epochs``, of ``epochs.stop`` in total. Each is a pass over the rows,
+    of at least ``min_steps`` steps.
+
+    With ``plan.early_stopping`` training ends when the validation bound has not risen by ``tol``
+    nats in ``n_iter_no_change`` epochs, and the weights of the best epoch are restored. The
+    "adaptive" learning rate is first reduced, and training continues from the best epoch until the
+    bound has not risen in half as many epochs.
+
+    ``on_epoch`` is called after each epoch, and ends training by returning True. An interrupt from
+    the keyboard also ends training; the steps of the interrupted epoch are discarded. Raises
+    ValueError if an epoch's loss, its validation score or a weight is not finite.
     """
     history = History() if history is None else history
     history.best_validation_score = None
@@ -147,7 +150,7 @@ def train(
     watch = Watch(optimizer, plan, model.network_buffers())
     try:
         if score is not None:
-            # the first epochs of a fit may take a detour, those after a fit or a phase may not
+            # the score may fall in the first epochs of a fit, but not after a fit or a phase
             watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
         for epoch in epochs:
             progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
@@ -176,7 +179,7 @@ def train(
 
 
 def _refuse_divergence(plan: Plan, epoch: int, loss: float, score: float, weights: Tensor) -> None:
-    """Raise ValueError for an epoch after which a number is not finite."""
+    """Raise ValueError if the loss, the score or a weight is not finite after an epoch."""
     if math.isfinite(loss) and math.isfinite(score) and bool(torch.isfinite(weights).all()):
         return
     raise ValueError(
@@ -187,14 +190,14 @@ def _refuse_divergence(plan: Plan, epoch: int, loss: float, score: float, weight
 
 
 class Watch:
-    """The validation scores of a training: its best weights, and when it should end.
+    """Track the validation scores: keep the best weights, and decide when training ends.
 
     Attributes
     ----------
     best, best_score : list of Tensor, float or None
         The weights and buffers of the best epoch, and its score; None before the first.
     rate : float
-        By which the learning rate is multiplied.
+        The factor by which the learning rate is multiplied.
     """
 
     def __init__(self, optimizer: Optimizer, plan: Plan, buffers: Sequence[Tensor]) -> None:
@@ -203,16 +206,16 @@ class Watch:
         self.best = [tensor.clone() for tensor in self.learned]
         self.best_score: float | None = None
         self.rate, self.patience = 1.0, plan.n_iter_no_change
-        self.bar, self.since_best = -math.inf, 0  # what the next score must exceed to be progress
+        self.bar, self.since_best = -math.inf, 0  # the next score must exceed the bar
 
     def begin(self, score: float, *, may_fall: bool) -> None:
-        """Take the score of the start weights, below which the next ones may fall or not."""
+        """Record the score of the start weights. The next scores may be lower if ``may_fall``."""
         self.best_score = score
         if not may_fall:
             self.bar = score + self.plan.tol
 
     def see(self, score: float) -> None:
-        """Take the score of an epoch."""
+        """Record the score of an epoch."""
         if self.best_score is None or score > self.best_score:
             self.best_score = score
             for best, now in zip(self.best, self.learned, strict=True):
@@ -221,7 +224,7 @@ class Watch:
         self.bar = max(self.bar, score + self.plan.tol)
 
     def is_over(self) -> bool:
-        """Whether training ends, after one reduction of the rate where the schedule has it."""
+        """Whether training ends. Some schedules reduce the learning rate once before that."""
         if self.since_best < self.patience:
             return False
         if not self.plan.learning_rate.reduces or self.rate < 1:
@@ -231,13 +234,13 @@ class Watch:
         return False
 
     def restore(self) -> None:
-        """Go back to the weights of the best epoch."""
+        """Restore the weights of the best epoch."""
         for now, best in zip(self.learned, self.best, strict=True):
             now.copy_(best)
 
 
 def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -> float:
-    """A step for each entry of ``progress`` through training; the mean loss."""
+    """Take a step for each entry of ``progress`` through training. Returns the mean loss."""
     plan, device = step.plan, step.loss.device
     n_steps = len(progress)
     stride = max(1, min(n_steps * plan.batch_size // LOSS_ROWS, n_steps // LOSS_STEPS))
@@ -245,7 +248,7 @@ def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -
     step.loss.zero_()
     numbered = iter(enumerate(progress))
     for buffer in rows.buffers(n_steps, plan.batch_size, step.generator):
-        # what is made here stays here, so torch need not keep the books that autograd would want
+        # tensors made here are not used outside, so torch can skip the bookkeeping for autograd
         with step.optimizer.steps(), torch.inference_mode(), networks_in(plan.precision, device):
             for batch in buffer.batches:
                 number, done = next(numbered)

@@ -1,4 +1,4 @@
-"""Adam over all parameters at once, every element of the gradient clipped.
+"""Adam over all parameters at once, with each element of the gradient clipped.
 
 References
 ----------
@@ -22,16 +22,16 @@ from skvae._torch.fused import kernels
 from skvae._training.plan import Plan
 from skvae._training.schedules import ADAM_STEPS
 
-# Adam's, whose other average is over as many steps as the schedule says.
+# Constants of Adam. The schedule sets the number of steps for the average of squared gradients.
 BETA1, EPSILON = 0.9, 1e-8
 
 
 class Optimizer:
-    """Adam over the parameters of a module, or those ``learned``, laid out as one vector.
+    """Adam over the parameters of a module, or those in ``learned``, stored as one vector.
 
     The parameters become views of ``values`` and their gradients views of ``gradient``, so
-    that a clip, a step or a copy is one call. Within ``steps`` those of networks in closed form
-    are copies in the plan's precision, made and read back by one call too.
+    that a clip, a step or a copy is one call. Within ``steps``, the parameters of networks in
+    closed form are copies in the plan's precision. They too are made and read back in one call.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Optimizer:
     ) -> None:
         networks = [m for m in module.children() if getattr(m, "closed_form", False)]
         closed = {p for network in networks for p in network.parameters()}
-        # weight matrices first, since L2 spares the rest; networks in closed form in the middle
+        # weight matrices first, since only these are decayed; networks in closed form in the middle
         parameters = sorted(
             module.parameters() if learned is None else learned,
             key=lambda p: (p.dim() < 2, (p in closed) == (p.dim() >= 2)),
@@ -55,12 +55,12 @@ class Optimizer:
         self.closed = [p for p in parameters if p in closed]
         start = sum(p.numel() for p in parameters if p.dim() >= 2 and p not in closed)
         place = slice(start, start + sum(p.numel() for p in self.closed))
-        # a kernel's call takes what has one kind of gradient, and all of it decays or none
+        # a kernel call takes parameters with one dtype of gradient, all of them decayed or none
         borders = sorted({0, place.start, self.n_decayed, place.stop, len(self.values)})
         self.pieces = [slice(*ends) for ends in pairwise(borders)]
         self.place = place
         self.owned = self.values[place], self.gradient[place]
-        # in float32 the same tensors, so that copies between them are none
+        # in float32 these are the same tensors, so that nothing is copied
         self.working = tuple(t.to(getattr(torch, plan.precision)) for t in self.owned)
         self.added_to = [g for g in (self.gradient[:start], self.gradient[place.stop :]) if len(g)]
         self.plan = plan
@@ -77,18 +77,18 @@ class Optimizer:
         self.marked: list[Tensor] = []
 
     def mark(self) -> None:
-        """Remember the weights and moments, to come back to."""
+        """Save the weights and moments for ``go_back``."""
         self.marked = [tensor.clone() for tensor in (self.values, *self.moments.values())]
 
     def go_back(self) -> None:
-        """Restore what was marked last, wherever steps were interrupted."""
+        """Restore the weights and moments that were marked last, even after an interrupt."""
         _lay(self.closed, *self.owned)
         for tensor, marked in zip((self.values, *self.moments.values()), self.marked, strict=True):
             tensor.copy_(marked)
 
     @contextmanager
     def steps(self) -> Iterator[None]:
-        """Where gradients are found and ``step`` is called."""
+        """The context in which gradients are computed and ``step`` is called."""
         try:
             self.working[0].copy_(self.owned[0])
             _lay(self.closed, *self.working)
@@ -97,16 +97,16 @@ class Optimizer:
             _lay(self.closed, *self.owned)
 
     def average_over(self, n_steps: float) -> None:
-        """Average squared gradients over so many steps from now on."""
+        """Average squared gradients over ``n_steps`` steps from now on."""
         taken = float(self.moments["steps"])
         if taken > 0:
-            # Adam divides the average by the weight of what it has seen, which changes too
+            # Adam divides the average by the total weight of the gradients seen, which changes too
             seen = [1 - (1 - 1 / n) ** taken for n in (n_steps, self.averaged_steps)]
             self.moments["second"] *= seen[0] / seen[1]
         self.averaged_steps = n_steps
 
     def step(self, rate: float | Tensor) -> None:
-        """Go one step down the gradient, at ``rate`` times the first step size."""
+        """Take one step down the gradient, with ``rate`` times the initial learning rate."""
         self.moments["steps"] += 1
         # alpha / (2 batch_size) |W|^2, as in MLPClassifier
         decay = self.plan.alpha / self.plan.batch_size
@@ -124,7 +124,7 @@ class Optimizer:
             self.gradient[: self.n_decayed].add_(self.values[: self.n_decayed], alpha=decay)
         if self.plan.gradient_clip is not None:
             self.gradient.clamp_(-self.plan.gradient_clip, self.plan.gradient_clip)
-        # the kernel of torch.optim.Adam, whose import and calls cost more than a small step
+        # the kernel of torch.optim.Adam: importing and calling that costs more than a small step
         torch._fused_adam_(
             [self.values],
             [self.gradient],
@@ -143,7 +143,7 @@ class Optimizer:
         self.working[0].copy_(self.owned[0])
 
     def _step_by_kernel(self, adam: Callable[..., None], rate: float, decay: float) -> None:
-        """The same by a kernel, which copies to and from what networks work with too."""
+        """The same step by a kernel, which also copies to and from the working precision."""
         apart = self.working[0] is not self.owned[0]
         values, first, second = self.values, self.moments["first"], self.moments["second"]
         for piece in self.pieces:
@@ -164,13 +164,13 @@ class Optimizer:
             )
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """The running moments and what they are averages over, as arrays."""
+        """The running moments, and the number of steps they average over, as arrays."""
         arrays = {name: tensor.cpu().numpy().copy() for name, tensor in self.moments.items()}
         return arrays | {"averaged_steps": np.array(self.averaged_steps)}
 
 
 def _lay(parameters: Iterable[nn.Parameter], values: Tensor, gradient: Tensor) -> None:
-    """Make the parameters and their gradients views of two vectors, one after the other."""
+    """Make the parameters and their gradients consecutive views of two vectors."""
     start = 0
     for parameter in parameters:
         place = slice(start, start + parameter.numel())

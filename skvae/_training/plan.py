@@ -1,4 +1,4 @@
-"""How to train: the values that parameters of the estimator stand for, and the phases of a fit."""
+"""How to train: the resolved parameters of the estimator, and the stages of a fit."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from skvae._model.vae import VAE
 from skvae._training.schedules import Schedule
 from skvae.objectives import Objective
 
-# Epochs over which the weight of the divergence rises, unless given, and the most of all.
+# Default number of epochs over which the weight of the divergence rises, and the largest share of
+# all epochs that it may take.
 WARMUP_EPOCHS, LARGEST_WARMUP = 2, 0.1
-# The largest share of the epochs that finds the codes, where the rest of the model comes after.
+# The largest share of the epochs for the stage that finds the codes, if the rest of the model is
+# trained after it.
 CODES_SHARE = 2 / 3
-# How much larger minibatches are there, where steps are cheap and should be sure.
+# Factor on the batch size in that stage, where steps are cheap and need less noisy gradients.
 CODES_BATCH = 2
-# The L2 penalty there by "auto", for each column that shares a unit.
+# The L2 penalty of alpha="auto" in that stage, for each column that shares a unit.
 UNIT_ALPHA = 1 / 64
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train, by the names of the parameters of ``VAETransformer``."""
+    """How to train. The fields are named as the parameters of ``VAETransformer``."""
 
     objective: Objective
     kl_warmup: float
@@ -38,7 +40,7 @@ class Plan:
     tol: float
 
     def objective_at(self, progress: float) -> Objective:
-        """The objective after this share of the steps."""
+        """The objective after the share ``progress`` of the steps."""
         if progress >= self.kl_warmup:
             return self.objective
         return replace(self.objective, beta=progress / self.kl_warmup * self.objective.beta)
@@ -46,7 +48,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs of training: what they learn, and how. ``epochs.stop`` counts all of the fit."""
+    """Epochs of training: what they learn, and how. ``epochs.stop`` is the total of the fit."""
 
     phase: Phase
     plan: Plan
@@ -54,23 +56,24 @@ class Stage:
 
 
 def auto_batch_size(n_rows: int) -> int:
-    """Small batches for few rows, which would otherwise take few steps, larger ones for many."""
+    """The batch size: small for few rows, so that there are enough steps, and larger for many."""
     share = max(64, n_rows // 64)
     return min(1 << (share.bit_length() - 1), 512)
 
 
 def auto_kl_warmup(max_iter: int) -> float:
-    """The share of the steps in which the weight of the divergence rises."""
+    """The share of the steps over which the weight of the divergence rises."""
     return min(WARMUP_EPOCHS / max_iter, LARGEST_WARMUP)
 
 
 def stages(
     model: VAE, plan: Plan, epochs: range, n_rows: int, *, last_phase: Phase, auto_alpha: bool
 ) -> Sequence[Stage]:
-    """The stages of a fit of so many epochs at most.
+    """The stages of a fit of at most these epochs.
 
-    Where columns have locations that find the codes, these come first, and the whole model, or the
-    decoder of columns in one unit, after them. A fit that continues has one stage.
+    If there are columns whose locations find the codes, the first stage finds the codes. The next
+    stage trains the whole model, or only the decoder if columns share a unit. A fit that continues
+    has one stage.
     """
     n, n_in_unit = len(epochs), model.n_in_unit
     n_codes = int(CODES_SHARE * n)

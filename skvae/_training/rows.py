@@ -1,4 +1,4 @@
-"""The rows of training, in memory or where they are stored, and their minibatches."""
+"""The training rows, in memory or in storage, and their minibatches."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from skvae._model.cells import Cells
 class WeightedRows:
     """Distinct rows in working units and their weights (n,), on the training device.
 
-    ``log_jacobian``, a mean over the rows, brings bounds to the caller's units. ``index`` holds
-    their numbers in the caller's table (n,), 0, 1, ... unless given.
+    ``log_jacobian``, a mean over the rows, converts bounds to the caller's units. ``index`` (n,)
+    holds the numbers of the rows in the caller's table, 0, 1, ... by default.
     """
 
     weight: Tensor
@@ -30,19 +30,19 @@ class WeightedRows:
     def __post_init__(self) -> None:
         if self.index is None:
             self.index = np.arange(len(self.weight))
-        # on the CPU: on CUDA a cumulative sum may round differently at each call
+        # on the CPU, since on CUDA the rounding of a cumulative sum is not deterministic
         self.cumulative = self.weight.cpu().cumsum(0).to(self.weight.device)
 
     def __len__(self) -> int:
         return len(self.weight)
 
     def slots(self, n_slots: int, generator: Generator) -> Tensor:
-        """A row for each slot of an epoch, in increasing order. -> (n_slots,).
+        """Systematic sampling: a row for each slot of an epoch, in order. -> (n_slots,).
 
-        The slots lie evenly on the scale of cumulative weight, shifted by one uniform number; each
-        takes the row on whose stretch it lands. A row's expected number of slots is in proportion
-        to its weight, its actual number within one of it. Equal weights and as many slots as rows
-        give each row one.
+        The slots are evenly spaced on the scale of cumulative weight, shifted by one uniform
+        number. Each slot takes the row whose interval contains it. A row's expected number of slots
+        is proportional to its weight, and its actual number is within one of that. With equal
+        weights and as many slots as rows, each row gets one slot.
         """
         device = self.weight.device
         u = torch.rand((), generator=generator, dtype=torch.float64, device=device)
@@ -52,15 +52,15 @@ class WeightedRows:
 
     @property
     def share(self) -> Tensor:
-        """The weights, as shares of their sum."""
+        """The weights, divided by their sum."""
         return self.weight / self.weight.sum()
 
     def take(self, rows: Tensor) -> Cells:
-        """The rows of these numbers."""
+        """The rows with these numbers."""
         raise NotImplementedError
 
     def sample(self, most: int, generator: Generator) -> Rows:
-        """All rows, or ``most`` by their weights."""
+        """All rows, or at most ``most`` rows sampled by their weights."""
         if len(self) <= most:
             place = torch.arange(len(self), device=self.weight.device)
             return Rows(self.weight, self.log_jacobian, self.take(place), index=self.index)
@@ -90,17 +90,17 @@ class Rows(WeightedRows):
 
 @dataclass
 class StoredRows(WeightedRows):
-    """Rows that stay where they are stored, of which some are read at a time.
+    """Rows that stay in storage, and are read a buffer at a time.
 
-    An epoch reads blocks of neighbouring rows in a random order, as many as a buffer holds, and
+    An epoch reads blocks of neighbouring rows in a random order until a buffer is full, and
     shuffles the rows of each buffer.
 
     Attributes
     ----------
     load : callable
-        Takes the numbers of rows, an increasing array, to their cells on the training device.
+        Maps the numbers of rows, an increasing array, to their cells on the training device.
     buffer_rows : int
-        How many rows a buffer holds.
+        The number of rows in a buffer.
     """
 
     load: Callable[[NDArray[np.intp]], Cells]
@@ -112,7 +112,7 @@ class StoredRows(WeightedRows):
 
     def buffers(self, n_steps: int, batch_size: int, generator: Generator) -> Iterator[Buffer]:
         slots = self.slots(n_steps * batch_size, generator)
-        # blocks and buffers are of whole minibatches
+        # blocks and buffers consist of whole minibatches
         per_block = max(1, min(BLOCK_ROWS, self.buffer_rows) // batch_size) * batch_size
         blocks = slots.split(per_block)
         order = torch.randperm(len(blocks), generator=generator, device=slots.device).tolist()
@@ -127,7 +127,7 @@ class StoredRows(WeightedRows):
 
 @dataclass
 class Buffer:
-    """Rows in memory, and the minibatches (m, batch_size) of them by number."""
+    """Rows in memory, and minibatches (m, batch_size) of their numbers."""
 
     cells: Cells
     batches: Tensor

@@ -6,25 +6,26 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# The share of the steps in which "cosine" raises the learning rate from zero: Adam knows little of
-# the gradients in its first steps, which would otherwise bound the rate of all.
+# The share of the steps in which "cosine" raises the learning rate from zero. Adam's averages are
+# of few gradients in its first steps, which would otherwise limit the learning rate of all steps.
 RATE_WARMUP = 0.1
-# Steps over which Adam averages squared gradients, as its authors have it.
+# Steps over which Adam averages squared gradients, the default of its authors.
 ADAM_STEPS = 1000.0
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The learning rate over a run.
+    """The learning rate during a run.
 
     Parameters
     ----------
     factor : callable
-        The learning rate as a share of ``learning_rate_init``, by the share of the steps done.
+        Maps the share of the steps done to the learning rate, as a share of
+        ``learning_rate_init``.
     has_end : bool
-        Whether the rate depends on how many steps there will be. Adam then averages squared
-        gradients over a share of them: those of the start would otherwise count to the end of a
-        short run.
+        Whether the rate depends on the total number of steps. Adam then averages squared gradients
+        over a share of the steps. Otherwise the first gradients would have an effect until the end
+        of a short run.
     reduces : bool
         Whether the rate is reduced once when early stopping would end training.
     """
@@ -34,7 +35,7 @@ class Schedule:
     reduces: bool = False
 
     def averaged_steps(self, n_steps: int) -> float:
-        """Over how many of the steps Adam averages squared gradients."""
+        """The number of steps over which Adam averages squared gradients."""
         return min(max(n_steps / 25, 20.0), ADAM_STEPS) if self.has_end else ADAM_STEPS
 
 
@@ -44,7 +45,7 @@ def constant(progress: float) -> float:
 
 
 def cosine(progress: float) -> float:
-    """A linear rise from 0, then half a period of a cosine to 0."""
+    """A linear rise from 0, then half a period of a cosine down to 0."""
     falling = (progress - RATE_WARMUP) / (1 - RATE_WARMUP)
     return min(progress / RATE_WARMUP, 0.5 + 0.5 * math.cos(math.pi * falling))
 
@@ -57,7 +58,7 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def resolve_schedule(learning_rate: str | Callable[[float], float]) -> Schedule:
-    """The schedule of a name, or of a function of the share of the steps done."""
+    """The schedule with a name, or made from a function of the share of the steps done."""
     if isinstance(learning_rate, str):
         return SCHEDULES[learning_rate]
     return Schedule(learning_rate)

@@ -1,4 +1,4 @@
-"""Where training starts: at the model that probabilistic PCA finds in what the encoder sees.
+"""Start training from probabilistic PCA of the encoder's features.
 
 References
 ----------
@@ -22,23 +22,23 @@ from skvae._torch.runtime import one_thread
 
 Array = NDArray[np.float64]
 
-MOST_ROWS, MOST_CELLS = 2**13, 2**24  # that PCA is made of
-EXACT_SIZE = 1000  # features, beyond which a randomised PCA is faster
-MOST_STEPS = 10  # of Fisher scoring, until the mean of the score function is close to 0
-CLOSE = 0.01  # to its standard deviation
+MOST_ROWS, MOST_CELLS = 2**13, 2**24  # limits on the data of PCA
+EXACT_SIZE = 1000  # number of features above which a randomised PCA is faster
+MOST_STEPS = 10  # of Fisher scoring, which ends when the mean of the score function is close to 0
+CLOSE = 0.01  # limit on that mean, relative to the standard deviation of the score function
 SMALLEST_INFORMATION = 1e-6
-SMALLEST_VARIANCE = 0.01  # of what is learned of the noise around locations
+SMALLEST_VARIANCE = 0.01  # of the learned part of the noise around locations
 SMALLEST_SHARE = 0.01  # of the noise in the mean variance of the features
-LEAST_NOISE = 0.01  # to which the smallest noise around locations may fall
+LEAST_NOISE = 0.01  # lower limit of the smallest noise around locations
 
 
 def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
-    """Set the linear maps of fresh networks, and the noise of located columns. N rows, (N,).
+    """Set the linear maps of new networks, and the noise of located columns. N rows, (N,).
 
-    The encoder becomes the posterior of probabilistic PCA [1]_ given the features, and the decoder
-    takes one scoring step from its marginals towards these codes. Where codes are found first, both
-    start the closer to the prior the less PCA explains, so that hidden layers are not held to what
-    is linear. Networks without a linear map stay as they are.
+    The encoder becomes the posterior of probabilistic PCA [1]_ given the features. The decoder
+    starts from the marginals and takes one scoring step towards these codes. If codes are found
+    first, both start closer to the prior the less variance PCA explains, so that hidden layers are
+    not constrained by the linear solution. Networks without a linear map are not changed.
     """
     if not (model.encoder.has_linear and model.decoder.has_linear):
         return
@@ -54,7 +54,7 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
         trust = 1.0
         if model.finds_codes_first and not is_linear:
             trust = signal.sum() / max(total.sum(), np.finfo(np.float64).tiny)
-        # of PCA, E[z|y] = (signal^(1/2) / variance) u'y and Var[z|y] = 1 - signal / variance
+        # in PCA, E[z|y] = (signal^(1/2) / variance) u'y and Var[z|y] = 1 - signal / variance
         to_code = (trust * np.sqrt(signal) / variance)[:, None] * components * scale
         codes = (features - mean) @ to_code.T
         log_std = 0.5 * np.log(1 - trust**2 * signal / variance)
@@ -66,7 +66,7 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
 
 
 def rows_to_start_from(model: VAE) -> int:
-    """How many rows PCA takes: fewer of wide tables, whose features would fill the memory."""
+    """The number of rows for PCA, smaller for wide tables, whose features need more memory."""
     width = sum(group.n_features + group.n_outputs for group in model.groups)
     return max(min(MOST_ROWS, MOST_CELLS // width), 2 * model.n_components)
 
@@ -74,9 +74,10 @@ def rows_to_start_from(model: VAE) -> int:
 def probabilistic_pca(
     y: Array, share: Array, n_components: int, seed: int
 ) -> tuple[Array, Array, float]:
-    """Components (K, m), their variances (K,) and the noise of centred features (n, m).
+    """Components (K, m), their variances (K,) and the noise variance of centred features (n, m).
 
-    Where there are fewer directions than components, the others are 0 and of the noise's variance.
+    If there are fewer directions than components, the remaining components are 0, with the
+    variance of the noise.
     """
     weighted = y * np.sqrt(share)[:, None]
     n, m = weighted.shape
@@ -85,7 +86,7 @@ def probabilistic_pca(
         variance, components = np.linalg.eigh(weighted.T @ weighted)
         variance, components = variance[::-1][:size].clip(0), components.T[::-1][:size]
     else:
-        with config_context(array_api_dispatch=False):  # which would take other steps
+        with config_context(array_api_dispatch=False):  # dispatch would take other steps
             _, singular, components = randomized_svd(weighted, size, random_state=seed % 2**32)
         variance = np.square(singular)
     of_feature = np.square(weighted).sum(axis=0)
@@ -102,7 +103,7 @@ def probabilistic_pca(
 
 
 def _feature_scale(model: VAE) -> Array:
-    """What brings features to PCA: levels to 0 and 1, and which values are missing to nothing."""
+    """The scale of the features in PCA: levels as 0 and 1, and flags of missing values as 0."""
     parts = []
     for group in model.groups:
         of_column = group.n_features // group.n_columns
@@ -116,9 +117,9 @@ def _set_encoder(model: VAE, to_code: Array, bias: Array, log_std: Array) -> Non
 
 
 def _set_noise(model: VAE, noise: float, left: float) -> None:
-    """The noise around locations, by the variance that PCA leaves and the one the start leaves."""
+    """Set the noise around locations from the variances that PCA and the start leave."""
     if all(group.is_located for group in model.groups):
-        # beside other columns a smaller one would let these have the codes to themselves
+        # with other columns present, smaller noise would let located columns dominate the codes
         model.smallest_noise.clamp_(max=max(np.sqrt(noise), LEAST_NOISE))
     excess = max(left - float(model.smallest_noise) ** 2, SMALLEST_VARIANCE)
     model.location_noise.fill_(0.5 * np.log(excess) / NOISE_SPEED)
@@ -142,10 +143,10 @@ def _scoring_step(
 ) -> tuple[Tensor, Tensor]:
     """A linear map from codes to the outputs of a group, (P, K) and (P,).
 
-    Codes and their noise have the variance 1 together, so that the slope of a location is its
-    covariance with the codes. Other outputs go to the marginals by Fisher scoring, and from there
-    take a step towards the codes: the covariance of the score function with these over its
-    variance.
+    Codes and their noise together have the variance 1, so the slope of a location is its covariance
+    with the codes. Other outputs are fitted to the marginals by Fisher scoring, and then take a
+    step towards the codes: the covariance of the score function with the codes, divided by the
+    variance of the score function.
     """
     share = share.unsqueeze(-1)
     if group.likelihood.has_location:
@@ -155,7 +156,7 @@ def _scoring_step(
         target = group.likelihood.location(x, group.tensors).double()
         mean = (share * target).sum(0)
         slope = (share * (target - mean)).T @ codes
-        # a column that misses all its values here has the variance 1
+        # a column without observed values here has the variance 1
         unseen = 1 - share.expand_as(target).sum(0)
         variance = (share * (target - mean).square()).sum(0) - slope.square().sum(1) + unseen
         group.likelihood.fit_noise(variance.clamp(min=0).float(), group.tensors)
@@ -163,7 +164,7 @@ def _scoring_step(
     each = torch.ones_like(x) if observed is None else observed.to(x.dtype)
 
     def score(bias: Tensor) -> Tensor:
-        """The gradient of log p by the outputs, (N, P)."""
+        """The gradient of log p with respect to the outputs, (N, P)."""
         outputs = bias.to(x.dtype).expand(1, len(x), -1)
         _, backward = group.vjp(x, outputs)
         found: Tensor = backward(each.unsqueeze(0))[0].double()
@@ -171,7 +172,7 @@ def _scoring_step(
             parameter.grad = None
         return found
 
-    # most likelihoods are at the marginals where their outputs are 0, which takes no step
+    # most likelihoods match the marginals when their outputs are 0, and then take no step here
     bias = torch.zeros(group.n_outputs, dtype=torch.float64, device=x.device)
     for _ in range(MOST_STEPS):
         by_output = score(bias)
