@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 import torch._dynamo  # gradcheck imports it, and it sets warning filters of its own
+from sklearn.datasets import load_wine
 from threadpoolctl import threadpool_info
 
+from skvae import VAETransformer
 from skvae._torch.runtime import cpu_has_bfloat16
 
 
@@ -54,3 +56,15 @@ def capabilities(monkeypatch):
 
     yield find
     cpu_has_bfloat16.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def wine():
+    """A table of 178 rows and 13 columns."""
+    return load_wine().data
+
+
+@pytest.fixture(scope="module")
+def fitted(wine):
+    """A model of it after three epochs."""
+    return VAETransformer(3, hidden_layer_sizes=(16,), max_iter=3, random_state=0).fit(wine)
