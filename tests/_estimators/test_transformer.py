@@ -262,7 +262,7 @@ def judged(gains, kl):
             [2.0] * 7 + [-1e6] + [2.0] * 292,
             1.0,
             UserWarning,
-            r"rows \[107\] of X.*\+2 without",
+            r"rows \[107\] of X.*\+2 nats without",
         ),
         ([2.0] * 7 + [-np.inf] + [2.0] * 292, 1.0, UserWarning, r"\[107\] of X"),
         ([-1e6] * 30 + [2.0] * 270, 1.0, ConvergenceWarning, "worse"),  # no few rows
