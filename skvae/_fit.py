@@ -18,18 +18,18 @@ from sklearn.exceptions import ConvergenceWarning
 from skvae._blocks import LARGEST_COPY
 from skvae._fitted import Architecture, Fitted, build
 from skvae._model.cells import Cells
+from skvae._start import start_from_pca
 from skvae._table.columns import Columns
 from skvae._table.container import BOOL, LEVEL, Container
 from skvae._table.distinct import smallest
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import resolve_device, seeded, torch_runtime
 from skvae._training.bounds import MeanBound, posterior_draws, posterior_means
-from skvae._training.fit import train_stages
+from skvae._training.fit import rows_to_start_from, train_stages
 from skvae._training.loop import History
 from skvae._training.plan import Plan, Stage, auto_batch_size, auto_kl_warmup
 from skvae._training.rows import Rows, StoredRows, WeightedRows
 from skvae._training.schedules import resolve_schedule
-from skvae._training.start import rows_to_start_from, start_from_pca
 from skvae._value import Value
 from skvae.networks import MLP, Network, layer_sizes
 from skvae.objectives import OBJECTIVES, Objective

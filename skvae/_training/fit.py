@@ -18,7 +18,9 @@ from skvae._training.loop import History, train
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Stage
 from skvae._training.rows import WeightedRows
-from skvae._training.start import rows_to_start_from
+
+# Limits on the rows of which PCA and the noise around locations are computed.
+MOST_ROWS, MOST_CELLS = 2**13, 2**24
 
 
 @dataclass
@@ -101,6 +103,15 @@ def train_stages(
         phase,
     )
     return after, history
+
+
+def rows_to_start_from(model: VAE) -> int:
+    """The number of rows for what is fitted in closed form, before training and between stages.
+
+    It is smaller for wide tables, whose features need more memory.
+    """
+    width = sum(group.n_features + group.n_outputs for group in model.groups)
+    return max(min(MOST_ROWS, MOST_CELLS // width), 2 * model.n_components)
 
 
 def _fit_noise(model: VAE, rows: WeightedRows, generator: Generator) -> None:

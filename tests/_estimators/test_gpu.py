@@ -37,7 +37,7 @@ def test_a_fit_on_cuda_repeats_itself_and_loads_anywhere(wine, precision):
 
 
 @needs_cuda
-@pytest.mark.parametrize("kind", ["at hand", "stored", "gaps", "iwae", "bfloat16"])
+@pytest.mark.parametrize("kind", ["in memory", "stored", "gaps", "iwae", "bfloat16"])
 def test_steps_that_arereplayed_are_those_done_one_by_one(monkeypatch, wine, kind):
     X = np.where(np.arange(wine.size).reshape(wine.shape) % 7 == 0, np.nan, wine)
     changes = {"iwae": {"objective": "iwae", "n_draws": 3}, "bfloat16": {"precision": "bfloat16"}}

@@ -1,4 +1,4 @@
-"""Minibatches of rows at hand and of rows that stay where they are."""
+"""Minibatches of rows in memory and of rows that stay where they are stored."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def stored(weight, buffer_rows):
 
 
 KINDS = {
-    "at hand": lambda weight: Rows(
+    "in memory": lambda weight: Rows(
         weight, 0.0, Cells(torch.arange(len(weight))[:, None].float(), None)
     ),
     "stored, one buffer": lambda weight: stored(weight, 1000),

@@ -6,11 +6,11 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from skvae import _start
 from skvae._model import vae as _model
 from skvae._model.vae import NOISE_SPEED, SMALLEST_NOISE, VAE
+from skvae._start import LEAST_NOISE, probabilistic_pca, start_from_pca
 from skvae._table.columns import Columns
-from skvae._training import start as _start
-from skvae._training.start import LEAST_NOISE, probabilistic_pca, start_from_pca
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 

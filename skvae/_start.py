@@ -22,7 +22,6 @@ from skvae._torch.runtime import one_thread
 
 Array = NDArray[np.float64]
 
-MOST_ROWS, MOST_CELLS = 2**13, 2**24  # limits on the data of PCA
 EXACT_SIZE = 1000  # number of features above which a randomised PCA is faster
 MOST_STEPS = 10  # of Fisher scoring, which ends when the mean of the score function is close to 0
 CLOSE = 0.01  # limit on that mean, relative to the standard deviation of the score function
@@ -63,12 +62,6 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
         _set_decoder(model, cells, share, torch.as_tensor(codes, device=device))
         left = noise + (1 - trust**2) * signal.sum() / max((total > 0).sum(), 1)
         _set_noise(model, noise, left)
-
-
-def rows_to_start_from(model: VAE) -> int:
-    """The number of rows for PCA, smaller for wide tables, whose features need more memory."""
-    width = sum(group.n_features + group.n_outputs for group in model.groups)
-    return max(min(MOST_ROWS, MOST_CELLS // width), 2 * model.n_components)
 
 
 def probabilistic_pca(
