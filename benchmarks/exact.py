@@ -99,7 +99,7 @@ def decoded_normal(vae):
     W = (vae.inverse_transform(np.diag(vae.scale_)) - b).T
     group = vae.module_.observations[0]
     sigma = group.likelihood.sigma(group.tensors).detach().numpy()
-    scale = sigma * vae._columns.groups[0].constants["spread"]
+    scale = sigma * vae._fitted.columns.groups[0].constants["spread"]
     return b, W @ W.T + np.diag(scale**2)
 
 
@@ -191,14 +191,14 @@ def quadrature(vae, X, half_width=7.0, n=401):
     log_area = 2 * np.log(axis[1] - axis[0])
     log_prior = -0.5 * (z**2).sum(axis=1) - np.log(2 * np.pi)
     model = copy.deepcopy(vae.module_).double()
-    x = model.cells(torch.from_numpy(vae._columns.to_working(X, None, np.float64)))
+    x = model.cells(torch.from_numpy(vae._fitted.columns.to_working(X, None, np.float64)))
     with torch.no_grad():
         parts = [
             model.log_prob(x, model.decode(torch.from_numpy(codes)[:, None, :])).numpy()
             for codes in np.array_split(z, 100)
         ]
     log_joint = np.concatenate(parts) + log_prior[:, None] + log_area
-    return logsumexp(log_joint, axis=0) + vae._columns.log_jacobian(X, None)
+    return logsumexp(log_joint, axis=0) + vae._fitted.columns.log_jacobian(X, None)
 
 
 if __name__ == "__main__":

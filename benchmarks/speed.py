@@ -44,11 +44,12 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 from torch.nn import functional as F
 
-from skvae import VAETransformer
+from skvae import VAETransformer, _fit
 from skvae._torch.fused import fused, kernels
 from skvae._torch.random import draw_bernoulli
 from skvae._torch.runtime import LARGE_WORK, networks_in
-from skvae._training.loop import Optimizer, Step, _epoch
+from skvae._training.loop import Step, _epoch
+from skvae._training.optimizer import Optimizer
 from skvae.likelihoods import Bernoulli, Gaussian
 
 LAYERS, CODE = ARTICLE["hidden_layer_sizes"], ARTICLE["n_components"]
@@ -314,8 +315,8 @@ def our_steps(d, layers, code, batch, precision, device="cpu"):
         code, likelihood=likelihood, batch_size=batch, precision=precision, device=device,
         max_iter=1, early_stopping=False, random_state=0, learning_rate_init=1e-3, **settings,
     ).fit(X)  # fmt: skip
-    model, rows = vae.module_, vae._rows(X)
-    plan = replace(vae._plan(), precision=precision)
+    model, rows = vae.module_, _fit.rows_of(vae._fitted, _fit.WeightedTable.of_all(X))
+    plan = replace(_fit.plan(vae, len(rows)), precision=precision)
     generator = torch.Generator(device).manual_seed(0)
     progress = [1.0] * steps_of_epoch(d, batch)
     # as in a fit of ten epochs, and so of many steps
