@@ -81,7 +81,8 @@ class WeightedTable:
 
 
 def check_parts(parameters: Any) -> None:
-    """Raise ValueError if a field of a part of the model is out of bounds."""
+    """Raise ValueError if a part of the model, or one of its fields, is out of bounds."""
+    resolve_schedule(parameters.learning_rate)
     likelihood = parameters.likelihood
     likelihoods = likelihood.values() if isinstance(likelihood, Mapping) else [likelihood]
     others = parameters.encoder, parameters.decoder, parameters.prior, parameters.objective

@@ -212,7 +212,8 @@ class Fitted:
         noise = self._scoring_noise(2 * FEWEST_IN_POOL)
 
         def mean(model: VAE, cells: Cells, rows: slice) -> Tensor:
-            return model.weighted_mean(*self._weighted_codes(model, cells, noise, numbers[rows]))
+            z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
+            return model.weighted_mean(z, weight, cells.context)
 
         size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
         return self._map_table(mean, table, dtype, size=size, finish=self.columns.from_mean)
@@ -230,7 +231,9 @@ class Fitted:
             picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
             codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
             # with many levels, all n draws at once would not fit in memory
-            parts = [model.sample(part, generator) for part in codes.split(DRAWS_AT_ONCE)]
+            parts = [
+                model.sample(part, generator, cells.context) for part in codes.split(DRAWS_AT_ONCE)
+            ]
             return torch.cat(parts).transpose(0, 1)
 
         def finish(draws: Array) -> Array:

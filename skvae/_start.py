@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.utils.extmath import randomized_svd
-from torch import Tensor
+from torch import Tensor, nn
 
 from skvae._model.cells import Cells, split
 from skvae._model.observation import ObservationModel
@@ -105,8 +105,8 @@ def _feature_scale(model: VAE) -> Array:
 
 
 def _set_encoder(model: VAE, to_code: Array, bias: Array, log_std: Array) -> None:
-    weight = np.concatenate([to_code, np.zeros_like(to_code)])
-    model.encoder.set_linear(_as_tensor(weight), _as_tensor(np.r_[bias, log_std]))
+    weight = _as_tensor(np.concatenate([to_code, np.zeros_like(to_code)]))
+    model.encoder.set_linear(_without_context(model, weight), _as_tensor(np.r_[bias, log_std]))
 
 
 def _set_noise(model: VAE, noise: float, left: float) -> None:
@@ -128,7 +128,13 @@ def _set_decoder(model: VAE, cells: Cells, share: Tensor, codes: Tensor) -> None
         weight, bias = _scoring_step(group, x, there, share, codes)
         weights.append(weight)
         biases.append(bias)
-    model.decoder.set_linear(torch.cat(weights).float(), torch.cat(biases).float())
+    weight = _without_context(model, torch.cat(weights).float())
+    model.decoder.set_linear(weight, torch.cat(biases).float())
+
+
+def _without_context(model: VAE, weight: Tensor) -> Tensor:
+    """The linear map with weights of 0 for the context, which PCA does not use."""
+    return nn.functional.pad(weight, (0, model.n_context))
 
 
 def _scoring_step(

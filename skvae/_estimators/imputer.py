@@ -85,6 +85,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
     def fit(self, X, y=None, sample_weight=None):
         """Fit the model to the observed values.
 
+        An error or a keyboard interrupt leaves the estimator unchanged.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)

@@ -80,6 +80,8 @@ class VAEOutlierDetector(OutlierMixin, Shell):
     def fit(self, X, y=None, sample_weight=None):
         """Fit the model, and set the threshold from the scores of the training rows.
 
+        An error or a keyboard interrupt leaves the estimator unchanged.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)

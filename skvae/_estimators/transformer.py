@@ -151,13 +151,14 @@ class VAETransformer(
         exception: where columns share a unit, as pixels do, it is the number of these columns
         divided by 64 while the codes are found.
 
-    learning_rate : {"adaptive", "constant", "cosine"}, default="adaptive"
+    learning_rate : {"adaptive", "constant", "cosine"} or callable, default="adaptive"
         Schedule of the learning rate. "adaptive" is constant until early stopping would end
         training. Training then continues once more from the best epoch, at a fifth of the rate and
         with half the patience. "cosine" rises from zero in the first tenth of the steps and falls
         to zero over ``max_iter`` epochs. It is the best choice if ``early_stopping=False`` fixes
         the number of epochs. Adam then averages squared gradients over a 25th of all steps, at
-        least 20, instead of 1000.
+        least 20, instead of 1000. A callable is another such schedule: it maps the share of the
+        steps done, from 0 to 1, to a factor of ``learning_rate_init``.
 
     learning_rate_init : float, default=2e-3
         Initial learning rate of Adam; for "cosine", the largest one.
@@ -340,7 +341,7 @@ class VAETransformer(
         "n_draws": [whole(1, MOST_DRAWS)],
         "dropout": [number(0, 1, closed="left")],
         "alpha": [number(0, LARGEST_WEIGHT), StrOptions({"auto"})],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
         "learning_rate_init": [number(0, LARGEST_STEP, closed="right")],
         "batch_size": [whole(1), StrOptions({"auto"})],
         "max_iter": [whole(1, MOST_EPOCHS)],

@@ -76,6 +76,7 @@ def _log_joint(model: VAE, cells: Cells, z: Tensor) -> Tensor:
     """log p(x, z). n rows, (S, n, K) or (S, 1, K) -> (S, n)."""
     parts = []
     for part in z.split(DRAWS_AT_ONCE):
-        outputs = [out.expand(-1, len(cells), -1) for out in model.decode(part)]
-        parts.append(model.log_prob(cells, outputs) + model.prior.log_prob(part))
+        decoded = model.decode(part, cells.context)
+        outputs = [out.expand(-1, len(cells), -1) for out in decoded]
+        parts.append(model.log_prob(cells, outputs) + model.log_prior(part, cells.context))
     return torch.cat(parts)

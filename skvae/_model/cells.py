@@ -1,8 +1,8 @@
-"""Rows as input of the model: values, and which of them are observed."""
+"""Rows as input of the model: values, which of them are observed, and conditioning variables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,34 +13,49 @@ from torch import Tensor
 class Cells:
     """Rows in working units (N, D), with a value of the support in place of a missing value.
 
-    ``observed`` (N, D) is True for observed values, and None if all values are observed.
+    ``observed`` (N, D) is True for observed values, and None if all values are observed. Encoder,
+    decoder and prior are conditional on ``context`` (N, C); None if the model has no context.
     """
 
     values: Tensor
     observed: Tensor | None
+    context: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def take(self, rows: Tensor) -> Cells:
         """The rows with these numbers. Faster than indexing."""
-        observed = None if self.observed is None else self.observed.index_select(0, rows)
-        return Cells(self.values.index_select(0, rows), observed)
+        return self._each(lambda part: part.index_select(0, rows))
 
     def copy_(self, other: Cells) -> None:
         """Copy from cells of the same shape, in place."""
         self.values.copy_(other.values)
         if self.observed is not None and other.observed is not None:
             self.observed.copy_(other.observed)
+        if self.context is not None and other.context is not None:
+            self.context.copy_(other.context)
 
     def __getitem__(self, rows: Tensor | slice) -> Cells:
-        observed = None if self.observed is None else self.observed[rows]
-        return Cells(self.values[rows], observed)
+        return self._each(lambda part: part[rows])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Cells:
+        observed = None if self.observed is None else change(self.observed)
+        context = None if self.context is None else change(self.context)
+        return Cells(change(self.values), observed, context)
 
 
 def observed_sum(x: Tensor, cells: Cells) -> Tensor:
     """The sum over the observed values of a row. (S, N, D) -> (S, N)."""
     return (x if cells.observed is None else torch.where(cells.observed, x, 0.0)).sum(-1)
+
+
+def with_context(x: Tensor, context: Tensor | None) -> Tensor:
+    """Append the context of each row to its vectors. (..., N, M), (N, C) -> (..., N, M + C)."""
+    if context is None:
+        return x
+    shape = torch.broadcast_shapes(x.shape[:-1], context.shape[:-1])
+    return torch.cat([x.expand(*shape, -1), context.to(x.dtype).expand(*shape, -1)], dim=-1)
 
 
 def split(x: Tensor, sizes: Sequence[int], dim: int = -1) -> Sequence[Tensor]:

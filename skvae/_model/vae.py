@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from skvae._blocks import DRAWS_AT_ONCE
-from skvae._model.cells import Cells, join, observed_sum, split
+from skvae._model.cells import Cells, join, observed_sum, split, with_context
 from skvae._model.observation import Columns, ObservationModel
 from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._torch.vjp import Backward, Later
 from skvae.networks import Network, NetworkModule, build_network
-from skvae.objectives import ELBO, LOG_2PI, Draws, Objective
+from skvae.objectives import ELBO, LOG_2PI, Draws, LogPrior, Objective
 from skvae.priors._modules import PriorModule, StandardNormal
 
 hardtanh_backward = torch.ops.aten.hardtanh_backward
@@ -53,6 +53,9 @@ class VAE(nn.Module):
         The prior in training; None for N(0, I).
     places : sequence of int, default=None
         The place in the table of each column; None if they are in the order of the table.
+    n_context : int, default=0
+        C, the number of conditioning variables of a row. The networks take them as further inputs,
+        and ``log_prob`` and ``sample`` of the prior as an argument ``context`` (N, C).
     """
 
     gaps: Tensor
@@ -71,8 +74,10 @@ class VAE(nn.Module):
         generator: Generator,
         learned_prior: PriorModule | None = None,
         places: Sequence[int] | None = None,
+        n_context: int = 0,
     ) -> None:
         super().__init__()
+        self.n_context = n_context
         self.n_components = n_components
         self.groups = [ObservationModel(*group) for group in groups]
         # if any column is located, one noise serves all columns that have a location
@@ -90,7 +95,7 @@ class VAE(nn.Module):
         self.encoder = build_network(
             encoder,
             self._positions(n_features, places, gaps),
-            sum(n_features) + len(gaps),
+            sum(n_features) + len(gaps) + n_context,
             2 * n_components,
             output_gain=ENCODER_GAIN,
             generator=generator,
@@ -102,7 +107,7 @@ class VAE(nn.Module):
             return build_network(
                 decoder,
                 positions,
-                n_components,
+                n_components + n_context,
                 sum(sizes),
                 output_gain=gain,
                 generator=generator,
@@ -161,10 +166,13 @@ class VAE(nn.Module):
         """Whether there are columns whose locations training uses to find the codes."""
         return any(group.is_located for group in self.groups)
 
-    @property
-    def log_prior(self) -> Callable[[Tensor], Tensor] | None:
+    def log_prior_in_training(self, context: Tensor | None) -> LogPrior | None:
         """log p(z) of the prior that training learns; None for N(0, I)."""
-        return None if self.learned_prior is None else self.learned_prior.log_prob
+        return None if self.learned_prior is None else _given(self.learned_prior.log_prob, context)
+
+    def log_prior(self, z: Tensor, context: Tensor | None) -> Tensor:
+        """log p(z) of the prior for sampling and scores. (S, N, K), (N, C) -> (S, N)."""
+        return _given(self.prior.log_prob, context)(z)
 
     def _networks(self) -> list[NetworkModule]:
         return [m for m in (self.encoder, self.decoder, self.shapes) if m is not None]
@@ -188,7 +196,7 @@ class VAE(nn.Module):
     def fit_noise(self, cells: Cells, share: Tensor, noise: Tensor) -> None:
         """Set the noise of located columns from weighted rows. N rows, (N,), (1, N, K)."""
         z = Draws.of(*self.encode(cells), noise).z
-        for group, place, outputs in self._located(self.decode(z, CODES)):
+        for group, place, outputs in self._located(self.decode(z, cells.context, CODES)):
             weight = share.unsqueeze(-1).expand(-1, group.n_columns)
             if cells.observed is not None:
                 weight = weight * cells.observed[:, place]
@@ -227,13 +235,13 @@ class VAE(nn.Module):
 
     # -- rows ---------------------------------------------------------------------
 
-    def cells(self, x: Tensor) -> Cells:
-        """Rows with NaN for missing values, as cells. (N, D) -> N rows."""
+    def cells(self, x: Tensor, context: Tensor | None = None) -> Cells:
+        """Rows with NaN for missing values, as cells. (N, D), (N, C) -> N rows."""
         if not bool(x.sum().isnan()):  # faster than to check each value
-            return Cells(x, None)
+            return Cells(x, None, context)
         missing = x.isnan()
         fillers = [group.likelihood.filler for group in self.groups for _ in range(group.n_columns)]
-        return Cells(torch.where(missing, x.new_tensor(fillers), x), ~missing)
+        return Cells(torch.where(missing, x.new_tensor(fillers), x), ~missing, context)
 
     def draw_target(self, cells: Cells, generator: Generator) -> Cells:
         """The values that a training step uses for the rows."""
@@ -241,7 +249,7 @@ class VAE(nn.Module):
             lambda group, x: group.likelihood.draw_target(x, generator),
             split(cells.values, self.n_columns),
         )
-        return Cells(values, cells.observed)
+        return Cells(values, cells.observed, cells.context)
 
     # -- state ----------------------------------------------------------------------
 
@@ -263,13 +271,15 @@ class VAE(nn.Module):
 
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x) for observed values x. -> 2 x (N, K)."""
-        mean, log_std = self.encoder(self.features(cells)).chunk(2, dim=-1)
+        mean, log_std = self.encoder(self._encoder_input(cells)).chunk(2, dim=-1)
         mean, log_std = (part.index_select(-1, self.order) for part in (mean, log_std))
         return mean * self.sign, log_std.clamp(*LOG_STD_RANGE)
 
-    def decode(self, z: Tensor, phase: Phase = WHOLE) -> list[Tensor]:
-        """The parameters of p(x|z), for each group. (S, N, K) -> (S, N, P) of each group."""
-        z = (z * self.sign).index_select(-1, self.place)
+    def decode(
+        self, z: Tensor, context: Tensor | None = None, phase: Phase = WHOLE
+    ) -> list[Tensor]:
+        """The parameters of p(x|z). (S, N, K), (N, C) -> (S, N, P) of each group."""
+        z = with_context((z * self.sign).index_select(-1, self.place), context)
         shapes = None if self.shapes is None or phase.by_location else self.shapes(z)
         return self._outputs(self.decoder(z), shapes)
 
@@ -282,8 +292,11 @@ class VAE(nn.Module):
             parts = [torch.cat(pair, dim=-1) if pair[1].shape[-1] else pair[0] for pair in pairs]
         return parts
 
+    def _encoder_input(self, cells: Cells) -> Tensor:
+        return with_context(self.features(cells), cells.context)
+
     def features(self, cells: Cells) -> Tensor:
-        """The input of the encoder: features, 0 for missing values, and flags of observed values.
+        """Features of the rows, 0 for missing values, and flags of observed values.
 
         The flags are those of the columns in ``gaps``.
         """
@@ -369,21 +382,22 @@ class VAE(nn.Module):
 
         return log_prob, backward
 
-    def mean(self, z: Tensor) -> Tensor:
-        """E[x|z] in the units of means; for categories, the mode. (N, K) -> (N, D)."""
-        return self.weighted_mean(z[None], z.new_ones(1, len(z)))
+    def mean(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """E[x|z] in the units of means; for categories, the mode. (N, K), (N, C) -> (N, D)."""
+        return self.weighted_mean(z[None], z.new_ones(1, len(z)), context)
 
     @torch.no_grad()
-    def slopes(self, z: Tensor) -> list[Tensor]:
+    def slopes(self, z: Tensor, context: Tensor | None = None) -> list[Tensor]:
         """The mean derivative of E[x|z], or of the mass of each level, by each component of z.
 
-        Central differences, averaged over the codes (N, K). Codes and results have the order and
-        the signs of the networks' own components. -> (K, d, M) of each group.
+        Central differences, averaged over the codes (N, K) and their context (N, C). Codes and
+        results have the order and the signs of the networks' own components.
+        -> (K, d, M) of each group.
         """
         z = z.index_select(-1, self.order) * self.sign
 
         def statistics(at: Tensor) -> list[Tensor]:
-            outputs = self.decode(at.unsqueeze(0))
+            outputs = self.decode(at.unsqueeze(0), context)
             pairs = zip(self.groups, outputs, strict=True)
             return [group.statistics(out)[0].double().mean(0) for group, out in pairs]
 
@@ -395,19 +409,19 @@ class VAE(nn.Module):
                 kept.append((above - below) / (2 * SLOPE_STEP))
         return [torch.stack(kept) for kept in found]
 
-    def weighted_mean(self, z: Tensor, weight: Tensor) -> Tensor:
+    def weighted_mean(self, z: Tensor, weight: Tensor, context: Tensor | None = None) -> Tensor:
         """E[x] over weighted codes; for categories, the mode. (S, N, K), (S, N) -> (N, D)."""
         totals = [z.new_zeros(())] * len(self.groups)
         for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
-            for place, outputs in enumerate(self.decode(some)):
+            for place, outputs in enumerate(self.decode(some, context)):
                 statistics = self.groups[place].statistics(outputs)
                 totals[place] = totals[place] + torch.einsum("sn,sndm->ndm", share, statistics)
         return self._by_group(lambda group, total: group.likelihood.summary(total), totals)
 
-    def sample(self, z: Tensor, generator: Generator) -> Tensor:
-        """Draws from p(x|z) in working units. (S, N, K) -> (S, N, D)."""
+    def sample(self, z: Tensor, generator: Generator, context: Tensor | None = None) -> Tensor:
+        """Draws from p(x|z) in working units. (S, N, K), (N, C) -> (S, N, D)."""
         return self._by_group(
-            lambda group, outputs: group.sample(outputs, generator), self.decode(z)
+            lambda group, outputs: group.sample(outputs, generator), self.decode(z, context)
         )
 
     def _by_group(self, call: Callable[..., Tensor], *per_group: Sequence[Tensor]) -> Tensor:
@@ -419,8 +433,10 @@ class VAE(nn.Module):
         self, objective: Objective, cells: Cells, noise: Tensor, phase: Phase = WHOLE
     ) -> Tensor:
         """The objective of each row under the prior of training. N rows, (S, N, K) -> (N,)."""
-        draws = Draws.of(*self.encode(cells), noise, log_prior=self.log_prior)
-        return objective.bound(self.log_prob(cells, self.decode(draws.z, phase), phase), draws)
+        log_prior = self.log_prior_in_training(cells.context)
+        draws = Draws.of(*self.encode(cells), noise, log_prior=log_prior)
+        outputs = self.decode(draws.z, cells.context, phase)
+        return objective.bound(self.log_prob(cells, outputs, phase), draws)
 
     def find_gradient(
         self,
@@ -436,8 +452,9 @@ class VAE(nn.Module):
         """
         mean, log_std, into_encoder = self._encode_vjp(cells, generator, phase)
         posterior = mean.to(noise.dtype), log_std.to(noise.dtype)
-        draws = Draws.of(*posterior, noise, log_prior=self.log_prior)
-        outputs, into_decoder = self._decode_vjp(draws.z, generator, phase)
+        log_prior = self.log_prior_in_training(cells.context)
+        draws = Draws.of(*posterior, noise, log_prior=log_prior)
+        outputs, into_decoder = self._decode_vjp(draws.z, cells.context, generator, phase)
         log_px, into_outputs = self.log_prob_vjp(cells, outputs, phase)
         bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))
         into_encoder(*into_codes(into_decoder(into_outputs(by_log_px))))
@@ -447,11 +464,11 @@ class VAE(nn.Module):
         self, cells: Cells, generator: Generator, phase: Phase
     ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
         """Mean and log standard deviation, in the networks' order, and their backward function."""
-        features = self.features(cells)
+        x = self._encoder_input(cells)
         if not phase.encoder:  # then the encoder is applied as after training, without dropout
-            mean, log_std = self.encoder(features).chunk(2, dim=-1)
+            mean, log_std = self.encoder(x).chunk(2, dim=-1)
             return mean, log_std.clamp(*LOG_STD_RANGE), lambda by_mean, by_log_std: None
-        codes, into_encoder = self.encoder.vjp(features, generator, to_x=False)
+        codes, into_encoder = self.encoder.vjp(x, generator, to_x=False)
         mean, free_log_std = codes.chunk(2, dim=-1)
 
         def backward(by_mean: Tensor, by_log_std: Tensor) -> None:
@@ -462,10 +479,10 @@ class VAE(nn.Module):
         return mean, free_log_std.clamp(*LOG_STD_RANGE), backward
 
     def _decode_vjp(
-        self, z: Tensor, generator: Generator, phase: Phase
+        self, z: Tensor, context: Tensor | None, generator: Generator, phase: Phase
     ) -> tuple[list[Tensor], Backward]:
         """The outputs decoded from z in training, and the backward function to z."""
-        rows = z.flatten(0, 1)
+        rows = with_context(z, context).flatten(0, 1)
         first, into_first = self.decoder.vjp(rows, generator, to_x=True)
         shapes = None
         if self.shapes is not None and not phase.by_location:
@@ -481,10 +498,18 @@ class VAE(nn.Module):
                 parts = [gradient.tensor_split([n], dim=-1) for gradient, n in pairs]
                 by_first, by_shapes = zip(*parts, strict=True)
                 by_z = into_first(join(by_first)) + into_shapes(join(by_shapes))
-            return by_z.view_as(z)
+            return by_z[:, : z.shape[-1]].view_as(z)
 
         return outputs, backward
 
     def elbo(self, cells: Cells, noise: Tensor) -> Tensor:
         """The evidence lower bound, for any training objective. N rows, (S, 1, K) -> (N,)."""
         return self.bound(ELBO(), cells, noise)
+
+
+def _given(log_prob: Callable[..., Tensor], context: Tensor | None) -> LogPrior:
+    """log p(z) given the context of the rows, which is not passed if there is none."""
+    if context is None:
+        return log_prob
+    # a copy, since autograd cannot record a tensor of inference mode
+    return lambda z: log_prob(z, context=context.clone())

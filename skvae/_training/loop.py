@@ -11,7 +11,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -26,6 +26,7 @@ from skvae._training.bounds import MeanBound
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Plan
 from skvae._training.rows import Rows, WeightedRows
+from skvae._training.snapshot import Snapshot
 from skvae.objectives import Objective
 
 # "adaptive" multiplies the learning rate by this, once, when the validation score stops rising.
@@ -146,8 +147,9 @@ def train(
     n_steps = per_epoch * len(epochs)
     step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
     optimizer.average_over(plan.learning_rate.averaged_steps(per_epoch * epochs.stop))
-    optimizer.mark()
-    watch = Watch(optimizer, plan, model.network_buffers())
+    weights = [optimizer.values, *model.network_buffers()]
+    last = Snapshot([*weights, *optimizer.moments.values()])
+    watch = Watch(Snapshot(weights), plan)
     try:
         if score is not None:
             # the score may fall in the first epochs of a fit, but not after a fit or a phase
@@ -158,7 +160,7 @@ def train(
             value = 0.0 if score is None else score()
             number = max(epoch, len(history.loss_curve)) + 1
             _refuse_divergence(plan, number, loss, value, optimizer.values)
-            optimizer.mark()
+            last.take()
             history.loss_curve.append(loss - rows.log_jacobian)
             if score is not None:
                 history.validation_scores.append(value)
@@ -171,10 +173,11 @@ def train(
                 break
     except KeyboardInterrupt:
         history.interrupt()
-        optimizer.go_back()
+        optimizer.settle()
+        last.restore()
     history.best_validation_score = watch.best_score
     if plan.early_stopping and watch.best_score is not None:
-        watch.restore()
+        watch.best.restore()
     return history
 
 
@@ -194,16 +197,16 @@ class Watch:
 
     Attributes
     ----------
-    best, best_score : list of Tensor, float or None
-        The weights and buffers of the best epoch, and its score; None before the first.
+    best : Snapshot
+        The weights and buffers of the best epoch.
+    best_score : float or None
+        Its score; None before the first epoch.
     rate : float
         The factor by which the learning rate is multiplied.
     """
 
-    def __init__(self, optimizer: Optimizer, plan: Plan, buffers: Sequence[Tensor]) -> None:
-        self.plan = plan
-        self.learned = [optimizer.values, *buffers]
-        self.best = [tensor.clone() for tensor in self.learned]
+    def __init__(self, best: Snapshot, plan: Plan) -> None:
+        self.best, self.plan = best, plan
         self.best_score: float | None = None
         self.rate, self.patience = 1.0, plan.n_iter_no_change
         self.bar, self.since_best = -math.inf, 0  # the next score must exceed the bar
@@ -218,8 +221,7 @@ class Watch:
         """Record the score of an epoch."""
         if self.best_score is None or score > self.best_score:
             self.best_score = score
-            for best, now in zip(self.best, self.learned, strict=True):
-                best.copy_(now)
+            self.best.take()
         self.since_best = 0 if score > self.bar else self.since_best + 1
         self.bar = max(self.bar, score + self.plan.tol)
 
@@ -230,13 +232,8 @@ class Watch:
         if not self.plan.learning_rate.reduces or self.rate < 1:
             return True
         self.rate, self.patience, self.since_best = REDUCTION, -(-self.patience // 2), 0
-        self.restore()
+        self.best.restore()
         return False
-
-    def restore(self) -> None:
-        """Restore the weights of the best epoch."""
-        for now, best in zip(self.learned, self.best, strict=True):
-            now.copy_(best)
 
 
 def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -> float:

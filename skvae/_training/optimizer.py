@@ -74,17 +74,10 @@ class Optimizer:
             for name, moment in self.moments.items():
                 moment.copy_(torch.from_numpy(state[name]))
             self.averaged_steps = float(state["averaged_steps"])
-        self.marked: list[Tensor] = []
 
-    def mark(self) -> None:
-        """Save the weights and moments for ``go_back``."""
-        self.marked = [tensor.clone() for tensor in (self.values, *self.moments.values())]
-
-    def go_back(self) -> None:
-        """Restore the weights and moments that were marked last, even after an interrupt."""
+    def settle(self) -> None:
+        """End ``steps`` that an interrupt left half-way."""
         _lay(self.closed, *self.owned)
-        for tensor, marked in zip((self.values, *self.moments.values()), self.marked, strict=True):
-            tensor.copy_(marked)
 
     @contextmanager
     def steps(self) -> Iterator[None]:
@@ -94,7 +87,7 @@ class Optimizer:
             _lay(self.closed, *self.working)
             yield
         finally:
-            _lay(self.closed, *self.owned)
+            self.settle()
 
     def average_over(self, n_steps: float) -> None:
         """Average squared gradients over ``n_steps`` steps from now on."""

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from skvae._rules import number
+
 # The share of the steps in which "cosine" raises the learning rate from zero. Adam's averages are
 # of few gradients in its first steps, which would otherwise limit the learning rate of all steps.
 RATE_WARMUP = 0.1
@@ -58,7 +60,21 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def resolve_schedule(learning_rate: str | Callable[[float], float]) -> Schedule:
-    """The schedule with a name, or made from a function of the share of the steps done."""
+    """The schedule with a name, or made from a function of the share of the steps done.
+
+    Raises ValueError if the function fails at the start or the end of training, or if its result is
+    not a number of at least 0.
+    """
     if isinstance(learning_rate, str):
         return SCHEDULES[learning_rate]
+    for progress in (0.0, 1.0):
+        try:
+            factor = learning_rate(progress)
+        except Exception as error:
+            raise ValueError(
+                f"learning_rate={learning_rate!r} must be a function of the share of the steps "
+                f"done, a number from 0 to 1; learning_rate({progress}) raises "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        number(0).check(f"learning_rate({progress})", factor)
     return Schedule(learning_rate)

@@ -17,9 +17,9 @@ def model(log_prob):
     """Whose codes say nothing of a row: p(x|z) is ``log_prob`` of its value and of z."""
     return SimpleNamespace(
         encode=lambda cells: 2 * [torch.zeros(len(cells), 2).double()],
-        decode=lambda z: [z],
+        decode=lambda z, context: [z],
         log_prob=lambda cells, outputs: log_prob(cells.values[:, 0], outputs[0]),
-        prior=PRIOR,
+        log_prior=lambda z, context: PRIOR.log_prob(z),
     )
 
 

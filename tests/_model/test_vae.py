@@ -126,7 +126,7 @@ def test_a_phase_learns_what_it_is_for():
 def test_rows_are_modelled_by_all_that_is_decoded(phase):
     model, x = build(LOCATED)
     z = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
-    outputs, start = model.decode(z, phase), 0
+    outputs, start = model.decode(z, phase=phase), 0
     expected = torch.zeros(4, len(x)).double()
     for group, out in zip(model.groups, outputs, strict=True):
         assert out.shape == (4, len(x), group.n_outputs)
@@ -139,7 +139,7 @@ def test_codes_are_found_by_locations_with_one_noise():
     model, x = build(LOCATED)
     z = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
     model.smallest_noise.fill_(0.2)
-    outputs, whole, start = model.decode(z, CODES), model.decode(z), 0
+    outputs, whole, start = model.decode(z, phase=CODES), model.decode(z), 0
     noise = ((NOISE_SPEED * model.location_noise).exp().square() + 0.2**2).sqrt()
     expected = torch.zeros(4, len(x)).double()
     for group, out, all_outputs in zip(model.groups, outputs, whole, strict=True):

@@ -21,7 +21,7 @@ from skvae._training.loop import History, Step, train
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Plan, auto_batch_size
 from skvae._training.rows import Rows
-from skvae._training.schedules import SCHEDULES
+from skvae._training.schedules import SCHEDULES, resolve_schedule
 from skvae.likelihoods import Gaussian, Histogram
 from skvae.networks import MLP
 from skvae.objectives import ELBO
@@ -170,6 +170,18 @@ def test_each_element_of_the_gradient_is_clipped(clip):
         if clip is not None:
             expected = expected.clamp(-clip, clip)
         torch.testing.assert_close(gradient[name], expected)
+
+
+def test_a_function_of_the_share_of_the_steps_is_a_schedule():
+    theta, _ = walk(
+        learning_rate=resolve_schedule(lambda progress: 1 - progress),
+        validation=False, epochs=range(4), learning_rate_init=0.1,
+    )  # fmt: skip
+    assert float(theta) == pytest.approx(0.1 * 0.5 * 4, rel=0.01)
+    with pytest.raises(ValueError, match=r"learning_rate\(1.0\) must be a finite number"):
+        resolve_schedule(lambda progress: -progress)
+    with pytest.raises(ValueError, match=r"learning_rate\(0.0\) raises ZeroDivisionError"):
+        resolve_schedule(lambda progress: 1 / progress)
 
 
 @pytest.mark.parametrize(
@@ -574,7 +586,15 @@ def test_an_interrupt_keeps_the_trained_epochs(early_stopping, kept):
 @pytest.mark.parametrize("step", [3, 4])
 def test_an_interrupt_amid_an_epoch_keeps_the_weights_of_the_last_whole_one(step):
     class Interrupted(Walk):
+        def __init__(self):
+            super().__init__()
+            self.seen = torch.zeros(1)  # as a running mean of batch normalisation
+
+        def network_buffers(self):
+            return [self.seen]
+
         def find_gradient(self, *arguments):
+            self.seen += 1
             if sum(call["training"] for call in self.calls) == step:
                 raise KeyboardInterrupt
             return super().find_gradient(*arguments)
@@ -586,6 +606,7 @@ def test_an_interrupt_amid_an_epoch_keeps_the_weights_of_the_last_whole_one(step
     assert history.interrupted
     assert len(history.loss_curve) == n_steps / 2
     assert theta == pytest.approx(0.1 * n_steps)
+    assert model.seen == n_steps
     assert optimizer.moments["steps"] == n_steps
 
 
