@@ -1,10 +1,12 @@
-"""Seconds to fit the tables of reduction.py at the defaults, beside those of an older commit.
+"""Seconds to fit, encode and score the tables of reduction.py, beside those of an older commit.
 
     git worktree add ../before COMMIT
     SKVAE_DATA=folder python benchmarks/fits.py [../before] [--tables ...] [--seeds 3]
 
-Each fit has a process of its own, in turn by the one code and the other, after a short fit that
-loads what a process loads once. Medians over the seeds, of seconds and of epochs.
+At the defaults. Each fit has a process of its own, in turn by the one code and the other, after a
+short fit that loads what a process loads once. `encode` is `transform` of up to 5,000 rows, the
+fastest of ten calls; `score` is `score_samples` of 500 rows, the faster of two. Medians over the
+seeds, and their ratios to those of the older commit.
 """
 
 import argparse
@@ -20,22 +22,30 @@ import reduction
 
 
 def fit(name, n_components, seed):
-    """Fit one table in this process; print seconds and epochs."""
+    """Fit one table in this process; print epochs, and seconds to fit, encode and score."""
     from skvae import VAETransformer
 
     X = reduction.split(name, seed)[0]
     VAETransformer(2, max_iter=2, random_state=0).fit(X)
+    vae = VAETransformer(n_components, random_state=seed)
+    seconds = [timed(lambda: vae.fit(X))]
+    seconds += [min(timed(lambda: vae.transform(X[:5000])) for _ in range(10))]
+    seconds += [min(timed(lambda: vae.score_samples(X[:500])) for _ in range(2))]
+    print(vae.n_iter_, *seconds)
+
+
+def timed(call):
     start = time.perf_counter()
-    vae = VAETransformer(n_components, random_state=seed).fit(X)
-    print(time.perf_counter() - start, vae.n_iter_)
+    call()
+    return time.perf_counter() - start
 
 
 def measure(code, *arguments):
-    """Seconds and epochs of a fit by the package in a folder."""
+    """Epochs and seconds by the package in a folder."""
     command = [sys.executable, __file__, "--one", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(code)}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return [float(number) for number in run.stdout.split()[-2:]]
+    return [float(number) for number in run.stdout.split()[-4:]]
 
 
 def main():
@@ -53,15 +63,19 @@ def main():
         parser.error("name a checkout of the code of before, whose folder holds skvae/")
     here = Path(__file__).resolve().parents[1]
     codes = [here] if arguments.before is None else [here, arguments.before.resolve()]
-    print(f"{'':15}{'q':>3}{'s':>9}{'epochs':>8}{'before':>9}{'epochs':>8}{'ratio':>7}")
+    header = f"{'epochs':>10}{'fit':>9}{'encode':>9}{'score':>9}"
+    print(f"{'':15}{'q':>3}{header}{(header + '  ratios') if arguments.before else ''}")
     for name in arguments.tables or reduction.TABLES:
         n_columns = reduction.TABLES[name]()[0].shape[1]
         for q in (q for q in reduction.COMPONENTS if q < n_columns):
             runs = [[measure(c, name, q, s) for c in codes] for s in range(arguments.seeds)]
             medians = np.median(runs, axis=0)
-            cells = "".join(f"{seconds:9.2f}{epochs:8.0f}" for seconds, epochs in medians)
-            ratio = f"{medians[0, 0] / medians[1, 0]:7.2f}" if arguments.before else ""
-            print(f"{name:15}{q:3}{cells}{ratio}", flush=True)
+            cells = "".join(
+                f"{epochs:10.0f}" + "".join(f"{seconds:9.4f}" for seconds in each)
+                for epochs, *each in medians
+            )
+            ratios = medians[0, 1:] / medians[-1, 1:] if arguments.before else ()
+            print(f"{name:15}{q:3}{cells}" + "".join(f"{r:7.2f}" for r in ratios), flush=True)
 
 
 if __name__ == "__main__":

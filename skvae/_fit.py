@@ -271,10 +271,10 @@ def describe_components(
     model, few = fitted.module, sample(fitted, rows)
     with torch_runtime(fitted.device):
         if order and model.learned_prior is None:  # the dimensions of a learned prior differ
-            model.forget_order()  # an interrupt may have left one
+            model.components.reset()  # an interrupt may have left one
             kl, _ = posterior_means(model, few)
             _, loadings = fitted.loadings()
-            model.order_components(torch.from_numpy(kl), torch.from_numpy(loadings.T))
+            model.components.sort(torch.from_numpy(kl), torch.from_numpy(loadings.T))
         fitted.kl_divergence, log_std = posterior_means(model, few)
     # signal-to-noise ratio: the prior variance 1 over the posterior variance, minus 1
     ratio = np.sqrt(np.maximum(np.exp(-2 * log_std) - 1, SMALLEST_SCALE**2))

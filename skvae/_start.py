@@ -16,8 +16,9 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
 from skvae._model.cells import Cells, split
+from skvae._model.locations import NOISE_SPEED
 from skvae._model.observation import ObservationModel
-from skvae._model.vae import NOISE_SPEED, VAE
+from skvae._model.vae import VAE
 from skvae._torch.runtime import one_thread
 
 Array = NDArray[np.float64]
@@ -113,9 +114,9 @@ def _set_noise(model: VAE, noise: float, left: float) -> None:
     """Set the noise around locations from the variances that PCA and the start leave."""
     if all(group.is_located for group in model.groups):
         # with other columns present, smaller noise would let located columns dominate the codes
-        model.smallest_noise.clamp_(max=max(np.sqrt(noise), LEAST_NOISE))
-    excess = max(left - float(model.smallest_noise) ** 2, SMALLEST_VARIANCE)
-    model.location_noise.fill_(0.5 * np.log(excess) / NOISE_SPEED)
+        model.location_noise.smallest.clamp_(max=max(np.sqrt(noise), LEAST_NOISE))
+    excess = max(left - float(model.location_noise.smallest) ** 2, SMALLEST_VARIANCE)
+    model.location_noise.log_excess.fill_(0.5 * np.log(excess) / NOISE_SPEED)
 
 
 def _set_decoder(model: VAE, cells: Cells, share: Tensor, codes: Tensor) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,68 +26,12 @@ from torch.nn import functional as F
 
 from skvae._blocks import CACHED_ELEMENTS
 from skvae._rules import NOTHING, TRUTH, Rule, number, one_of, whole
-from skvae._torch.fused import kernels
+from skvae._torch.activations import ACTIVATIONS
+from skvae._torch.operations import linear
 from skvae._torch.random import derive, draw_bernoulli
 from skvae._torch.runtime import cpu_has_bfloat16, seeded
 from skvae._torch.vjp import Backward, by_autograd
 from skvae._value import Value
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An elementwise function, and its gradient.
-
-    ``overwrite`` is the function in place, which is faster for large arguments. ``backward`` takes
-    the gradient by the result, which it overwrites, and the argument or the result, as ``needs``
-    says. It returns the gradient by the argument.
-    """
-
-    forward: Callable[[Tensor], Tensor]
-    overwrite: Callable[[Tensor], Tensor]
-    backward: Callable[[Tensor, Tensor], Tensor]
-    needs: Literal["argument", "result"]
-
-
-def _elu_(x: Tensor) -> Tensor:
-    fused = kernels()
-    if fused is not None and x.dtype in fused.DTYPES and not x.requires_grad:
-        return fused.elu_(x)
-    if x.dtype == torch.bfloat16 or x.requires_grad or x.device.type != "cpu":
-        return F.elu_(x)
-    # exp takes a quarter of the time of expm1 on a CPU. It loses the digits of the result below the
-    # last digit of 1, which would be too inaccurate in bfloat16.
-    below = x.clamp(max=0).exp_().sub_(1)
-    return torch.maximum(x, below, out=x)
-
-
-def _elu_backward_(gradient: Tensor, result: Tensor) -> Tensor:
-    fused = kernels()
-    if fused is not None and gradient.dtype in fused.DTYPES:
-        return fused.elu_backward_(gradient, result)
-    _elu_backward(gradient, 1.0, 1.0, 1.0, True, result, grad_input=gradient)
-    return gradient
-
-
-_aten = torch.ops.aten
-_elu_backward, _relu_backward = _aten.elu_backward.grad_input, _aten.threshold_backward.grad_input
-_silu_backward, _gelu_backward = _aten.silu_backward.grad_input, _aten.gelu_backward.grad_input
-_tanh_backward = _aten.tanh_backward.grad_input
-ACTIVATIONS = {
-    "elu": Activation(F.elu, _elu_, _elu_backward_, "result"),
-    "relu": Activation(
-        F.relu, F.relu_, lambda g, y: _relu_backward(g, y, 0.0, grad_input=g), "result"
-    ),
-    "silu": Activation(
-        F.silu, _aten.silu_, lambda g, x: _silu_backward(g, x, grad_input=g), "argument"
-    ),
-    "gelu": Activation(
-        F.gelu, _aten.gelu_, lambda g, x: _gelu_backward(g, x, grad_input=g), "argument"
-    ),
-    "tanh": Activation(
-        torch.tanh, torch.tanh_, lambda g, y: _tanh_backward(g, y, grad_input=g), "result"
-    ),
-    "identity": Activation(lambda x: x, lambda x: x, lambda g, x: g, "result"),
-}
 
 INITIALIZATIONS: dict[str, Callable[..., Any]] = {
     "he": nn.init.kaiming_uniform_,
@@ -350,8 +294,7 @@ def _affine_in_training(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x W' + b, for arguments of one type, without autograd."""
     if x.dtype != torch.bfloat16 or x.device.type != "cpu" or not _adds_biases():
         return _affine(x, weight, bias)
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return found
+    return linear(x, weight, bias)
 
 
 def _adds_biases() -> bool:

@@ -8,7 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import _start
 from skvae._model import vae as _model
-from skvae._model.vae import NOISE_SPEED, SMALLEST_NOISE, VAE
+from skvae._model.locations import NOISE_SPEED, SMALLEST_NOISE
+from skvae._model.vae import VAE
 from skvae._start import LEAST_NOISE, probabilistic_pca, start_from_pca
 from skvae._table.columns import Columns
 from skvae.likelihoods import Gaussian
@@ -295,7 +296,7 @@ def test_the_smallest_noise_is_what_pca_leaves(with_category):
     likelihood = dict.fromkeys(["x0", "x1", "x2", "x3", "x4"], "histogram")
     likelihood["x5"] = "categorical" if with_category else "histogram"
     model, _, cells = started(X, 4, likelihood, MLP((8,)))
-    smallest = float(model.smallest_noise)
+    smallest = float(model.location_noise.smallest)
     if with_category:
         assert smallest == SMALLEST_NOISE
     else:
@@ -306,10 +307,10 @@ def test_the_smallest_noise_is_what_pca_leaves(with_category):
         # training starts with what the codes leave
         c = (variance - noise).sum() / np.square(y - y.mean(axis=0)).mean(axis=0).sum()
         left = noise + (1 - c**2) * (variance - noise).sum() / 6
-        start = float((NOISE_SPEED * model.location_noise).exp())
+        start = float((NOISE_SPEED * model.location_noise.log_excess).exp())
         assert np.hypot(start, smallest) == pytest.approx(np.sqrt(left), rel=1e-3)
 
 
 def test_noise_stays_above_nothing():
     model, _, _ = started(np.ones((1000, 3)), 2, "histogram", MLP((8,)))
-    assert float(model.smallest_noise) == pytest.approx(LEAST_NOISE)
+    assert float(model.location_noise.smallest) == pytest.approx(LEAST_NOISE)

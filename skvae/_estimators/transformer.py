@@ -32,13 +32,14 @@ from skvae._table.validation import (
     validate_table,
     validate_weight,
 )
+from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.random import MOST_COMPONENTS, seed_from
 from skvae._training.loop import MIN_STEPS
 from skvae._training.plan import Stage, stages
 from skvae._training.schedules import SCHEDULES
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
-from skvae.networks import ACTIVATIONS, WIDEST, Network
+from skvae.networks import WIDEST, Network
 from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Prior
 

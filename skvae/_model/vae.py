@@ -6,28 +6,26 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from skvae._blocks import DRAWS_AT_ONCE
 from skvae._model.cells import Cells, join, observed_sum, split, with_context
+from skvae._model.components import ComponentOrder
+from skvae._model.locations import LocationNoise
 from skvae._model.observation import Columns, ObservationModel
 from skvae._model.phases import CODES, WHOLE, Phase
+from skvae._model.positions import positions
+from skvae._torch.operations import clamp_backward
 from skvae._torch.vjp import Backward, Later
 from skvae.networks import Network, NetworkModule, build_network
-from skvae.objectives import ELBO, LOG_2PI, Draws, LogPrior, Objective
+from skvae.objectives import ELBO, Draws, LogPrior, Objective
 from skvae.priors._modules import PriorModule, StandardNormal
-
-hardtanh_backward = torch.ops.aten.hardtanh_backward
 
 # Hidden layers start with small outputs, so that the encoder starts close to the prior and the
 # decoder close to the mean of the data, or both close to PCA.
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
-# For the noise around locations: its lower limit, unless PCA leaves less, and the speed at which
-# its logarithm is learned.
-SMALLEST_NOISE, NOISE_SPEED = 0.5, 10.0
 # Bounds on log std of the posterior, so that rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
 SLOPE_STEP = 0.1  # step of the central differences that estimate slopes
@@ -59,10 +57,6 @@ class VAE(nn.Module):
     """
 
     gaps: Tensor
-    smallest_noise: Tensor
-    order: Tensor
-    place: Tensor
-    sign: Tensor
 
     def __init__(
         self,
@@ -94,7 +88,7 @@ class VAE(nn.Module):
         n_features = [group.n_features for group in self.groups]
         self.encoder = build_network(
             encoder,
-            self._positions(n_features, places, gaps),
+            positions(n_features, self.n_columns, places, gaps),
             sum(n_features) + len(gaps) + n_context,
             2 * n_components,
             output_gain=ENCODER_GAIN,
@@ -103,10 +97,9 @@ class VAE(nn.Module):
         )
 
         def build_decoder(sizes: Sequence[int], gain: float, role: str) -> NetworkModule:
-            positions = self._positions(sizes, places)
             return build_network(
                 decoder,
-                positions,
+                positions(sizes, self.n_columns, places),
                 n_components + n_context,
                 sum(sizes),
                 output_gain=gain,
@@ -118,37 +111,12 @@ class VAE(nn.Module):
         # for the outputs that are learned after the codes are found, initially 0
         n_shapes = [group.n_shape_outputs for group in self.groups]
         self.shapes = build_decoder(n_shapes, 0.0, "shapes") if sum(n_shapes) else None
-        # the log of the noise around locations, divided by its speed
-        self.location_noise = nn.Parameter(torch.zeros(1, dtype=torch.float32, device="cpu"))
-        smallest = torch.full((1,), SMALLEST_NOISE, dtype=torch.float32, device="cpu")
-        self.register_buffer("smallest_noise", smallest)
-        # for each displayed component, the number of that of the networks
-        self.register_buffer("order", torch.arange(n_components, device="cpu"))
-        self.register_buffer("place", self.order.clone())  # the inverse
-        self.register_buffer("sign", torch.ones(n_components, dtype=torch.float32, device="cpu"))
+        self.location_noise = LocationNoise()
+        self.components = ComponentOrder(n_components)
         # the prior in training, if one is learned, and the prior for sampling and scores
         self.learned_prior = learned_prior
         self.prior: PriorModule = learned_prior or StandardNormal(n_components)
         self.eval()  # training differs by the generator that is passed, not by a mode
-
-    def _positions(
-        self, sizes: Sequence[int], places: Sequence[int], gaps: Sequence[int] | None = None
-    ) -> list[NDArray[np.intp]]:
-        """The positions of the numbers of each column of the table, given the size of each group.
-
-        With ``gaps``, positions among features, which are ordered by column and followed by a flag
-        for each column in ``gaps``. Otherwise positions among outputs, which are ordered by
-        parameter.
-        """
-        found = []
-        start = 0
-        for size, d in zip(sizes, self.n_columns, strict=True):
-            numbers = np.arange(start, start + size)
-            found += list(numbers.reshape(d, -1) if gaps is not None else numbers.reshape(-1, d).T)
-            start += size
-        for flag, column in enumerate(gaps or ()):
-            found[column] = np.append(found[column], start + flag)
-        return [found[column] for column in np.argsort(places)]
 
     @property
     def replayable(self) -> bool:
@@ -190,7 +158,7 @@ class VAE(nn.Module):
         if self.learned_prior is not None:
             parts.append(self.learned_prior)
         found = [parameter for part in parts for parameter in part.parameters()]
-        return [*found, self.location_noise] if phase.by_location else found
+        return [*found, *self.location_noise.parameters()] if phase.by_location else found
 
     @torch.no_grad()
     def fit_noise(self, cells: Cells, share: Tensor, noise: Tensor) -> None:
@@ -211,27 +179,6 @@ class VAE(nn.Module):
             if group.is_located:
                 yield group, slice(start, start + group.n_columns), out
             start += group.n_columns
-
-    @torch.no_grad()
-    def order_components(self, kl: Tensor, loading: Tensor) -> None:
-        """Sort components by their divergence (K,), the largest first, and fix their signs.
-
-        The loading (K, P) of largest absolute value of each component becomes positive, as in PCA.
-        """
-        kl, loading = kl.to(self.order.device), loading.to(self.order.device)
-        order = torch.argsort(kl, descending=True, stable=True)
-        largest = loading.gather(1, loading.abs().argmax(1, keepdim=True))[:, 0]
-        sign = torch.where(largest < 0, -1, 1)[order]
-        self._show(self.order[order], self.sign[order] * sign)
-
-    def forget_order(self) -> None:
-        """Restore the order and the signs of the networks' own components."""
-        self._show(self.order.sort().values, torch.ones_like(self.sign))
-
-    def _show(self, order: Tensor, sign: Tensor) -> None:
-        self.sign.copy_(sign)
-        self.order.copy_(order)
-        self.place.copy_(torch.argsort(order))
 
     # -- rows ---------------------------------------------------------------------
 
@@ -272,14 +219,16 @@ class VAE(nn.Module):
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x) for observed values x. -> 2 x (N, K)."""
         mean, log_std = self.encoder(self._encoder_input(cells)).chunk(2, dim=-1)
-        mean, log_std = (part.index_select(-1, self.order) for part in (mean, log_std))
-        return mean * self.sign, log_std.clamp(*LOG_STD_RANGE)
+        order, sign = self.components.order, self.components.sign
+        mean, log_std = (part.index_select(-1, order) for part in (mean, log_std))
+        return mean * sign, log_std.clamp(*LOG_STD_RANGE)
 
     def decode(
         self, z: Tensor, context: Tensor | None = None, phase: Phase = WHOLE
     ) -> list[Tensor]:
         """The parameters of p(x|z). (S, N, K), (N, C) -> (S, N, P) of each group."""
-        z = with_context((z * self.sign).index_select(-1, self.place), context)
+        own = (z * self.components.sign).index_select(-1, self.components.place)
+        z = with_context(own, context)
         shapes = None if self.shapes is None or phase.by_location else self.shapes(z)
         return self._outputs(self.decoder(z), shapes)
 
@@ -323,44 +272,18 @@ class VAE(nn.Module):
 
         def of_group(group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
             if phase.by_location and group.is_located:
-                return self._location_log_prob(group, x, outputs[..., : group.n_columns])
+                return self.location_noise.log_prob(group, x, outputs[..., : group.n_columns])
             return group.log_prob(x, outputs)
 
         found = self._by_group(of_group, split(cells.values, self.n_columns), outputs)
         return observed_sum(found, cells)
-
-    def _noise(self) -> tuple[Tensor, Tensor]:
-        """The noise around locations, and the learned part of it."""
-        free = (NOISE_SPEED * self.location_noise).exp()
-        return torch.hypot(free, self.smallest_noise), free
-
-    def _location_log_prob(self, group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
-        """log N(location; decoded location, noise^2 I) of each value. (S, N, d)."""
-        noise, _ = self._noise()
-        standard = (group.location(x) - group.emphasised(outputs)) / noise
-        return -0.5 * (standard.square() + LOG_2PI) - noise.log()
-
-    def _location_vjp(
-        self, group: ObservationModel, x: Tensor, outputs: Tensor
-    ) -> tuple[Later, Backward]:
-        noise, free = self._noise()
-        outputs = outputs.to(x.dtype)
-        standard = (group.location(x) - group.emphasised(outputs)) / noise
-
-        def backward(gradient: Tensor) -> Tensor:
-            by_noise = (gradient * (standard.square() - 1)).sum() * (free / noise).square()
-            if self.location_noise.grad is not None:
-                self.location_noise.grad.add_(by_noise, alpha=NOISE_SPEED)
-            return group.emphasised(gradient * standard / noise)
-
-        return lambda: -0.5 * (standard.square() + LOG_2PI) - noise.log(), backward
 
     def log_prob_vjp(
         self, cells: Cells, outputs: Sequence[Tensor], phase: Phase
     ) -> tuple[Later, Backward]:
         """A function that computes ``log_prob`` in training, and the backward of ``outputs``."""
         pieces = [
-            self._location_vjp(group, x, out)
+            self.location_noise.vjp(group, x, out)
             if phase.by_location and group.is_located
             else group.vjp(x, out)
             for group, x, out in zip(
@@ -394,7 +317,7 @@ class VAE(nn.Module):
         results have the order and the signs of the networks' own components.
         -> (K, d, M) of each group.
         """
-        z = z.index_select(-1, self.order) * self.sign
+        z = z.index_select(-1, self.components.order) * self.components.sign
 
         def statistics(at: Tensor) -> list[Tensor]:
             outputs = self.decode(at.unsqueeze(0), context)
@@ -473,7 +396,7 @@ class VAE(nn.Module):
 
         def backward(by_mean: Tensor, by_log_std: Tensor) -> None:
             free = free_log_std.to(by_log_std.dtype)
-            by_log_std = hardtanh_backward(by_log_std, free, *LOG_STD_RANGE)
+            by_log_std = clamp_backward(by_log_std, free, *LOG_STD_RANGE)
             into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
 
         return mean, free_log_std.clamp(*LOG_STD_RANGE), backward

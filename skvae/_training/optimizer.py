@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skvae._torch.fused import kernels
+from skvae._torch.operations import adam
 from skvae._training.plan import Plan
 from skvae._training.schedules import ADAM_STEPS
 
@@ -117,21 +118,13 @@ class Optimizer:
             self.gradient[: self.n_decayed].add_(self.values[: self.n_decayed], alpha=decay)
         if self.plan.gradient_clip is not None:
             self.gradient.clamp_(-self.plan.gradient_clip, self.plan.gradient_clip)
-        # the kernel of torch.optim.Adam: importing and calling that costs more than a small step
-        torch._fused_adam_(
-            [self.values],
-            [self.gradient],
-            [self.moments["first"]],
-            [self.moments["second"]],
-            [],
-            [self.moments["steps"]],
-            lr=rate * self.plan.learning_rate_init,
-            beta1=BETA1,
-            beta2=1 - 1 / self.averaged_steps,
-            weight_decay=0.0,
+        adam(
+            self.values,
+            self.gradient,
+            **self.moments,
+            rate=rate * self.plan.learning_rate_init,
+            betas=(BETA1, 1 - 1 / self.averaged_steps),
             eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
         )
         self.working[0].copy_(self.owned[0])
 

@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from skvae._torch.operations import standard_gamma
 from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters
 from skvae.likelihoods._numerics import LOG_SPEED, float32, standardisation, stirling_remainder
 
@@ -106,4 +107,4 @@ def _log_gamma_draw(shape: Tensor, generator: Generator) -> Tensor:
     """The log of a draw of Gamma(shape), finite for the smallest shape."""
     # Gamma(c) is Gamma(c + 1) u^(1/c), and -log u is exponential
     exponential = torch.empty_like(shape).exponential_(generator=generator)
-    return torch._standard_gamma(shape + 1, generator=generator).log() - exponential / shape
+    return standard_gamma(shape + 1, generator).log() - exponential / shape

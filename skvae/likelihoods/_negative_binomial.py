@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from skvae._torch.operations import standard_gamma
 from skvae.likelihoods._base import Constants, Parameters
 from skvae.likelihoods._counts import _Counts, poisson
 from skvae.likelihoods._numerics import LOG_SPEED, float32, stirling_remainder
@@ -56,5 +57,5 @@ class NegativeBinomial(_Counts):
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
         # Poisson of a Gamma(r, r / m) rate
         m, r = self.rate(outputs, parameters, None), self.dispersion(parameters)
-        gamma = torch._standard_gamma(r.expand_as(m).contiguous(), generator=generator)
+        gamma = standard_gamma(r.expand_as(m), generator)
         return poisson(gamma * m / r, generator)

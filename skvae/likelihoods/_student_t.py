@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from skvae._rules import NOTHING, Rule, number
+from skvae._torch.operations import standard_gamma
 from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._numerics import LOG_SPEED, float32, standardisation
 from skvae.likelihoods._standardised import _Standardised, with_floor
@@ -83,8 +84,8 @@ class StudentT(_Standardised):
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
         # normal / sqrt(chi^2_v / v), chi^2_v = 2 Gamma(v / 2)
-        half = (0.5 * self.degrees(parameters)).expand_as(outputs).contiguous()
-        gamma = torch._standard_gamma(half, generator=generator)
+        half = (0.5 * self.degrees(parameters)).expand_as(outputs)
+        gamma = standard_gamma(half, generator)
         normal = torch.empty_like(outputs).normal_(generator=generator)
         return outputs + self.sigma(parameters) * normal * (half / gamma).sqrt()
 

@@ -188,7 +188,7 @@ def interrupted(call, number):
     [
         ("skvae._fit.posterior_means", 2),  # the first is before training
         ("skvae._fit.posterior_means", 3),
-        ("skvae._model.vae.VAE.order_components", 1),
+        ("skvae._model.components.ComponentOrder.sort", 1),
         ("skvae._fit.posterior_draws", 1),
         ("skvae.priors.Mixture.fit", 1),
         ("skvae._fit.bounds", 2),

@@ -70,7 +70,7 @@ def test_the_likelihood_is_that_of_the_conditional_normal():
     mean = cells.context @ (by_context + loading @ model.prior.slope).T + bias[:D]
     covariance = loading @ loading.T + torch.diag(variance)
     expected = MultivariateNormal(mean, covariance).log_prob(cells.values)
-    found = log_likelihood(model, cells, torch.from_numpy(quasi_normal(512, K, 0))[:, None])
+    found = log_likelihood(model, cells, torch.from_numpy(quasi_normal(4096, K, 0))[:, None])
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
     # E[x|x, c] over codes whose posterior is conditional too
     z, log_weight = posterior_draws(

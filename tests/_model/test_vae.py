@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch.distributions import Normal
 
+from skvae._model.locations import NOISE_SPEED
 from skvae._model.phases import CODES, DECODER, WHOLE
-from skvae._model.vae import NOISE_SPEED, VAE
+from skvae._model.vae import VAE
 from skvae._table.columns import _stack
 from skvae.likelihoods import (
     Bernoulli,
@@ -112,7 +113,7 @@ def test_a_phase_learns_what_it_is_for():
         (located if group.likelihood.has_location else others).update(group.parameters())
     assert located
     assert others
-    noise = {model.location_noise}
+    noise = {model.location_noise.log_excess}
     parts = encoder | set(model.decoder.parameters()) | shapes | located | others
     assert parts | noise == set(model.parameters())
     assert set(model.learned(WHOLE)) == parts
@@ -138,9 +139,9 @@ def test_rows_are_modelled_by_all_that_is_decoded(phase):
 def test_codes_are_found_by_locations_with_one_noise():
     model, x = build(LOCATED)
     z = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
-    model.smallest_noise.fill_(0.2)
+    model.location_noise.smallest.fill_(0.2)
     outputs, whole, start = model.decode(z, phase=CODES), model.decode(z), 0
-    noise = ((NOISE_SPEED * model.location_noise).exp().square() + 0.2**2).sqrt()
+    noise = ((NOISE_SPEED * model.location_noise.log_excess).exp().square() + 0.2**2).sqrt()
     expected = torch.zeros(4, len(x)).double()
     for group, out, all_outputs in zip(model.groups, outputs, whole, strict=True):
         torch.testing.assert_close(out, all_outputs[..., : out.shape[-1]])
@@ -178,7 +179,7 @@ def test_components_in_another_order_are_the_same_model():
     decoded, bound = model.decode(mean[None]), model.bound(ELBO(), cells, noise)
     loading = torch.tensor([[1.0, -2.0], [-1.0, 3.0], [0.5, -0.2]])
     sign = torch.tensor([-1.0, 1.0, 1.0]).double()
-    model.order_components(torch.tensor([0.2, 0.1, 0.3]), loading)
+    model.components.sort(torch.tensor([0.2, 0.1, 0.3]), loading)
     order = [2, 0, 1]
     # by the divergence, and the largest loading positive
     ordered = model.encode(cells)
@@ -187,11 +188,11 @@ def test_components_in_another_order_are_the_same_model():
     torch.testing.assert_close(model.decode(ordered[0][None]), decoded)
     torch.testing.assert_close(model.bound(ELBO(), cells, (noise * sign)[..., order]), bound)
     # and of components that were ordered before
-    model.order_components(torch.tensor([0.2, 0.1, 0.3]), -torch.eye(3))
+    model.components.sort(torch.tensor([0.2, 0.1, 0.3]), -torch.eye(3))
     torch.testing.assert_close(model.encode(cells)[0], -ordered[0][:, order])
     torch.testing.assert_close(model.decode(-ordered[0][None][..., order]), decoded)
-    model.sign.neg_()  # half done
-    model.forget_order()
+    model.components.sign.neg_()  # half done
+    model.components.reset()
     torch.testing.assert_close(model.encode(cells)[0], mean)
     torch.testing.assert_close(model.decode(mean[None]), decoded)
 

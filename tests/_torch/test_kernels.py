@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from skvae import VAETransformer
 from skvae._torch import fused as _fused
+from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.fused import fused, kernels
 from skvae._torch.runtime import LARGE_WORK, torch_runtime
 from skvae.likelihoods import Bernoulli
-from skvae.networks import ACTIVATIONS
 
 pytest.importorskip("numba")
 try:

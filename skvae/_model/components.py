@@ -1,0 +1,46 @@
+"""The order and the signs in which the components of a model are displayed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ComponentOrder(nn.Module):
+    """A permutation and signs between the networks' own components and those that users see.
+
+    ``order`` (K,) has, for each displayed component, the number of that of the networks. ``place``
+    is its inverse. ``sign`` is that of the displayed components before, and that of the networks'
+    components after their permutation.
+    """
+
+    order: Tensor
+    place: Tensor
+    sign: Tensor
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.arange(n_components, device="cpu"))
+        self.register_buffer("place", self.order.clone())
+        self.register_buffer("sign", torch.ones(n_components, dtype=torch.float32, device="cpu"))
+
+    @torch.no_grad()
+    def sort(self, kl: Tensor, loading: Tensor) -> None:
+        """Sort components by their divergence (K,), the largest first, and fix their signs.
+
+        The loading (K, P) of largest absolute value of each component becomes positive, as in PCA.
+        """
+        kl, loading = kl.to(self.order.device), loading.to(self.order.device)
+        order = torch.argsort(kl, descending=True, stable=True)
+        largest = loading.gather(1, loading.abs().argmax(1, keepdim=True))[:, 0]
+        sign = torch.where(largest < 0, -1, 1)[order]
+        self._set(self.order[order], self.sign[order] * sign)
+
+    def reset(self) -> None:
+        """Restore the order and the signs of the networks' own components."""
+        self._set(self.order.sort().values, torch.ones_like(self.sign))
+
+    def _set(self, order: Tensor, sign: Tensor) -> None:
+        self.sign.copy_(sign)
+        self.order.copy_(order)
+        self.place.copy_(torch.argsort(order))
