@@ -44,7 +44,7 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 from torch.nn import functional as F
 
-from skvae import VAETransformer, _fit
+from skvae import VAETransformer, _data, _fit
 from skvae._torch.fused import fused, kernels
 from skvae._torch.random import draw_bernoulli
 from skvae._torch.runtime import LARGE_WORK, networks_in
@@ -315,8 +315,8 @@ def our_steps(d, layers, code, batch, precision, device="cpu"):
         code, likelihood=likelihood, batch_size=batch, precision=precision, device=device,
         max_iter=1, early_stopping=False, random_state=0, learning_rate_init=1e-3, **settings,
     ).fit(X)  # fmt: skip
-    model, rows = vae.module_, _fit.rows_of(vae._fitted, _fit.WeightedTable.of_all(X))
-    plan = replace(_fit.plan(vae, len(rows)), precision=precision)
+    model, rows = vae.module_, _data.rows_of(vae._fitted, _data.WeightedTable.of_all(X))
+    plan = replace(_fit.plan_of(vae, len(rows)), precision=precision)
     generator = torch.Generator(device).manual_seed(0)
     progress = [1.0] * steps_of_epoch(d, batch)
     # as in a fit of ten epochs, and so of many steps

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 # a processor. Columns are fitted in blocks, and each block takes a pass over the table.
 HASHED_CELLS, CHECKED_CELLS, BLOCK_CELLS, PIECE_CELLS = 2**16, 2**17, 2**18, 2**18
 COLUMN_CELLS = 2**24
+# The largest sample of rows for PCA and for the noise around locations.
+START_ROWS, START_CELLS = 2**13, 2**24
+# The largest number of rows held out for validation.
+MOST_HELD_OUT = 2**16
 # Cells of the sample from which likelihoods are chosen, in very wide tables.
 SAMPLE_CELLS = 2**26
 # Rows whose working units take more bytes than LARGEST_COPY are converted in parts, in each epoch.

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skvae._blocks import DRAWS_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
-from skvae._inference.map_rows import Size, map_rows
+from skvae._inference.map_rows import Input, Size, map_rows
 from skvae._inference.modes import size_of_search
 from skvae._inference.proposals import FEWEST_TO_ADAPT
-from skvae._inference.scores import log_likelihood, posterior_draws
+from skvae._inference.scores import log_likelihood, weighted_draws
 from skvae._model.cells import Cells
 from skvae._model.vae import VAE
 from skvae._table.columns import ColumnGroup, Columns
 from skvae._table.container import Container
 from skvae._torch.random import derive, generator_from, quasi_normal
 from skvae._torch.runtime import resolve_device, seeded, torch_runtime
-from skvae._training.fit import TrainingState
+from skvae._training.stages import TrainingState
 from skvae._warn import warn
 from skvae.networks import Network
 from skvae.priors import Prior
@@ -39,8 +39,8 @@ Array = NDArray[Any]
 FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
 # Number of codes over which the slopes of the decoder are averaged.
 SLOPE_DRAWS = 256
-# Default number of draws for a bound, in up to FEW_DIMENSIONS latent dimensions and in more.
-FEW_DRAWS, MANY_DRAWS, FEW_DIMENSIONS = 256, 512, 8
+# Default number of draws for a bound, in up to FEW_COMPONENTS latent dimensions and in more.
+FEW_DRAWS, MANY_DRAWS, FEW_COMPONENTS = 256, 512, 8
 
 
 class Architecture(NamedTuple):
@@ -50,6 +50,7 @@ class Architecture(NamedTuple):
     encoder: Network
     decoder: Network
     likelihood: Any
+    prior: Prior  # that of training
 
 
 @dataclass
@@ -98,12 +99,22 @@ class Fitted:
 
     def codes(self, table: Array, dtype: Any) -> Array:
         """The mean of q(z|x) of each row, times ``scale``. -> (n, K)."""
-        mean, _ = self.posterior(table, dtype)
-        return mean
+
+        def encode(model: VAE, x: Tensor, _: slice) -> Tensor:
+            mean, _log_std = model.encode(model.cells(x))
+            return mean
+
+        mean = map_rows(self.module, encode, self._rows(table, dtype))
+        codes: Array = mean * self.scale.astype(mean.dtype)
+        return codes
 
     def posterior(self, table: Array, dtype: Any) -> tuple[Array, Array]:
         """Mean and standard deviation of q(z|x) of each row, times ``scale``. -> 2 x (n, K)."""
-        both = self._map_table(_posterior, table, dtype)
+
+        def encode(model: VAE, x: Tensor, _: slice) -> Tensor:
+            return torch.cat(model.encode(model.cells(x)), dim=-1)
+
+        both = map_rows(self.module, encode, self._rows(table, dtype))
         mean, log_std = np.split(both, 2, axis=1)
         scale = self.scale.astype(both.dtype)
         return mean * scale, np.exp(log_std) * scale
@@ -111,7 +122,11 @@ class Fitted:
     def decode(self, codes: Array) -> Array:
         """E[x|z] for codes on the scale of ``codes``. (n, K) -> (n, d)."""
         z = codes / self.scale.astype(codes.dtype)
-        return self._map_codes(_mean, z, self.columns.from_mean)
+
+        def mean(model: VAE, z: Tensor, _: slice) -> Tensor:
+            return model.mean(z)
+
+        return map_rows(self.module, mean, _codes(z), finish=self.columns.from_mean)
 
     def loadings(self) -> tuple[list[str], Array]:
         """Names of features and levels in the order of the table, and their loadings (F, K)."""
@@ -155,7 +170,7 @@ class Fitted:
     def elbo(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
         """The evidence lower bound of each row, in nats. -> (n,)."""
         n_draws = self._draws(n_draws)
-        return self._bound(VAE.elbo, table, dtype, Size(n_draws, n_draws))
+        return self._bound(VAE.elbo, table, dtype, Size(min(n_draws, DRAWS_AT_ONCE), n_draws))
 
     def log_likelihood_of_cells(
         self, table: Array, dtype: Any, n_draws: int | None = None
@@ -179,7 +194,7 @@ class Fitted:
     def _draws(self, n_draws: int | None) -> int:
         if n_draws is not None:
             return n_draws
-        return FEW_DRAWS if self.n_components <= FEW_DIMENSIONS else MANY_DRAWS
+        return FEW_DRAWS if self.n_components <= FEW_COMPONENTS else MANY_DRAWS
 
     def _bound(
         self, bound: Callable[[VAE, Cells, Tensor], Tensor], table: Array, dtype: Any, size: Size
@@ -187,10 +202,10 @@ class Fitted:
         """A bound of each row by ``size.held`` draws with shared noise, in the caller's units."""
         noise = self._scoring_noise(size.held)
 
-        def of_cells(model: VAE, cells: Cells, _: slice) -> Tensor:
-            return bound(model, cells, cells.values.new_tensor(noise))
+        def of_rows(model: VAE, x: Tensor, _: slice) -> Tensor:
+            return bound(model, model.cells(x), x.new_tensor(noise))
 
-        working = self._map_table(of_cells, table, dtype, size=size)
+        working = map_rows(self.module, of_rows, self._rows(table, dtype), size=size)
         undefined = np.isnan(working)
         if undefined.any():
             warn(
@@ -211,12 +226,14 @@ class Fitted:
         """E[x | x_observed] of each row; ``numbers`` name the rows in errors. -> (n, d)."""
         noise = self._scoring_noise(2 * FEWEST_IN_POOL)
 
-        def mean(model: VAE, cells: Cells, rows: slice) -> Tensor:
+        def mean(model: VAE, x: Tensor, rows: slice) -> Tensor:
+            cells = model.cells(x)
             z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
             return model.weighted_mean(z, weight, cells.context)
 
         size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
-        return self._map_table(mean, table, dtype, size=size, finish=self.columns.from_mean)
+        source = self._rows(table, dtype)
+        return map_rows(self.module, mean, source, size=size, finish=self.columns.from_mean)
 
     def conditional_draws(
         self, table: Array, numbers: Array, dtype: Any, n: int, seed: int
@@ -226,7 +243,8 @@ class Fitted:
         noise = quasi_normal(2 * pool, self.n_components, derive(seed, "pool"))[:, None, :]
         generator = generator_from(derive(seed, "conditional"), self.device)
 
-        def draw(model: VAE, cells: Cells, rows: slice) -> Tensor:
+        def draw(model: VAE, x: Tensor, rows: slice) -> Tensor:
+            cells = model.cells(x)
             z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
             picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
             codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
@@ -241,17 +259,19 @@ class Fitted:
             return self.columns.from_working(flat).reshape(draws.shape)
 
         size = self._size_of_search(max(n, DRAWS_AT_ONCE), len(noise))
-        return self._map_table(draw, table, dtype, size=size, finish=finish, in_order=True)
+        source = self._rows(table, dtype)
+        return map_rows(self.module, draw, source, size=size, finish=finish, in_order=True)
 
     def sample(self, n: int, seed: int) -> Array:
         """New rows: a code z from the prior for each, and a draw from p(x|z). -> (n, d)."""
         noise = generator_from(derive(seed, "observation"), self.device)
 
-        def of_codes(model: VAE, z: Tensor, _: slice) -> Tensor:
+        def draw(model: VAE, z: Tensor, _: slice) -> Tensor:
             return model.sample(z[None], noise)[0]
 
-        codes = self.prior_codes(n, seed)
-        return self._map_codes(of_codes, codes, self.columns.from_working, in_order=True)
+        source = _codes(self.prior_codes(n, seed))
+        finish = self.columns.from_working
+        return map_rows(self.module, draw, source, finish=finish, in_order=True)
 
     def prior_codes(self, n: int, seed: int) -> Array:
         """Draw codes z from the prior, on the scale of N(0, 1). -> (n, K)."""
@@ -264,7 +284,7 @@ class Fitted:
         self, model: VAE, cells: Cells, noise: Array, numbers: Array
     ) -> tuple[Tensor, Tensor]:
         """Codes (S, N, K) with weights (S, N) that sum to 1, for p(z | x_observed)."""
-        z, log_weight = posterior_draws(model, cells, cells.values.new_tensor(noise))
+        z, log_weight = weighted_draws(model, cells, cells.values.new_tensor(noise))
         lost = ~log_weight.isfinite().any(0)
         if bool(lost.any()):
             first = int(lost.nonzero()[0])
@@ -276,32 +296,16 @@ class Fitted:
             )
         return z, torch.softmax(log_weight, dim=0)
 
-    # -- applying the module --------------------------------------------------------------
+    def _rows(self, table: Array, dtype: Any) -> Input:
+        """The rows of a checked table, in working units."""
+        return Input(
+            lambda rows: self.columns.to_working(table[rows], None, dtype), len(table), dtype
+        )
 
     def _size_of_search(self, decoded: int, held: int) -> Size:
         """Sizes that also allow for the search for modes."""
         search = size_of_search(self.n_components)
         return Size(*map(max, (decoded, held), search))
-
-    def _map_table(
-        self, call: Callable[[VAE, Cells, slice], Tensor], table: Array, dtype: Any, **how: Any
-    ) -> Array:
-        """Apply ``call`` to the rows of a checked table."""
-
-        def load(rows: slice) -> Array:
-            return self.columns.to_working(table[rows], None, dtype)
-
-        def of_cells(model: VAE, x: Tensor, rows: slice) -> Tensor:
-            return call(model, model.cells(x), rows)
-
-        return map_rows(self.module, of_cells, load, len(table), dtype=dtype, **how)
-
-    def _map_codes(
-        self, call: Callable[[VAE, Tensor, slice], Tensor], z: Array, finish: Any, **how: Any
-    ) -> Array:
-        """Apply ``call`` to codes on the scale of N(0, 1), and ``finish`` to the result."""
-        load = z.__getitem__
-        return map_rows(self.module, call, load, len(z), dtype=z.dtype, finish=finish, **how)
 
     # -- pickling -------------------------------------------------------------------------
 
@@ -330,19 +334,12 @@ class Fitted:
                 warn(f"The model was pickled on another device and is now on the CPU: {error}")
 
 
-def _posterior(model: VAE, cells: Cells, _: slice) -> Tensor:
-    """Mean and log standard deviation of q(z|x), side by side."""
-    return torch.cat(model.encode(cells), dim=-1)
+def _codes(z: Array) -> Input:
+    """Codes on the scale of N(0, 1)."""
+    return Input(z.__getitem__, len(z), z.dtype)
 
 
-def _mean(model: VAE, z: Tensor, _: slice) -> Tensor:
-    """E[x|z], before conversion to the units of the table."""
-    return model.mean(z)
-
-
-def build(
-    columns: Columns, architecture: Architecture, seed: int, prior: Prior | None = None
-) -> VAE:
+def build(columns: Columns, architecture: Architecture, seed: int) -> VAE:
     """The module with its initial weights, on the CPU."""
     cpu = torch.device("cpu")
     with torch_runtime(cpu), seeded(derive(seed, "global weights")):
@@ -354,6 +351,6 @@ def build(
             architecture.decoder,
             architecture.n_components,
             generator_from(derive(seed, "weights"), cpu),
-            None if prior is None else prior.build(n, of_prior),
+            architecture.prior.build(n, of_prior),
             columns.order,
         )

@@ -20,12 +20,29 @@ class Value:
     ----------
     rules : dict
         The rule of each field, by its name.
+    not_inherited : frozenset of str
+        Attributes that each class has from the class that first defines them, unless it defines
+        them itself.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {}
+    not_inherited: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in cls.not_inherited - vars(cls).keys():
+            first = next(base for base in reversed(cls.__mro__) if name in vars(base))
+            setattr(cls, name, vars(first)[name])
 
     def check(self) -> None:
-        """Raise ValueError if a field breaks its rule."""
+        """Raise ValueError if a field breaks its rule, or TypeError if fields are not declared."""
+        for kind in type(self).__mro__:
+            if "__init__" in vars(kind) and kind is not object and not _is_dataclass(kind):
+                raise TypeError(
+                    f"{kind.__name__} has an __init__ but is not a dataclass, so its parameters "
+                    "could not be copied and compared. Declare them as fields, with @dataclass "
+                    "above the class."
+                )
         for name, rule in self.rules.items():
             rule.check(f"The {name!r} of {type(self).__name__}", getattr(self, name))
 
@@ -44,3 +61,8 @@ class Value:
                 )
             setattr(self, name, value)
         return self
+
+
+def _is_dataclass(kind: type) -> bool:
+    """Whether the class itself is decorated, and not only a base of it."""
+    return "__dataclass_fields__" in vars(kind)

@@ -1,7 +1,6 @@
 """Architectures of the encoder and the decoder.
 
-A network describes an architecture and builds it as a ``torch.nn.Module``. To add a network, write
-a class and add it to ``NETWORKS``.
+A network describes an architecture and builds it as a ``torch.nn.Module``.
 
 References
 ----------
@@ -29,7 +28,7 @@ from skvae._rules import NOTHING, TRUTH, Rule, number, one_of, whole
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.operations import linear
 from skvae._torch.random import derive, draw_bernoulli
-from skvae._torch.runtime import cpu_has_bfloat16, seeded
+from skvae._torch.runtime import cpu_has_bfloat16, seeded, seeded_generators
 from skvae._torch.vjp import Backward, by_autograd
 from skvae._value import Value
 
@@ -106,9 +105,7 @@ class TorchModule(NetworkModule):
 
     def _in_training(self, generator: Generator, rows: Tensor) -> Tensor:
         seed = torch.randint(2**62, (), generator=generator, device=generator.device)
-        devices = [rows.device] if rows.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(int(seed))
+        with seeded_generators(int(seed), rows.device):
             self.module.train()
             try:
                 found: Tensor = self.module(rows)
@@ -192,12 +189,23 @@ def build_network(
         module = network.build_for_columns(
             columns, n_inputs, n_outputs, output_gain=output_gain, generator=generator
         )
-    if not isinstance(module, nn.Module):
-        raise TypeError(
-            f"{type(network).__name__}.build must return a torch.nn.Module; got a "
-            f"{type(module).__name__}."
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"{type(network).__name__}.build must return a torch.nn.Module; got a "
+                f"{type(module).__name__}."
+            )
+        if isinstance(module, _MLPModule):
+            return module
+        module = module if isinstance(module, NetworkModule) else TorchModule(module)
+        # this also initialises lazy modules
+        found = module(torch.zeros(2, n_inputs, dtype=torch.float32, device="cpu"))
+    if found.shape != (2, n_outputs):
+        raise ValueError(
+            f"The {role} that {type(network).__name__}.build returned maps 2 rows of {n_inputs} "
+            f"numbers to the shape {tuple(found.shape)}; it must be (2, {n_outputs}), with "
+            f"n_outputs={n_outputs}."
         )
-    return module if isinstance(module, NetworkModule) else TorchModule(module)
+    return module
 
 
 # The widest hidden layer: a matrix between two of these takes 4 GiB.
@@ -399,6 +407,3 @@ class _MLPModule(NetworkModule):
             return g.to(x.dtype)
 
         return h, backward
-
-
-NETWORKS: dict[str, type[Network]] = {"mlp": MLP}

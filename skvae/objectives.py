@@ -116,12 +116,13 @@ class Draws:
 IntoCodes = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-@dataclass(unsafe_hash=True)
+@dataclass
 class Objective(Value):
     """Base class of the objectives. Training maximises a bound on log p(x) for each row.
 
     A subclass implements ``bound``. Its gradient is computed by autograd, unless the subclass
-    overrides ``vjp``.
+    overrides ``vjp``. A subclass does not inherit ``vjp`` and ``replayable``, since they may be
+    wrong once it overrides ``bound``.
 
     Parameters
     ----------
@@ -130,9 +131,19 @@ class Objective(Value):
         ``kl_warmup``.
     free_bits : float, default=0.0
         Floor of the KL divergence of each component, in nats, as in ``elbo``.
+
+    Attributes
+    ----------
+    label : str
+        The name in plots.
+    replayable : bool
+        Whether a GPU may record the operations of ``vjp`` once and replay them, as that of
+        :class:`~skvae.networks.NetworkModule`.
     """
 
-    label: ClassVar[str] = "objective"  # the name in plots
+    label: ClassVar[str] = "objective"
+    replayable: ClassVar[bool] = False
+    not_inherited: ClassVar[frozenset[str]] = frozenset({"vjp", "replayable"})
     rules: ClassVar[Mapping[str, Rule]] = {"beta": number(0), "free_bits": number(0)}
 
     beta: float = 1.0
@@ -178,11 +189,12 @@ class Objective(Value):
         return bound.detach, by_log_px, into_codes
 
 
-@dataclass(unsafe_hash=True)
+@dataclass
 class ELBO(Objective):
     """The evidence lower bound, averaged over draws, with the KL divergence in closed form."""
 
     label = "ELBO"
+    replayable = True
 
     def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
         # indexing is faster than the mean of a single draw
@@ -207,11 +219,12 @@ class ELBO(Objective):
         return lambda: self.bound(log_px(), draws), by_log_px, into_codes
 
 
-@dataclass(unsafe_hash=True)
+@dataclass
 class IWAE(Objective):
     """The importance-weighted bound, with log q(z|x) - log p(z) multiplied by beta."""
 
     label = "IWAE bound"
+    replayable = True
 
     def __post_init__(self) -> None:
         if self.free_bits > 0:

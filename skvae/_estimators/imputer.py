@@ -115,7 +115,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         X_imputed : ndarray or data frame of shape (n_samples, n_features)
             In the same kind of container as in ``fit``, unless ``set_output`` selects another.
         """
-        filled = self._fitted().impute(X)
+        filled = self._fitted_estimator().impute(X)
         # scikit-learn's own conversion of another library's data frame loses its dtypes
         to_pandas = _get_output_config("transform", self)["dense"] == "pandas"
         return as_pandas(filled, like=X) if to_pandas else filled

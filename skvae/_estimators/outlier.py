@@ -154,7 +154,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         -------
         score : ndarray of shape (n_samples,)
         """
-        return self._fitted()._unit_free_score(X)
+        return self._fitted_estimator()._unit_free_score(X)
 
     def decision_function(self, X):
         """``score_samples(X) - offset_``: negative for outliers.

@@ -40,7 +40,7 @@ class Shell(BaseEstimator):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
-    def _fitted(self):
+    def _fitted_estimator(self):
         check_is_fitted(self)
         return self.estimator_
 

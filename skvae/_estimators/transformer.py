@@ -19,10 +19,12 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skvae import _fit, _rules
+from skvae import _rules
+from skvae._build import architecture, check_parts, continued, untrained
+from skvae._data import WeightedTable
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import RANDOM_STATE, number, whole
-from skvae._fit import WeightedTable
+from skvae._fit import train, train_once
 from skvae._table.container import Container, as_frame
 from skvae._table.distinct import distinct_rows
 from skvae._table.validation import (
@@ -34,8 +36,6 @@ from skvae._table.validation import (
 )
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.random import MOST_COMPONENTS, seed_from
-from skvae._training.loop import MIN_STEPS
-from skvae._training.plan import Stage, stages
 from skvae._training.schedules import SCHEDULES
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
@@ -433,9 +433,10 @@ class VAETransformer(
         over 1 GiB: it is not copied, and its rows are read in blocks of neighbours.
 
         If an error occurs before training ends, the estimator does not change. After training it is
-        fitted, even if a callback raises an error at the end of the fit, or if a filter turns a
-        warning about the result into an error. A keyboard interrupt keeps the completed epochs, if
-        any, with the standard normal as ``prior``, and is then raised again.
+        fitted, even if the ``prior`` or a callback at the end of the fit raises an error, or if a
+        filter turns a warning about the result into an error. A keyboard interrupt keeps the
+        completed epochs, if any, and is then raised again. If the ``prior`` was not fitted, that of
+        training takes its place.
 
         Parameters
         ----------
@@ -469,22 +470,7 @@ class VAETransformer(
         context.call_on_fit_task_begin(**seen)
 
         fitted, data, checked = self._begin(X, sample_weight, is_fresh=is_fresh, min_rows=2)
-        held_out = None
-        if X_val is not None:
-            validation, _ = checked._checked(X_val)
-            held_out = _fit.rows_of(fitted, WeightedTable.of_all(validation), in_memory=True)
-        elif self.early_stopping:
-            data, held = _fit.split(data, self.validation_fraction, fitted.seed)
-            held_out = _fit.rows_of(fitted, held, in_memory=True)
-        rows = _fit.rows_of(fitted, data)
-        if is_fresh:
-            _fit.start(fitted, rows)
-            _fit.describe_components(fitted, rows, whiten=self.whiten)  # callbacks may call score
-        plan = _fit.plan(self, len(rows))
-        # early stopping selects weights by the held-out rows; the bound of others may fall
-        judges = rows if held_out is None or not self.early_stopping else held_out
-        judged = _fit.sample(fitted, judges)
-        before = _fit.bounds(fitted, judged, plan)
+        validation = None if X_val is None else WeightedTable.of_all(checked._checked(X_val)[0])
         state = checked.__dict__
 
         def on_epoch(history):
@@ -492,31 +478,20 @@ class VAETransformer(
             epoch = context.subcontext(task_name="epoch").call_on_fit_task_begin(**seen)
             return epoch.call_on_fit_task_end(**seen, reconstruction_attributes=state)
 
-        history = _fit.run(
+        history, judgement = train(
             fitted,
-            rows,
-            stages(
-                fitted.module,
-                plan,
-                epochs,
-                len(rows),
-                last_phase=fitted.training.phase,
-                auto_alpha=self.alpha == "auto",
-            ),
-            prior=_fit.prior_of(self),
-            whiten=self.whiten,
+            self,
+            data,
+            epochs,
+            validation=validation,
             is_fresh=is_fresh,
-            min_steps=MIN_STEPS,
-            validation=held_out,
             on_epoch=on_epoch,
         )
         self._keep(checked)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
-        if history.interrupted:
-            raise KeyboardInterrupt
-        after = _fit.bounds(fitted, judged, plan)
-        table = "X" if X_val is None or judges is rows else "X_val"
-        problem = _fit.problem(fitted, self, judged, before, after, n_rows=len(rows), table=table)
+        history.raise_error()
+        table = "X" if X_val is None else "X_val"
+        problem = judgement.problem(self, n_rows=len(data), validation=table)
         if not epochs:
             problem = _no_epoch_left(self)
         if problem:
@@ -550,28 +525,20 @@ class VAETransformer(
         self : VAETransformer
         """
         is_fresh = not hasattr(self, "_fitted")
+        if not is_fresh:
+            self._validate_params()  # which scikit-learn omits
         fitted, data, checked = self._begin(
             X, sample_weight, is_fresh=is_fresh, min_rows=1 + is_fresh
         )
-        rows = _fit.rows_of(fitted, data)
-        if is_fresh:
-            _fit.start(fitted, rows)
-        n = fitted.training.n_epochs
-        plan = _fit.plan(self, len(rows), learning_rate=SCHEDULES["constant"], kl_warmup=0.0)
-        history = _fit.run(
+        history = train_once(
             fitted,
-            rows,
-            [Stage(fitted.training.phase, plan, range(n, n + 1))],
-            prior=_fit.prior_of(self),
-            whiten=self.whiten,
+            self,
+            data,
             is_fresh=is_fresh,
-            min_steps=1,
-            validation=None,
             on_epoch=lambda history: self._report(fitted, history),
         )
         self._keep(checked)
-        if history.interrupted:
-            raise KeyboardInterrupt
+        history.raise_error()
         return self
 
     def _begin(self, X, sample_weight, *, is_fresh, min_rows):
@@ -579,7 +546,7 @@ class VAETransformer(
 
         Validation sets attributes on the copy, so that an error leaves this estimator as it was.
         """
-        _fit.check_parts(self)
+        check_parts(self)
         checked = copy.copy(self)
         X, sample_weight = drop_rows_of_no_weight(X, sample_weight)
         container = Container.of(X) if is_fresh else self._fitted.container
@@ -588,10 +555,10 @@ class VAETransformer(
             table = self._fitted.columns.mask_unseen_levels(table)
         data = WeightedTable(table, *distinct_rows(table, validate_weight(sample_weight, table)))
         if is_fresh:
-            fitted = _fit.untrained(self, container, data, seed_from(self.random_state))
+            fitted = untrained(self, container, data, seed_from(self.random_state))
         else:
             self._check_same_architecture()
-            fitted = _fit.continued(self._fitted, self, data)
+            fitted = continued(self._fitted, self, data)
         checked._fitted = fitted
         return fitted, data, checked
 
@@ -605,12 +572,12 @@ class VAETransformer(
 
     def _check_same_architecture(self):
         fitted = self._fitted.architecture
-        chosen = _fit.architecture(self, self._fitted.columns)
+        chosen = architecture(self, self._fitted.columns)
         for name, before, now in zip(fitted._fields, fitted, chosen, strict=True):
             if now != before:
                 raise ValueError(
-                    f"This {type(self).__name__} was fitted with {name}={before!r} and cannot go "
-                    f"on with {now!r}. Set it back, or fit with warm_start=False."
+                    f"This {type(self).__name__} was fitted with {name}={before!r} and cannot "
+                    f"continue with {now!r}. Set it back, or fit with warm_start=False."
                 )
 
     def _report(self, fitted, history):
@@ -864,8 +831,9 @@ class VAETransformer(
     def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.
 
-        The ELBO is what training maximises, E[log p(x|z)] - KL[q(z|x) || N(0, I)], whatever
-        ``prior`` was fitted afterwards. :meth:`score_samples` is closer to log p(x).
+        E[log p(x|z)] - KL[q(z|x) || p(z)] with the prior of training: N(0, I), or a custom prior
+        that training learns, but no prior that is fitted afterwards. :meth:`score_samples` is
+        closer to log p(x).
 
         Parameters
         ----------
@@ -901,9 +869,9 @@ class VAETransformer(
         score : float
         """
         log_likelihood = self.score_samples(X, n_importance=n_importance)
-        return float(
-            np.average(log_likelihood, weights=validate_weight(sample_weight, log_likelihood))
-        )
+        weight = validate_weight(sample_weight, log_likelihood)
+        counted = weight > 0  # -inf times 0 would be NaN
+        return float(np.average(log_likelihood[counted], weights=weight[counted]))
 
     def score_cells(self, X, *, n_importance=None):
         """The log-likelihood of each value given the others of its row, in nats.

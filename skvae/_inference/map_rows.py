@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skvae._blocks import CHUNK_ELEMENTS, chunks
@@ -37,26 +37,36 @@ class Size(NamedTuple):
 ONE = Size()
 
 
+class Input(NamedTuple):
+    """Rows of arrays, and the dtype of the computation with them.
+
+    ``load`` maps a slice of the ``n_rows`` rows to an array.
+    """
+
+    load: Callable[[slice], NDArray[Any]]
+    n_rows: int
+    dtype: Any
+
+
 def map_rows(
     model: VAE,
     call: Callable[[VAE, Tensor, slice], Tensor],
-    load: Callable[[slice], NDArray[Any]],
-    n_rows: int,
+    source: Input,
     *,
-    dtype: DTypeLike,
     size: Size = ONE,
     finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
     in_order: bool = False,
 ) -> NDArray[Any]:
-    """Compute ``finish(call(model, x, rows))`` for the rows x from ``load``. -> (n_rows, ...).
+    """Compute ``finish(call(model, x, rows))`` for the rows x of the source. -> (n_rows, ...).
 
-    Computes in ``dtype``, the dtype of the caller's rows. In float32 arithmetic on float64 rows,
-    the result of a row would depend on the other rows of its chunk.
+    Computes in the dtype of the caller's rows. In float32 arithmetic on float64 rows, the result of
+    a row would depend on the other rows of its chunk.
 
     As many chunks run in parallel as torch has threads, each on one thread. Several threads for
     one operation would wait for each other, and long if another process occupies a core. With
     ``in_order`` chunks run one after the other, as is required for calls that draw random numbers.
     """
+    load, n_rows, dtype = source
     parameters = list(model.parameters())
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:

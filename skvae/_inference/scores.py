@@ -43,7 +43,7 @@ def log_likelihood(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
     return bound
 
 
-def posterior_draws(model: VAE, cells: Cells, noise: Tensor) -> tuple[Tensor, Tensor]:
+def weighted_draws(model: VAE, cells: Cells, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Draws of z and their log importance weights for p(z|x). -> (S', N, K), (S', N).
 
     The draws are from the encoder's posterior and from normals at modes, as in ``log_likelihood``.

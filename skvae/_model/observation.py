@@ -41,12 +41,13 @@ class ObservationModel(nn.Module):
         self.n_features = likelihood.n_features(constants) * n_columns
         self.is_located = likelihood.location_first or emphasis is not None
         own = likelihood.parameters(constants)
-        self.own_names = list(own)
+        # a prefix, since a likelihood may give a tensor the name of an attribute of a module
+        self._own = {name: f"own_{name}" for name in own}
         for name, tensor in own.items():
             if isinstance(tensor, nn.Parameter):
-                self.register_parameter(name, tensor)
+                self.register_parameter(self._own[name], tensor)
             else:
-                self.register_buffer(name, tensor)
+                self.register_buffer(self._own[name], tensor)
         self.float()  # the tensors of a custom likelihood may be float64, as its constants are
         self.register_buffer("emphasis", None if emphasis is None else float32(emphasis))
 
@@ -55,7 +56,7 @@ class ObservationModel(nn.Module):
         """The tensors of the likelihood."""
         # named_parameters and named_buffers are slow
         found = {**self._parameters, **self._buffers}
-        own = {name: found[name] for name in self.own_names}
+        own = {name: found[registered] for name, registered in self._own.items()}
         return {name: tensor for name, tensor in own.items() if tensor is not None}
 
     def features(self, x: Tensor) -> Tensor:

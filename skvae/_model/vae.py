@@ -28,6 +28,7 @@ from skvae.priors._modules import PriorModule, StandardNormal
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
 # Bounds on log std of the posterior, so that rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
+PRIORS = "prior.", "learned_prior."  # the names of whose tensors begin so
 SLOPE_STEP = 0.1  # step of the central differences that estimate slopes
 
 
@@ -121,8 +122,12 @@ class VAE(nn.Module):
     @property
     def replayable(self) -> bool:
         """Whether a step of training on a GPU may be recorded once and replayed."""
-        networks = all(module.replayable for module in self._networks())
-        return networks and all(group.likelihood.replayable for group in self.groups)
+        prior = self.learned_prior
+        return (
+            all(module.replayable for module in self._networks())
+            and all(group.likelihood.replayable for group in self.groups)
+            and (prior is None or prior.replayable)
+        )
 
     @property
     def n_in_unit(self) -> int:
@@ -150,15 +155,16 @@ class VAE(nn.Module):
         return [buffer for network in self._networks() for buffer in network.buffers()]
 
     def learned(self, phase: Phase) -> list[nn.Parameter]:
-        """The parameters that a phase of training changes."""
+        """The parameters that a phase of training changes: not those without ``requires_grad``."""
         parts: list[nn.Module] = [self.encoder, self.decoder] if phase.encoder else [self.decoder]
         if self.shapes is not None and not phase.by_location:
             parts.append(self.shapes)
         parts += [g for g in self.groups if not (phase.by_location and g.is_located)]
         if self.learned_prior is not None:
             parts.append(self.learned_prior)
-        found = [parameter for part in parts for parameter in part.parameters()]
-        return [*found, *self.location_noise.parameters()] if phase.by_location else found
+        if phase.by_location:
+            parts.append(self.location_noise)
+        return [p for part in parts for p in part.parameters() if p.requires_grad]
 
     @torch.no_grad()
     def fit_noise(self, cells: Cells, share: Tensor, noise: Tensor) -> None:
@@ -203,12 +209,21 @@ class VAE(nn.Module):
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All parameters and buffers except those of priors, by name, as numpy arrays."""
         tensors = self.state_dict().items()
-        return {name: tensor.cpu().numpy() for name, tensor in tensors if "prior." not in name}
+        return {name: t.cpu().numpy() for name, t in tensors if not name.startswith(PRIORS)}
 
     def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Set all parameters and buffers except those of priors to the result of ``arrays``."""
+        """Set all parameters and buffers except those of priors to the result of ``arrays``.
+
+        Raises ValueError if a name is missing or unknown.
+        """
         tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        self.load_state_dict(tensors, strict=False)
+        missing, unknown = self.load_state_dict(tensors, strict=False)
+        missing = [name for name in missing if not name.startswith(PRIORS)]
+        if missing or unknown:
+            raise ValueError(
+                f"The saved weights do not belong to this model: {missing} are missing, and "
+                f"{unknown} are not part of it. Load them with the class that was saved."
+            )
 
     def prior_on(self, device: torch.device) -> PriorModule:
         """A copy of the prior on a device."""
@@ -359,7 +374,13 @@ class VAE(nn.Module):
         log_prior = self.log_prior_in_training(cells.context)
         draws = Draws.of(*self.encode(cells), noise, log_prior=log_prior)
         outputs = self.decode(draws.z, cells.context, phase)
-        return objective.bound(self.log_prob(cells, outputs, phase), draws)
+        bound = objective.bound(self.log_prob(cells, outputs, phase), draws)
+        if bound.shape != (len(cells),):
+            raise ValueError(
+                f"{type(objective).__name__}.bound must return the bound of each row, of shape "
+                f"({len(cells)},); got the shape {tuple(bound.shape)}."
+            )
+        return bound
 
     def find_gradient(
         self,
@@ -427,7 +448,9 @@ class VAE(nn.Module):
 
     def elbo(self, cells: Cells, noise: Tensor) -> Tensor:
         """The evidence lower bound, for any training objective. N rows, (S, 1, K) -> (N,)."""
-        return self.bound(ELBO(), cells, noise)
+        parts = noise.split(DRAWS_AT_ONCE)
+        bounds = [self.bound(ELBO(), cells, part) * (len(part) / len(noise)) for part in parts]
+        return torch.stack(bounds).sum(0)
 
 
 def _given(log_prob: Callable[..., Tensor], context: Tensor | None) -> LogPrior:

@@ -310,9 +310,9 @@ class Columns:
             raise ValueError(
                 f"Column {self.names[places[column]]!r} is modelled by "
                 f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
-                f"holds {x[row, column]}. Choose one that takes it when you fit, as in "
-                f"likelihood={{{self.names[places[column]]!r}: 'gaussian'}} for any number ('auto' "
-                "chooses from the rows of fit), or change its values."
+                f"holds {x[row, column]}. 'auto' chooses the likelihood from the rows of fit. Fit "
+                "with a likelihood that accepts any number, as in "
+                f"likelihood={{{self.names[places[column]]!r}: 'gaussian'}}, or change the value."
             )
 
     def check_cells_can_be_left_out(self) -> None:

@@ -100,7 +100,8 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
     elif (frame := as_frame(given)) is not None:
         columns = {name: frame[:, at].to_list() for at, name in enumerate(frame.columns)}
     else:
-        cells = np.asarray(fill_masked(given), dtype=object)
+        dense = given.toarray() if issparse(given) else fill_masked(given)
+        cells = np.asarray(dense, dtype=object)
         if cells.ndim != 2 or cells.shape[1] != len(names):
             raise ValueError(
                 f"'given' must be a dict, a data frame, or an array of {len(names)} columns; "

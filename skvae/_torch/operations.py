@@ -15,6 +15,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from skvae._torch.runtime import seeded_generators
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -120,10 +122,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 )
 def standard_gamma(shape: Tensor, generator: Generator) -> Tensor:
     """Draws of Gamma(shape, 1) from a generator."""
-    device = shape.device
     seed = torch.randint(2**62, (), generator=generator, device=generator.device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(seed))
+    with seeded_generators(int(seed), shape.device):
         gamma: Tensor = torch.distributions.Gamma(shape, torch.ones_like(shape)).sample()
     return gamma
 

@@ -214,23 +214,51 @@ _one_seed = threading.RLock()
 
 
 @contextmanager
+def seeded_generators(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators of the CPU and a device, and restore their states afterwards.
+
+    They belong to the process, so only one Python thread runs here at a time.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        number = torch.cuda.current_device() if device.index is None else device.index
+        generators.append(torch.cuda.default_generators[number])
+    with _one_seed:
+        states = [generator.get_state() for generator in generators]
+        try:
+            for generator in generators:
+                generator.manual_seed(seed)
+            yield
+        finally:  # as in ``limit``
+            try:
+                _restore(generators, states)
+            finally:
+                _restore(generators, states)
+
+
+def _restore(generators: Iterable[torch.Generator], states: Iterable[torch.Tensor]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Build custom modules with torch's own defaults and a seeded global generator.
 
-    A ``torch.nn.Linear`` draws its weights from the global generator, whose state is restored
-    afterwards. The default type and the generator belong to the process, so only one Python thread
-    runs here at a time.
+    A ``torch.nn.Linear`` draws its weights from the global generator. The default type belongs to
+    the process too.
     """
-    generator = torch.default_generator
-    with _one_seed, torch.device("cpu"):
-        state, dtype = generator.get_state(), torch.get_default_dtype()
+    cpu = torch.device("cpu")
+    with seeded_generators(seed, cpu), cpu:
+        dtype = torch.get_default_dtype()
         try:
             torch.set_default_dtype(torch.float32)
-            generator.manual_seed(seed)
             yield
         finally:
-            torch.set_default_dtype(dtype)
-            generator.set_state(state)
+            try:
+                torch.set_default_dtype(dtype)
+            finally:
+                torch.set_default_dtype(dtype)
 
 
 def _after_fork() -> None:
@@ -259,7 +287,7 @@ def resolve_device(name: str | torch.device) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")  # CUDA appends hints for developers
         raise ValueError(
-            f"device={name!r} is not there: {reason}. Choose 'auto', 'cpu' or a device that "
+            f"device={name!r} is not available: {reason}. Choose 'auto', 'cpu' or a device that "
             "torch can use here."
         ) from error
     return device

@@ -1,1 +1,1 @@
-"""Training: rows, steps, stages, schedules and start values."""
+"""Training: rows, steps, stages and schedules."""

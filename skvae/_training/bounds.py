@@ -48,7 +48,7 @@ class MeanBound:
         return bound.double()
 
 
-def posterior_draws(model: VAE, rows: WeightedRows, n: int, generator: Generator) -> Tensor:
+def draw_codes(model: VAE, rows: WeightedRows, n: int, generator: Generator) -> Tensor:
     """Draws from the posteriors of the rows, in proportion to their weights. -> (n, K)."""
     slots = rows.slots(n, generator)
     found = []

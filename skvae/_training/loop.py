@@ -49,10 +49,18 @@ class History:
     best_validation_score: float | None = None
     stopped: bool = False  # by a callback or the keyboard
     interrupted: bool = False  # by the keyboard
+    error: Exception | None = None  # after training
 
     def interrupt(self) -> None:
         """Record an interrupt from the keyboard."""
         self.stopped = self.interrupted = True
+
+    def raise_error(self) -> None:
+        """Raise the interrupt or the error, if there was one."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if self.error is not None:
+            raise self.error
 
     def finish(self, do: Callable[[], None]) -> None:
         """Call ``do`` to completion. After an interrupt, it is called again from the start."""
@@ -82,7 +90,8 @@ class Step:
         self.noise = values.new_empty(plan.n_draws, batch, model.n_components)
         self.loss = values.new_zeros(batch, dtype=torch.float64)
         many = values.device.type == "cuda" and n_steps >= FEWEST_STEPS
-        self.replay = Replay(generator) if many and model.replayable else None
+        replays = many and model.replayable and plan.objective.replayable
+        self.replay = Replay(generator) if replays else None
         self.held: dict[bool, tuple[Cells, Tensor]] = {}
 
     def __call__(self, cells: Cells, done: float, rate: float, *, with_loss: bool) -> None:
@@ -90,17 +99,17 @@ class Step:
         objective = self.plan.objective_at(done)
         rate *= self.plan.learning_rate.factor(done)
         if self.replay is None:
-            self._go(cells, objective, rate, with_loss)
+            self._take(cells, objective, rate, with_loss)
         else:
             # a recording reads fixed memory: each minibatch and rate is copied to that of the first
             whole = cells.observed is None
             held, rate_held = self.held.setdefault(whole, (cells, self.noise.new_empty(())))
             held.copy_(cells)
             rate_held.fill_(rate)
-            key = whole, objective, with_loss
-            self.replay(key, lambda: self._go(held, objective, rate_held, with_loss))
+            key = whole, objective.beta, with_loss  # all else of the objective is fixed
+            self.replay(key, lambda: self._take(held, objective, rate_held, with_loss))
 
-    def _go(
+    def _take(
         self, cells: Cells, objective: Objective, rate: float | Tensor, with_loss: bool
     ) -> None:
         cells = self.model.draw_target(cells, self.generator)

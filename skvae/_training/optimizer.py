@@ -46,7 +46,7 @@ class Optimizer:
         closed = {p for network in networks for p in network.parameters()}
         # weight matrices first, since only these are decayed; networks in closed form in the middle
         parameters = sorted(
-            module.parameters() if learned is None else learned,
+            [p for p in module.parameters() if p.requires_grad] if learned is None else learned,
             key=lambda p: (p.dim() < 2, (p in closed) == (p.dim() >= 2)),
         )
         self.n_decayed = sum(p.numel() for p in parameters if p.dim() >= 2)

@@ -19,9 +19,6 @@ Array = NDArray[Any]
 Constants = dict[str, Array]
 Parameters = Mapping[str, Tensor]
 
-# What a class states of its own methods need not hold where a subclass changes one of them.
-NOT_INHERITED = ("vjp", "takes_bfloat16", "replayable")
-
 
 @dataclass
 class Likelihood(Value, ABC):
@@ -80,12 +77,7 @@ class Likelihood(Value, ABC):
     location_first: ClassVar[bool] = False
     takes_bfloat16: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        for name in NOT_INHERITED:
-            if name not in vars(cls):
-                setattr(cls, name, getattr(Likelihood, name))
+    not_inherited: ClassVar[frozenset[str]] = frozenset({"vjp", "takes_bfloat16", "replayable"})
 
     @property
     def needs_complete_rows(self) -> bool:

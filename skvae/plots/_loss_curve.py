@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skvae._fit import objective_of
+from skvae._build import objective_of
 from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot
 
 

@@ -19,8 +19,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import config_context
-from sklearn.exceptions import ConvergenceWarning
 from torch import Generator
 
 from skvae._rules import Rule, whole
@@ -42,6 +40,11 @@ class Prior(Value):
     called, and its state is restored afterwards. Autograd records only within
     ``torch.enable_grad()``, and torch uses one thread.
     """
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether training learns the prior: whether the class implements ``build``."""
+        return type(self).build is not Prior.build
 
     def build(self, n_components: int, generator: Generator) -> PriorModule | None:
         """Return a prior whose parameters are learned in training, or None for N(0, I).
@@ -98,6 +101,8 @@ class Mixture(Prior):
     rules: ClassVar[Mapping[str, Rule]] = {"n_components": whole(1)}
 
     def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule:
+        from sklearn import config_context
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture  # would be half of skvae's import time
 
         z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,16 @@ from skvae.objectives import LOG_2PI
 
 
 class PriorModule(nn.Module):
-    """Base class of the modules of priors: the density p(z) in K dimensions, and draws from it."""
+    """Base class of the modules of priors: the density p(z) in K dimensions, and draws from it.
+
+    Attributes
+    ----------
+    replayable : bool
+        Whether a GPU may record the operations of ``log_prob`` once and replay them, as that of
+        :class:`~skvae.networks.NetworkModule`.
+    """
+
+    replayable: ClassVar[bool] = False
 
     @property
     def n_numbers(self) -> int:

@@ -189,9 +189,9 @@ def interrupted(call, number):
         ("skvae._fit.posterior_means", 2),  # the first is before training
         ("skvae._fit.posterior_means", 3),
         ("skvae._model.components.ComponentOrder.sort", 1),
-        ("skvae._fit.posterior_draws", 1),
+        ("skvae._fit.draw_codes", 1),
         ("skvae.priors.Mixture.fit", 1),
-        ("skvae._fit.bounds", 2),
+        ("skvae._judgement.Judgement._bounds", 2),
     ],
 )
 def test_an_interrupt_after_training_keeps_it(wine, fitted, monkeypatch, place, number):
@@ -201,7 +201,7 @@ def test_an_interrupt_after_training_keeps_it(wine, fitted, monkeypatch, place, 
     vae = VAETransformer(3, prior="mixture", **QUICK)
     with pytest.raises(KeyboardInterrupt):
         vae.fit(wine)
-    if name != "bounds":  # by when the mixture was fitted
+    if name != "_bounds":  # by when the mixture was fitted
         assert_same_state(vae, fitted)  # of a standard normal prior
     np.testing.assert_array_equal(vae.transform(wine), fitted.transform(wine))
     np.testing.assert_array_equal(vae.kl_divergence_, fitted.kl_divergence_)

@@ -9,7 +9,7 @@ import torch
 from fits import QUICK
 from torch.nn.utils import parameters_to_vector
 
-from skvae import VAETransformer, _fit
+from skvae import VAETransformer, _data
 from skvae._torch import replay
 from skvae._training import loop, rows
 from skvae.likelihoods import Gaussian
@@ -43,7 +43,7 @@ def test_steps_that_arereplayed_are_those_done_one_by_one(monkeypatch, wine, kin
     changes = {"iwae": {"objective": "iwae", "n_draws": 3}, "bfloat16": {"precision": "bfloat16"}}
     settings = QUICK | {"batch_size": 32, "device": "cuda", "max_iter": 6} | changes.get(kind, {})
     if kind == "stored":
-        monkeypatch.setattr(_fit, "LARGEST_COPY", 4 * 13 * 4 * 64)
+        monkeypatch.setattr(_data, "LARGEST_COPY", 4 * 13 * 4 * 64)
         monkeypatch.setattr(rows, "BLOCK_ROWS", 32)
     found = []
     for calls in (replay.CALLS_BEFORE, 10**9):

@@ -6,7 +6,7 @@ import pytest
 from fits import QUICK, assert_same_state
 from scipy.sparse import coo_array, csc_array, csr_matrix
 
-from skvae import VAETransformer, _fit
+from skvae import VAETransformer, _data
 from skvae._training import rows
 
 
@@ -61,7 +61,7 @@ def test_rows_that_stay_where_they_are_train_as_well(monkeypatch, tmp_path, kind
     weight = rng.integers(1, 3, len(X))
     settings = {"n_components": 2, "max_iter": 8, "random_state": 0}
     at_hand = VAETransformer(**settings).fit(X, sample_weight=weight).score(X)
-    monkeypatch.setattr(_fit, "LARGEST_COPY", 6 * 4 * 512)
+    monkeypatch.setattr(_data, "LARGEST_COPY", 6 * 4 * 512)
     monkeypatch.setattr(rows, "BLOCK_ROWS", 64)
     vae = VAETransformer(**settings).fit(stored, sample_weight=weight)
     assert vae.score(stored) == pytest.approx(at_hand, abs=0.2)
@@ -72,8 +72,8 @@ def test_rows_that_stay_where_they_are_train_as_well(monkeypatch, tmp_path, kind
 
 
 def test_held_out_rows_are_no_more_than_a_score_needs(monkeypatch, wine):
-    monkeypatch.setattr(_fit, "MOST_HELD_OUT", 20)
+    monkeypatch.setattr(_data, "MOST_HELD_OUT", 20)
     vae = VAETransformer(2, max_iter=1, validation_fraction=0.5).fit(wine)
-    data = _fit.WeightedTable(wine, np.arange(178), np.ones(178), np.arange(178, dtype=np.uint64))
-    train, held_out = _fit.split(data, vae.validation_fraction, seed=0)
+    data = _data.WeightedTable(wine, np.arange(178), np.ones(178), np.arange(178, dtype=np.uint64))
+    train, held_out = _data.split(data, vae.validation_fraction, seed=0)
     assert (len(train), len(held_out)) == (158, 20)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fits import QUICK
-from scipy.sparse import csc_array, csr_matrix
+from scipy.sparse import csc_array, csr_array, csr_matrix
 from scipy.stats import multivariate_normal
 
 from skvae import Parts, VAETransformer
@@ -181,6 +181,14 @@ def test_draws_given_by_name_keep_to_what_is_given(wine):
         vae.sample(given={"age": 3})
     with pytest.raises(ValueError, match="Column 'kind' holds 'sweet', which training has not"):
         vae.sample(given={"kind": "sweet"})
+
+
+def test_given_rows_may_be_sparse(wine, fitted):
+    given = np.zeros((2, 13))
+    given[:, 1] = [1.7, 2.4]
+    dense = fitted.sample(3, given=given, random_state=0)
+    sparse = fitted.sample(3, given=csr_array(given), random_state=0)
+    np.testing.assert_array_equal(sparse, dense)
 
 
 def test_the_prior_that_is_fitted_is_used(wine):

@@ -76,7 +76,7 @@ def test_codes_of_columns_in_one_unit_stay_once_they_are_found():
 def stages_of(vae, n_rows):
     return stages(
         vae.module_,
-        _fit.plan(vae, n_rows),
+        _fit.plan_of(vae, n_rows),
         range(9),
         n_rows,
         last_phase=WHOLE,

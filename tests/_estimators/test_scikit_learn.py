@@ -129,7 +129,7 @@ def test_an_objective_may_be_an_instance(wine):
 
 def test_a_pickle_from_a_device_that_is_missing_loads_to_the_cpu(fitted, wine):
     other = copy.copy(fitted._fitted)
-    with pytest.warns(UserWarning, match="now on the CPU: device='cuda:99' is not there"):
+    with pytest.warns(UserWarning, match="now on the CPU: device='cuda:99' is not available"):
         other.__setstate__(fitted._fitted.__getstate__() | {"device": "cuda:99"})
     assert other.device == torch.device("cpu")
     np.testing.assert_array_equal(other.codes(wine, wine.dtype), fitted.transform(wine))

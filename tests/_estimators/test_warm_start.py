@@ -1,13 +1,19 @@
 """Training that continues."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import torch
 from fits import QUICK
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from skvae import VAETransformer
+from skvae.networks import MLP
+from skvae.priors import Prior
+from skvae.priors._modules import NormalMixture
 
 
 def test_warm_start_goes_on_to_max_iter(wine):
@@ -19,8 +25,39 @@ def test_warm_start_goes_on_to_max_iter(wine):
     vae.set_params(max_iter=6).fit(wine)
     assert vae.n_iter_ == 6
     assert vae.loss_curve_[:3] == before
-    with pytest.raises(ValueError, match=r"n_components=2 and cannot go on with 3"):
+    with pytest.raises(ValueError, match=r"n_components=2 and cannot continue with 3"):
         vae.set_params(n_components=3).fit(wine)
+
+
+@dataclass
+class Shifted(Prior):
+    """A normal whose mean is learned."""
+
+    start: float = 0.0
+
+    def build(self, n_components, generator):
+        one, root = torch.zeros(1), torch.eye(n_components)[None]
+        return NormalMixture(one, torch.full((1, n_components), self.start), root)
+
+
+def test_a_prior_of_training_cannot_change(wine):
+    vae = VAETransformer(2, **QUICK, prior=Shifted(), warm_start=True).fit(wine)
+    vae.set_params(max_iter=4, prior=Shifted(1.0))
+    with pytest.raises(ValueError, match=r"prior=Shifted\(start=0.0\) and cannot continue"):
+        vae.fit(wine)
+    with pytest.raises(ValueError, match=r"cannot continue with Normal\(\)"):
+        vae.set_params(prior="mixture").partial_fit(wine)
+    assert vae.n_iter_ == 3
+    fitted_after = VAETransformer(2, **QUICK, warm_start=True).fit(wine)
+    fitted_after.set_params(max_iter=4, prior="mixture").fit(wine)
+    assert isinstance(fitted_after.module_.prior, NormalMixture)
+
+
+def test_partial_fit_checks_parameters_each_time(wine):
+    vae = VAETransformer(2, encoder=MLP(np.array([8, 8])), random_state=0).partial_fit(wine)
+    vae.partial_fit(wine)  # sizes may be an array
+    with pytest.raises(ValueError, match="'learning_rate_init' parameter"):
+        vae.set_params(learning_rate_init=-0.1).partial_fit(wine)
 
 
 def test_partial_fit_learns_chunk_by_chunk():

@@ -106,3 +106,12 @@ def test_the_modes_of_the_caller_do_not_matter(wine, fitted):
     for other in (inside, within, double):
         assert_same_state(other, fitted)
     np.testing.assert_array_equal(codes, fitted.transform(wine))
+
+
+def test_a_row_of_weight_0_does_not_count_in_the_score(wine, fitted):
+    X = wine.copy()
+    X[0] = 1e300
+    assert fitted.score_samples(X)[0] == -np.inf
+    weight = np.ones(len(X))
+    weight[0] = 0
+    assert fitted.score(X, sample_weight=weight) == pytest.approx(fitted.score(X[1:]))

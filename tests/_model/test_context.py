@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from skvae._inference.scores import log_likelihood, posterior_draws
+from skvae._inference.scores import log_likelihood, weighted_draws
 from skvae._model.phases import CODES, DECODER, WHOLE
 from skvae._model.vae import VAE
 from skvae._start import start_from_pca
@@ -73,7 +73,7 @@ def test_the_likelihood_is_that_of_the_conditional_normal():
     found = log_likelihood(model, cells, torch.from_numpy(quasi_normal(4096, K, 0))[:, None])
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
     # E[x|x, c] over codes whose posterior is conditional too
-    z, log_weight = posterior_draws(
+    z, log_weight = weighted_draws(
         model, cells, torch.from_numpy(quasi_normal(2048, K, 1))[:, None]
     )
     gain = loading.T @ torch.linalg.inv(covariance)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_array
 
-from skvae import Parts, VAETransformer, _fit
+from skvae import Parts, VAETransformer, _data
 from skvae._training import rows as _rows
 
 RNG = np.random.default_rng(0)
@@ -162,7 +162,7 @@ def test_a_fit_to_parts_is_that_to_the_array(parts):
 
 
 def test_rows_that_stay_in_parts_train(monkeypatch):
-    monkeypatch.setattr(_fit, "LARGEST_COPY", 4 * 5 * 32)
+    monkeypatch.setattr(_data, "LARGEST_COPY", 4 * 5 * 32)
     monkeypatch.setattr(_rows, "BLOCK_ROWS", 8)
     X = RNG.normal(size=(400, 1)) * np.ones(5) + 0.1 * RNG.normal(size=(400, 5))
     parts = Loaded(np.split(X, 4))

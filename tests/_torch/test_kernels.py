@@ -12,6 +12,7 @@ from skvae import VAETransformer
 from skvae._torch import fused as _fused
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.fused import fused, kernels
+from skvae._torch.operations import adam
 from skvae._torch.runtime import LARGE_WORK, torch_runtime
 from skvae.likelihoods import Bernoulli
 
@@ -121,11 +122,8 @@ def test_a_step_of_adam(dtype, size, n_threads):
     for n_steps in range(1, 4):
         gradient = normal(size, seed=n_steps).to(dtype)
         taken += 1
-        torch._fused_adam_(
-            [values], [(gradient.float() + decay * values).clamp(-clip, clip)],
-            [moments[0]], [moments[1]], [], [taken], lr=rate, beta1=betas[0], beta2=betas[1],
-            weight_decay=0.0, eps=eps, amsgrad=False, maximize=False,
-        )  # fmt: skip
+        decayed = (gradient.float() + decay * values).clamp(-clip, clip)
+        adam(values, decayed, *moments, taken, rate=rate, betas=betas, eps=eps)
         _kernels.adam(
             ours[0], gradient, *ours[1:], copy,
             decay=decay, clip=clip, betas=betas, n_steps=n_steps, rate=rate, eps=eps,

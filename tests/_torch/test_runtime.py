@@ -283,8 +283,8 @@ def test_a_device_of_another_kind(name):
 
 
 @pytest.mark.parametrize("name", ["cuda:99", torch.device("cuda", 99)])
-def test_a_device_that_is_not_there(name):
-    with pytest.raises(ValueError, match=r"device=.* is not there: .*Choose 'auto', 'cpu' or"):
+def test_a_device_that_is_not_available(name):
+    with pytest.raises(ValueError, match=r"device=.* is not available: .*Choose 'auto', 'cpu' or"):
         resolve_device(name)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Generator
 
+from skvae._blocks import START_CELLS, START_ROWS
 from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._model.vae import VAE
 from skvae._torch.random import derive, generator_from
@@ -17,10 +18,7 @@ from skvae._torch.runtime import resolve_precision, torch_runtime
 from skvae._training.loop import History, train
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Stage
-from skvae._training.rows import WeightedRows
-
-# Limits on the rows of which PCA and the noise around locations are computed.
-MOST_ROWS, MOST_CELLS = 2**13, 2**24
+from skvae._training.rows import Rows, WeightedRows
 
 
 @dataclass
@@ -51,14 +49,15 @@ def train_stages(
     rows: WeightedRows,
     *,
     seed: int,
+    min_steps: int,
+    validation: Rows | None,
     on_epoch: Callable[[History], bool],
-    **how: Any,
 ) -> tuple[TrainingState, History]:
     """Train ``model`` in place, stage by stage. Returns the new state and this run's history.
 
-    A stage gets the epochs that the stages before it left. ``on_epoch`` runs in the caller's torch
-    modes; it and ``how`` are passed to ``train``. Raises KeyboardInterrupt if interrupted before
-    the first epoch is complete.
+    A stage gets the epochs that the stages before it left. ``min_steps``, ``validation`` and
+    ``on_epoch`` are those of ``train``; ``on_epoch`` runs in the caller's torch modes. Raises
+    KeyboardInterrupt if interrupted before the first epoch is complete.
     """
     device = rows.weight.device
     n_weights = sum(parameter.numel() for parameter in model.parameters())
@@ -82,8 +81,9 @@ def train_stages(
                 optimizer=optimizer,
                 generator=generator,
                 history=history,
+                min_steps=min_steps,
+                validation=validation,
                 on_epoch=caller.modes()(on_epoch),
-                **how,
             )
             model.zero_grad(set_to_none=True)
             optimizer_state = optimizer.state()
@@ -111,7 +111,7 @@ def rows_to_start_from(model: VAE) -> int:
     It is smaller for wide tables, whose features need more memory.
     """
     width = sum(group.n_features + group.n_outputs for group in model.groups)
-    return max(min(MOST_ROWS, MOST_CELLS // width), 2 * model.n_components)
+    return max(min(START_ROWS, START_CELLS // width), 2 * model.n_components)
 
 
 def _fit_noise(model: VAE, rows: WeightedRows, generator: Generator) -> None:

@@ -1,0 +1,117 @@
+"""Make the model, the prior and the objective that the parameters of an estimator describe.
+
+``parameters`` is any object with the parameters of ``VAETransformer`` as attributes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from skvae._data import WeightedTable
+from skvae._fitted import Architecture, Fitted, build
+from skvae._table.columns import Columns
+from skvae._table.container import BOOL, LEVEL, Container
+from skvae._torch.runtime import resolve_device, torch_runtime
+from skvae._training.schedules import resolve_schedule
+from skvae._value import Value
+from skvae.networks import MLP, Network, layer_sizes
+from skvae.objectives import OBJECTIVES, Objective
+from skvae.priors import PRIORS, Normal, Prior
+
+
+def check_parts(parameters: Any) -> None:
+    """Raise ValueError if a part of the model, or one of its fields, is out of bounds."""
+    resolve_schedule(parameters.learning_rate)
+    likelihood = parameters.likelihood
+    likelihoods = likelihood.values() if isinstance(likelihood, Mapping) else [likelihood]
+    others = parameters.encoder, parameters.decoder, parameters.prior, parameters.objective
+    default = MLP(parameters.hidden_layer_sizes, parameters.activation, parameters.dropout)
+    for part in (default, *others, *likelihoods):
+        if isinstance(part, Value):
+            part.check()
+
+
+def untrained(parameters: Any, container: Container, data: WeightedTable, seed: int) -> Fitted:
+    """A model for a table with its initial weights, on its device."""
+    n_columns = data.table.shape[1]
+    columns = Columns.fit(
+        data.table,
+        data.index,
+        data.weight,
+        names=container.column_names(n_columns),
+        likelihood=copy.deepcopy(parameters.likelihood),
+        is_category=container.holds(LEVEL, n_columns),
+        is_bool=container.holds(BOOL, n_columns),
+    )
+    chosen = architecture(parameters, columns)
+    device = resolve_device(parameters.device)
+    with torch_runtime(device):
+        module = build(columns, chosen, seed).to(device)
+    nothing = np.zeros(chosen.n_components)
+    return Fitted(container, columns, chosen, module, seed, nothing + 1, nothing)
+
+
+def continued(fitted: Fitted, parameters: Any, data: WeightedTable) -> Fitted:
+    """A copy of a fitted model, to continue training with the rows of a table."""
+    columns = fitted.columns.continued(data.table, data.index)
+    device = resolve_device(parameters.device)
+    with torch_runtime(device):
+        module = copy.deepcopy(fitted.module).to(device)
+    return replace(fitted, columns=columns, module=module)
+
+
+def architecture(parameters: Any, columns: Columns) -> Architecture:
+    """The architecture that the parameters describe, copied."""
+    encoder, decoder = parameters.encoder, parameters.decoder
+    sizes = layer_sizes(parameters.hidden_layer_sizes)
+    default = MLP(sizes, parameters.activation, float(parameters.dropout))
+    if encoder is None:
+        encoder = default
+    if decoder is None:
+        decoder = (encoder if isinstance(encoder, MLP) else default).mirror()
+    skip = any(group.likelihood.has_location for group in columns.groups)
+    prior = prior_of(parameters)
+    return copy.deepcopy(
+        Architecture(
+            int(parameters.n_components),
+            _resolved(encoder, skip),
+            _resolved(decoder, skip),
+            parameters.likelihood,
+            prior if prior.is_learned else Normal(),
+        )
+    )
+
+
+def prior_of(parameters: Any) -> Prior:
+    """The prior with the given name, or the given instance."""
+    prior = parameters.prior
+    return PRIORS[prior]() if isinstance(prior, str) else prior
+
+
+def _resolved(network: Network, skip: bool) -> Network:
+    """The network; for an MLP, a copy with this ``skip`` instead of None, and sizes as a tuple."""
+    if not isinstance(network, MLP):
+        return network
+    sizes = layer_sizes(network.hidden_layer_sizes)
+    skip = skip if network.skip is None else network.skip
+    return replace(network, hidden_layer_sizes=sizes, skip=skip)
+
+
+def objective_of(parameters: Any) -> Objective:
+    """The objective with the given name, ``beta`` and ``free_bits``, or a copy of the instance."""
+    chosen, beta, free_bits = parameters.objective, parameters.beta, parameters.free_bits
+    if isinstance(chosen, str):
+        return OBJECTIVES[chosen](float(beta), float(free_bits))
+    if (beta, free_bits) != (1.0, 0.0):
+        raise ValueError(
+            f"objective={chosen!r} has its own beta and free_bits, so beta={beta} and "
+            f"free_bits={free_bits} would have no effect. Set objective__beta and "
+            "objective__free_bits, or objective to a name."
+        )
+    own: Objective = copy.deepcopy(chosen)
+    return own
