@@ -15,7 +15,8 @@ import numpy as np
 from skvae._data import WeightedTable
 from skvae._fitted import Architecture, Fitted, build
 from skvae._table.columns import Columns
-from skvae._table.container import BOOL, LEVEL, Container
+from skvae._table.container import Container
+from skvae._table.fields import BOOL, LEVEL
 from skvae._torch.runtime import resolve_device, torch_runtime
 from skvae._training.schedules import resolve_schedule
 from skvae._value import Value

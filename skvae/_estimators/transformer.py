@@ -25,8 +25,9 @@ from skvae._data import WeightedTable
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import RANDOM_STATE, number, whole
 from skvae._fit import train, train_once
-from skvae._table.container import Container, as_frame
+from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
+from skvae._table.frames import as_frame
 from skvae._table.validation import (
     drop_rows_of_no_weight,
     validate_codes,

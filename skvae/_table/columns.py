@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skvae._blocks import BLOCK_CELLS, COLUMN_CELLS, SAMPLE_CELLS, chunks
 from skvae._table.auto import SAMPLE_ROWS
 from skvae._table.choice import LikelihoodChoice, choose_likelihoods
-from skvae._table.container import warn_unknown
+from skvae._table.fields import warn_unknown
 from skvae._table.units import shared_unit, spreads
 from skvae._table.unseen import SeenLevels, unseen_levels
 from skvae._warn import warn

@@ -15,7 +15,8 @@ from sklearn.utils.validation import _check_sample_weight, check_array, validate
 
 from skvae._blocks import CHECKED_CELLS, chunks
 from skvae._rules import NOTHING, number
-from skvae._table.container import Container, as_frame
+from skvae._table.container import Container
+from skvae._table.frames import as_frame
 from skvae._table.masked import fill_masked
 from skvae._table.source import RowSource
 from skvae._table.sparse import SparseTable

@@ -6,7 +6,7 @@ from pandas.api.types import infer_dtype
 from scipy.sparse import issparse
 from sklearn.metrics import r2_score
 
-from skvae._table.container import as_frame
+from skvae._table.frames import as_frame
 from skvae.plots._images import ImagesDisplay, as_images
 from skvae.plots._shared import (
     check_whole,

@@ -347,7 +347,7 @@ def test_a_value_outside_the_support_is_named_with_its_column(value):
     bad[7, 5] = value
     message = (
         rf"Column 'blue' is modelled by ContinuousBernoulli, whose support is the interval "
-        rf"\[0, 1\], but it holds {value}\. Choose one .*likelihood={{'blue': 'gaussian'}}"
+        rf"\[0, 1\], but it holds {value}\. .*, as in likelihood={{'blue': 'gaussian'}}"
     )
     for attempt in (lambda: fit(bad), lambda: columns.to_working(bad, None, np.float64)):
         with pytest.raises(ValueError, match=message):

@@ -8,7 +8,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from skvae._table.container import BOOL, LEVEL, NUMBER, WHOLE, Container
+from skvae._table.container import Container
+from skvae._table.fields import BOOL, LEVEL, NUMBER, WHOLE
 
 VALUES = np.arange(6.0).reshape(3, 2)
 NEW = VALUES + 0.5

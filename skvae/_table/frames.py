@@ -1,0 +1,94 @@
+"""Data frames of any library, and arrays of objects, as columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from narwhals.exceptions import DuplicateError
+from numpy.typing import NDArray
+from scipy.sparse import issparse
+
+from skvae._table.masked import fill_masked
+from skvae._table.source import RowSource
+
+Array = NDArray[Any]
+
+
+def as_frame(X: Any) -> nw.DataFrame[Any] | None:
+    """``X`` as a narwhals data frame, from any library that narwhals supports; None for others.
+
+    Raises ValueError if two columns have the same name.
+    """
+    try:
+        frame = nw.from_native(X, eager_only=True, pass_through=True)
+    except DuplicateError as error:
+        names = pd.Index(getattr(X, "column_names", X.columns))
+        name = names[names.duplicated()][0]
+        raise ValueError(
+            f"The data frame has {(names == name).sum()} columns named {name!r}, and a name must "
+            "stand for one column. Rename them, or drop all but one."
+        ) from error
+    return frame if isinstance(frame, nw.DataFrame) else None
+
+
+@dataclass
+class Column:
+    """A column of a table: a narwhals Series, or an array of objects."""
+
+    name: Any
+    cells: Any
+
+    @property
+    def dtype(self) -> Any:
+        return self.cells.dtype if isinstance(self.cells, nw.Series) else nw.Object()
+
+    @property
+    def library(self) -> Any:
+        return self.cells.implementation if isinstance(self.cells, nw.Series) else None
+
+    @property
+    def native_dtype(self) -> Any:
+        """The dtype that its own library gives it; None for an array."""
+        if not isinstance(self.cells, nw.Series):
+            return None
+        native = self.cells.to_native()
+        return native.dtype if hasattr(native, "dtype") else native.type
+
+    def objects(self) -> Array:
+        listed = self.cells.to_list() if isinstance(self.cells, nw.Series) else self.cells
+        return np.fromiter(listed, dtype=object, count=len(listed))
+
+
+def columns_of(X: Any, *, as_objects: bool = False) -> list[Column] | None:
+    """The columns of a data frame, or of an array or list of objects; None for other arrays.
+
+    With ``as_objects`` any array of two axes is read as an array of objects.
+    """
+    frame = as_frame(X)
+    if frame is not None:
+        return [Column(name, frame[:, at]) for at, name in enumerate(frame.columns)]
+    if issparse(X) or isinstance(X, RowSource):
+        return None
+    X = fill_masked(X)
+    array = X if isinstance(X, np.ndarray) else np.asarray(X)
+    if array.ndim != 2 or not (as_objects or array.dtype.kind in "OSUT"):
+        return None
+    cells = array.astype(object) if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
+    return [Column(place, column) for place, column in enumerate(cells.T)]
+
+
+def cast(native: Any, dtype: Any) -> Any:
+    """A column of polars or pyarrow, cast to another dtype of its library."""
+    values = getattr(dtype, "value_type", None)  # only dictionaries of pyarrow have one
+    if values is None:
+        return native.cast(dtype)
+    return native.cast(values).dictionary_encode().cast(dtype)
+
+
+def of_objects(native: Any) -> bool:
+    """Whether a column comes from an array, or has the object dtype of pandas."""
+    return native is None or str(native) == "object"
