@@ -48,6 +48,7 @@ def untrained(parameters: Any, container: Container, data: WeightedTable, seed: 
         likelihood=copy.deepcopy(parameters.likelihood),
         is_category=container.holds(LEVEL, n_columns),
         is_bool=container.holds(BOOL, n_columns),
+        resolution=parameters.resolution,
     )
     chosen = architecture(parameters, columns)
     device = resolve_device(parameters.device)

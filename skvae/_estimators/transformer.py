@@ -109,6 +109,13 @@ class VAETransformer(
           values;
         - Gaussian for all other columns.
 
+    resolution : "auto", dict or None, default="auto"
+        The step between the values of a column of numbers, such as 1 for whole numbers or 0.01 for
+        prices. Drawn values are multiples of it, and log p takes it into account. "auto" finds it
+        from the values: a step of decimal numbers, or of whole numbers that were scaled. A dict
+        gives steps by column name or position, and None for a column of any numbers. None finds no
+        steps.
+
     whiten : bool, default=False
         Whether components have the scale of the prior, N(0, 1), as in textbooks. If False, each
         component is multiplied by ``scale_``. Distances between codes are then approximately those
@@ -229,6 +236,10 @@ class VAETransformer(
     likelihoods_ : dict
         The likelihood of each column, by column name or position.
 
+    resolutions_ : dict
+        The step between the values of each column, by column name or position. None for columns of
+        any numbers and for categories.
+
     module_ : torch.nn.Module
         The trained model, in the working units of its columns.
 
@@ -312,6 +323,7 @@ class VAETransformer(
 
     n_components_ = _learned("n_components")
     likelihoods_ = _learned("columns.likelihoods")
+    resolutions_ = _learned("columns.resolutions")
     module_ = _learned("module")
     precision_ = _learned("training.precision")
     loss_curve_ = _learned("training.loss_curve")
@@ -334,6 +346,7 @@ class VAETransformer(
         "encoder": [Network, None],
         "decoder": [Network, None],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood, dict],
+        "resolution": [StrOptions({"auto"}), dict, None],
         "whiten": ["boolean"],
         "prior": [StrOptions(set(PRIORS)), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
@@ -368,6 +381,7 @@ class VAETransformer(
         encoder=None,
         decoder=None,
         likelihood="auto",
+        resolution="auto",
         whiten=False,
         prior="normal",
         objective="elbo",
@@ -398,6 +412,7 @@ class VAETransformer(
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
+        self.resolution = resolution
         self.whiten = whiten
         self.prior = prior
         self.objective = objective

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from skvae._blocks import BLOCK_CELLS, COLUMN_CELLS, SAMPLE_CELLS, chunks
 from skvae._table.auto import SAMPLE_ROWS
 from skvae._table.choice import LikelihoodChoice, choose_likelihoods
 from skvae._table.fields import warn_unknown
+from skvae._table.grid import Grids, resolved_grid, wanted_steps
 from skvae._table.units import shared_unit, spreads
 from skvae._table.unseen import SeenLevels, unseen_levels
 from skvae._warn import warn
@@ -33,6 +34,9 @@ EXTREME = 1e12
 class ColumnGroup:
     """Columns of one likelihood: their places in the table and their constants, each (d, ...).
 
+    If the likelihood is equivariant, it sees values on a grid as whole numbers of steps. In any
+    case log p is per unit of the caller's column, and draws lie on the grid.
+
     ``emphasis`` (d,) is the standard deviation of each column, divided by the root mean square of
     those of all columns that share the unit. It is None for columns that share no unit.
     """
@@ -40,16 +44,64 @@ class ColumnGroup:
     likelihood: Likelihood
     places: NDArray[np.intp]
     constants: Constants
+    grids: Grids
     emphasis: Array | None = None
 
-    def in_unit(self, unit: float, emphasis: Array) -> ColumnGroup:
+    def in_unit(self, unit: Array | float, emphasis: Array) -> ColumnGroup:
         """The group in a shared unit, with the columns' standard deviations in it (d,)."""
+        if self.likelihood.is_equivariant:
+            unit = unit / self.grids.unit
         constants = self.likelihood.in_unit(self.constants, unit)
         return replace(self, constants=constants, emphasis=emphasis)
 
     def updated(self, x: Array) -> ColumnGroup:
         """The group for training that continues on the rows ``x`` (n, d)."""
-        return replace(self, constants=self.likelihood.update_constants(x, self.constants))
+        constants = self.likelihood.update_constants(self._steps(x), self.constants)
+        return replace(self, constants=constants)
+
+    def _steps(self, x: Array) -> Array:
+        """The values as the likelihood sees them."""
+        return self.grids.steps(x) if self.likelihood.is_equivariant else x
+
+    @property
+    def _log_step(self) -> Array | float:
+        return np.log(self.grids.unit) if self.likelihood.is_equivariant else 0.0
+
+    def in_support(self, x: Array) -> Array:
+        """Which values lie in the support. (n, d) -> (n, d) bool."""
+        return self.likelihood.in_support(self._steps(x), self.constants)
+
+    def to_working(self, x: Array) -> Array:
+        """Caller's units to working units. (n, d) -> (n, d)."""
+        return self.likelihood.to_working(self._steps(x), self.constants)
+
+    def from_working(self, u: Array) -> Array:
+        """Draws in working units to caller's units, on the grid. (n, d) -> (n, d)."""
+        found = self.likelihood.from_working(u, self.constants)
+        if self.likelihood.is_equivariant:
+            return self.grids.snapped(self.grids.values(found))
+        snapped = self.grids.snapped(found)
+        # rounding may leave the support, as from 0.3 to 0: the next value on the grid is inside
+        outside = ~self.likelihood.in_support(snapped, self.constants)
+        return np.where(outside, snapped + np.sign(found - snapped) * self.grids.unit, snapped)
+
+    def from_mean(self, u: Array) -> Array:
+        """Means in the model's units to caller's units. (n, d) -> (n, d)."""
+        found = self.likelihood.from_mean(u, self.constants)
+        return self.grids.values(found) if self.likelihood.is_equivariant else found
+
+    def log_jacobian(self, x: Array) -> Array:
+        """The log of d working / d caller at each value. (n, d)."""
+        return self.likelihood.log_jacobian(self._steps(x), self.constants) - self._log_step
+
+    def log_unit(self, x: Array) -> Array:
+        """The log of the unit of each value's density. (n, d)."""
+        return self.likelihood.log_unit(self._steps(x), self.constants) + self._log_step
+
+    @property
+    def has_jacobian(self) -> bool:
+        """Whether ``log_jacobian`` is anything but 0."""
+        return self.likelihood.has_jacobian
 
     @property
     def columns(self) -> NDArray[np.intp] | slice:
@@ -96,8 +148,9 @@ class Columns:
         likelihood: LikelihoodChoice,
         is_category: Sequence[bool],
         is_bool: Sequence[bool],
+        resolution: str | Mapping[Any, float | None] | None = "auto",
     ) -> Columns:
-        """Choose and fit the likelihoods on the rows ``index`` of ``X``.
+        """Choose and fit the likelihoods on the rows ``index`` of ``X``, and find the grids.
 
         ``weight`` is the number of rows that each of them stands for.
         """
@@ -115,6 +168,12 @@ class Columns:
             sample, columns.spread, located & ~np.asarray(is_category, dtype=bool)
         )
         shared = ~np.isnan(emphasis)
+        numeric = ~np.asarray(is_category, dtype=bool) & ~np.asarray(is_bool, dtype=bool)
+        steps = [
+            step if is_numeric else None
+            for step, is_numeric in zip(wanted_steps(names, resolution), numeric, strict=True)
+        ]
+        grids = list(map(resolved_grid, names, steps, sample.T))
         missing = np.zeros(len(names), dtype=bool)
         typical = np.median(np.nan_to_num(np.abs(sample[:FEWEST_SAMPLE_ROWS])), axis=0)
         order = np.argsort(index)
@@ -128,7 +187,12 @@ class Columns:
                 for rows, part in _row_blocks(cells, index, order):
                     x[rows] = part
                 missing[places[block]] = np.isnan(x).any(axis=0)
-                fitted += columns._fit_block(one, x, weight, places[block])
+                on = Grids.of([grids[place] for place in places[block]])
+                for i in np.flatnonzero(~on.holds(x).all(axis=0)):  # not only in the sample
+                    place = places[block][i]
+                    grids[place] = resolved_grid(names[place], steps[place], x[:, i])
+                on = Grids.of([grids[place] for place in places[block]])
+                fitted += columns._fit_block(one, x, weight, places[block], on)
                 columns._warn_of_extremes(x, index, places[block], EXTREME * typical)
             groups = _by_size(one, fitted)
             if in_unit:
@@ -150,15 +214,22 @@ class Columns:
         return [int(place) for group in self.groups for place in group.places]
 
     def _fit_block(
-        self, one: Likelihood, x: Array, weight: NDArray[np.float64], places: NDArray[np.intp]
+        self,
+        one: Likelihood,
+        x: Array,
+        weight: NDArray[np.float64],
+        places: NDArray[np.intp],
+        grids: Grids,
     ) -> list[ColumnGroup]:
         """Fit a block of columns: complete columns together, and each of the others alone."""
-        self._check_support(one, x, places, {})
+        self._check_support(ColumnGroup(one, places, {}, grids), x)
+        x = grids.steps(x) if one.is_equivariant else x
         together = np.zeros(x.shape[1], dtype=bool) if one.ragged else ~np.isnan(x).any(axis=0)
         fitted = []
         if together.any():
             cells = x if together.all() else x[:, together]
-            fitted.append(ColumnGroup(one, places[together], one.fit(cells, weight)))
+            constants = one.fit(cells, weight)
+            fitted.append(ColumnGroup(one, places[together], constants, grids[together]))
         for column in np.flatnonzero(~together):
             there = ~np.isnan(x[:, column])
             if not there.any():
@@ -166,7 +237,7 @@ class Columns:
                     f"Column {self.names[places[column]]!r} holds no value in any row. Drop it."
                 )
             constants = one.fit(x[there, column, None], weight[there])
-            fitted.append(ColumnGroup(one, places[column, None], constants))
+            fitted.append(ColumnGroup(one, places[column, None], constants, grids[[column]]))
         return fitted
 
     def _warn_of_extremes(
@@ -217,25 +288,25 @@ class Columns:
         for rows, x in _row_blocks(X, index):
             for group, place in self._slices():
                 cells = x[:, group.columns]
-                self._check_support(group.likelihood, cells, group.places, group.constants)
+                self._check_support(group, cells)
                 with np.errstate(over="ignore"):
-                    working = group.likelihood.to_working(cells, group.constants)
+                    working = group.to_working(cells)
                 out[rows, place] = working.clip(-largest, largest)
         return out
 
     def from_working(self, U: Array) -> NDArray[np.float64]:
         """Draws in working units, converted to the caller's units. (n, d) -> (n, d)."""
-        return self._back(U, lambda one, u, constants: one.from_working(u, constants))
+        return self._back(U, ColumnGroup.from_working)
 
     def from_mean(self, U: Array) -> NDArray[np.float64]:
         """Means in the model's units, converted to the caller's units. (n, d) -> (n, d)."""
-        return self._back(U, lambda one, u, constants: one.from_mean(u, constants))
+        return self._back(U, ColumnGroup.from_mean)
 
     def _back(self, U: Array, change: Callable[..., Array]) -> NDArray[np.float64]:
         out = np.empty(U.shape, dtype=np.float64)
         for rows, u in _row_blocks(U, None):
             for group, place in self._slices():
-                out[rows, group.places] = change(group.likelihood, u[:, place], group.constants)
+                out[rows, group.places] = change(group, u[:, place])
         return out
 
     def mean_slope_unit(self, group: ColumnGroup) -> Array:
@@ -247,22 +318,20 @@ class Columns:
         n = len(group.places)
         if group.likelihood.takes_levels:
             return np.ones(n)
-        low, high = (
-            group.likelihood.from_mean(np.full((1, n), u), group.constants)[0] for u in (1.0, 2.0)
-        )
+        low, high = (group.from_mean(np.full((1, n), u))[0] for u in (1.0, 2.0))
         spread = self.spread[group.places]
         return (high - low) / np.where(spread > 0, spread, np.inf)
 
     def log_jacobian(self, X: Array, index: NDArray[np.intp] | None) -> NDArray[np.float64]:
         """log(d working / d caller), summed over the observed values of a row. -> (n,)."""
         out = np.zeros(len(X) if index is None else len(index))
-        groups = [group for group in self.groups if group.likelihood.has_jacobian]
+        groups = [group for group in self.groups if group.has_jacobian]
         if not groups:
             return out
         for rows, x in _row_blocks(X, index):
             for group in groups:
                 cells = x[:, group.columns]
-                part = group.likelihood.log_jacobian(cells, group.constants)
+                part = group.log_jacobian(cells)
                 missing = np.isnan(cells)
                 part = np.where(missing, 0.0, part) if missing.any() else part
                 out[rows] += part.sum(axis=1)
@@ -274,7 +343,7 @@ class Columns:
         for rows, x in _row_blocks(X, None):
             for group in self.groups:
                 cells = x[:, group.columns]
-                unit = group.likelihood.log_unit(cells, group.constants)
+                unit = group.log_unit(cells)
                 out[rows, group.places] = np.where(np.isnan(cells), 0.0, unit)
         return out
 
@@ -291,9 +360,18 @@ class Columns:
         of = {place: group.likelihood for group in self.groups for place in group.places}
         return {name: of[place] for place, name in enumerate(self.names)}
 
-    def _check_support(
-        self, likelihood: Likelihood, x: Array, places: Array, constants: Constants
-    ) -> None:
+    @property
+    def resolutions(self) -> dict[str, float | None]:
+        """The step of the grid on which each column lies, by name; None for a column without."""
+        steps = {
+            place: None if np.isnan(step) else float(step)
+            for group in self.groups
+            for place, step in zip(group.places, group.grids.step, strict=True)
+        }
+        return {name: steps[place] for place, name in enumerate(self.names)}
+
+    def _check_support(self, group: ColumnGroup, x: Array) -> None:
+        likelihood, places = group.likelihood, group.places
         if likelihood.needs_complete_rows and np.isnan(x).any():
             row, column = np.argwhere(np.isnan(x))[0]
             raise ValueError(
@@ -302,7 +380,7 @@ class Columns:
                 "such as one with library_size=False."
             )
         with np.errstate(invalid="ignore"):
-            inside = likelihood.in_support(x, constants)
+            inside = group.in_support(x)
         if not inside.all():
             inside = inside | np.isnan(x)
         if not inside.all():
@@ -371,8 +449,10 @@ def _by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup
         places = np.concatenate([group.places for group in alike])
         names = alike[0].constants
         constants = {name: _stack([group.constants[name] for group in alike]) for name in names}
+        grids = Grids.joined([group.grids for group in alike])
         order = np.argsort(places)
-        groups.append(ColumnGroup(one, places[order], {k: v[order] for k, v in constants.items()}))
+        constants = {name: array[order] for name, array in constants.items()}
+        groups.append(ColumnGroup(one, places[order], constants, grids[order]))
     return groups
 
 

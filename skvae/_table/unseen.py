@@ -68,4 +68,4 @@ def _of_levels(groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
 
 def _is_unseen(x: Array, group: ColumnGroup) -> NDArray[np.bool_]:
     """Which values of a group are levels that training has not seen. (n, d) -> (n, d)."""
-    return np.isnan(group.likelihood.to_working(x, group.constants)) & ~np.isnan(x)
+    return np.isnan(group.to_working(x)) & ~np.isnan(x)

@@ -59,6 +59,9 @@ class Likelihood(Value, ABC):
     location_first : bool
         Whether training learns the codes from the locations alone, and the other outputs after
         that.
+    is_equivariant : bool
+        Whether the model of a scaled and shifted column is the scaled and shifted model. Columns
+        that lie on a grid then come as whole numbers of steps.
     takes_bfloat16 : bool
         Whether ``vjp`` accepts outputs in bfloat16. It may then return gradients in bfloat16.
     replayable : bool
@@ -75,6 +78,7 @@ class Likelihood(Value, ABC):
     has_location: ClassVar[bool] = False
     may_share_unit: ClassVar[bool] = False
     location_first: ClassVar[bool] = False
+    is_equivariant: ClassVar[bool] = False
     takes_bfloat16: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
     not_inherited: ClassVar[frozenset[str]] = frozenset({"vjp", "takes_bfloat16", "replayable"})
@@ -114,8 +118,11 @@ class Likelihood(Value, ABC):
         """
         return {}
 
-    def in_unit(self, constants: Constants, unit: float) -> Constants:
-        """The constants of columns that share a unit, the root mean square of their spreads."""
+    def in_unit(self, constants: Constants, unit: Array | float) -> Constants:
+        """The constants of columns that share a unit, the root mean square of their spreads.
+
+        ``unit`` is in the units of each column, (d,) or ().
+        """
         return constants
 
     def to_working(self, x: Array, constants: Constants) -> Array:

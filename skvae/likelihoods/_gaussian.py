@@ -107,11 +107,15 @@ class Gaussian(_Normal):
     def may_share_unit(self) -> bool:  # type: ignore[override]
         return self.has_location
 
+    @property
+    def is_equivariant(self) -> bool:  # type: ignore[override]
+        return self.has_location
+
     @classmethod
     def auto_score(cls, column: ColumnSample) -> float | None:
         return None if column.is_category else 0.0
 
-    def in_unit(self, constants: Constants, unit: float) -> Constants:
+    def in_unit(self, constants: Constants, unit: Array | float) -> Constants:
         floor = SMALLEST_IN_UNIT * unit / constants["spread"]
         return constants | {"floor": np.maximum(constants["floor"], floor)}
 

@@ -34,6 +34,7 @@ LARGEST_U = 0.9999  # position within a level: with the level's number it stays 
 # not see a few rows far out by scores alone, and would see little else by values alone.
 VALUE_WEIGHT = 0.5
 LARGEST_VALUE = 3.0  # standard deviations, at which a value in a location is clipped
+ATOM_CELL = 0.01  # standard deviations
 LARGEST_SHARPNESS = 1e3  # at the start of training
 MOST_ROWS_PER_BIN = 10**12
 LARGEST_N_BINS = 1000  # beyond about 2000 levels float32 rounds it up to the next
@@ -65,9 +66,10 @@ class Histogram(_Softmax):
     bin, and exponential in the first and the last one, which are unbounded. If training held no
     negative number, the first bin ends at 0, so that negative draws are very rare.
 
-    log p is of a mixed measure: mass for an atom, density per unit elsewhere. If training held
-    whole numbers only, the support is the whole numbers, and log p is mass throughout. Scores of
-    two models compare if both have the same atoms.
+    log p is a density per unit of the column. If the values of the training rows lie on a grid, it
+    is the mass of a value divided by the step of the grid, as if the mass were spread evenly
+    between neighbours. Otherwise, the mass of an atom is spread over an interval of 1 % of the
+    column's standard deviation.
 
     The bins of whole numbers are over *places*: a number less the number of atoms below it, so
     that the places of all numbers but the atoms are consecutive.
@@ -95,6 +97,7 @@ class Histogram(_Softmax):
     has_location: ClassVar[bool] = True
     location_first: ClassVar[bool] = True
     may_share_unit: ClassVar[bool] = True
+    is_equivariant: ClassVar[bool] = True
 
     @classmethod
     def auto_score(cls, column: ColumnSample) -> float | None:
@@ -129,16 +132,19 @@ class Histogram(_Softmax):
         total = np.r_[masses, share[is_atom]]
         sizes = bin_sizes(edges, scale, is_whole)
         location, spread = standardisation(x, weight)
+        spread = np.maximum(spread, unit)
+        # the interval over which the mass of an atom is spread, to be a density
+        cell = 1.0 if is_whole else ATOM_CELL * spread[0]
         return {
             "share": (total / total.sum())[None],
             "low": np.r_[-np.inf, edges, atoms][None],
             "high": np.r_[edges, np.inf, atoms][None],
-            "log_size": np.r_[np.log(sizes), np.zeros(len(atoms))][None],
+            "log_size": np.r_[np.log(sizes), np.full(len(atoms), np.log(cell))][None],
             "value": np.r_[bin_means(edges, scale, skipped, is_whole), atoms][None],
             "scale": scale[None],
             "whole": np.array([is_whole]),
             "location": location,
-            "spread": np.maximum(spread, unit),
+            "spread": spread,
         }
 
     def _is_atom(self, share: Array, n_rows: float) -> Array:
@@ -206,11 +212,12 @@ class Histogram(_Softmax):
 
     def log_unit(self, x: Array, constants: Constants) -> Array:
         level, _ = self._levels_and_places(x, constants)
-        low, high = (
-            np.take_along_axis(constants[name].T, level, axis=0) for name in ("low", "high")
+        low, high, size = (
+            np.take_along_axis(constants[name].T, level, axis=0)
+            for name in ("low", "high", "log_size")
         )
-        is_density = (low < high) & ~constants["whole"]
-        return np.where(is_density, np.log(constants["spread"]), 0.0)
+        found = np.where(low < high, np.log(constants["spread"]), size)
+        return np.where(constants["whole"], 0.0, found)
 
     def n_features(self, constants: Constants) -> int:
         return 1

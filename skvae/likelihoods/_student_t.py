@@ -44,6 +44,7 @@ class StudentT(_Standardised):
     """
 
     replayable: ClassVar[bool] = True
+    is_equivariant: ClassVar[bool] = True
 
     df: float | None = None
 

@@ -89,7 +89,8 @@ def test_a_seed_fixes_the_fit_and_none_does_not(wine, fitted):
     np.testing.assert_array_equal(
         fitted.sample(4, random_state=1), fitted.sample(4, random_state=1)
     )
-    assert (fitted.sample(4) != fitted.sample(4)).all()
+    # some values of 0.1 or 0.01 are drawn twice
+    assert (fitted.sample(40) != fitted.sample(40)).mean() > 0.8
 
 
 def test_the_modes_of_the_caller_do_not_matter(wine, fitted):

@@ -124,7 +124,7 @@ def bins_and_atoms(case):
         columns.append(
             (
                 np.r_[x, atoms],
-                np.r_[inner, np.ones(len(atoms))],
+                np.r_[inner, np.full(len(atoms), 0.01 * column.std())],
                 np.arange(len(x) + len(atoms)) >= len(x),
             )
         )

@@ -1,0 +1,105 @@
+"""The grids on which the values of columns lie."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_wine
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+from skvae._table.grid import Grid, Grids, find_grid, grid_of_step
+
+RNG = np.random.default_rng(0)
+WHOLE = RNG.integers(18, 90, 3000).astype(float)
+FOUND = {
+    "whole": (WHOLE, Grid(1, 0, 0)),
+    "every third": (3 * WHOLE + 1, Grid(3, 1, 0)),
+    "thousands": (1000 * WHOLE, Grid(1000, 0, 0)),
+    "cents": (RNG.integers(100, 2_000_000, 5000) / 100, Grid(0.01, 0, 2)),
+    "twentieths": (0.05 * WHOLE, Grid(0.05, 0, 2)),
+    "cents in float32": ((WHOLE / 100).astype(np.float32).astype(float), Grid(0.01, 0, 2)),
+    "huge": (RNG.integers(0, 10**12, 1000).astype(float), Grid(1, 0, 0)),
+    "sevenths": (WHOLE / 7, Grid(pytest.approx(1 / 7, rel=1e-12), 0, -1)),
+    # two values do not show that none lies between them
+    "two": (np.array([0.0, 254.0]), Grid(1, 0, 0)),
+    "few": (np.array([0.0, 10.0, 40.0]), Grid(1, 0, 0)),
+}
+NONE = {
+    "normal": RNG.normal(size=10_000),
+    "normal in float32": RNG.normal(size=10_000).astype(np.float32).astype(float),
+    "uniform": RNG.random(10_000),
+    "logs": np.log(WHOLE),
+    "roots": np.sqrt(WHOLE),
+    "with a spike": np.r_[0.0, 0.0, RNG.gamma(2, size=50)],
+    "significant digits": np.array([float(f"{x:.5g}") for x in np.exp(5 * RNG.normal(size=2000))]),
+    "constant": np.ones(5),
+    "two of any": np.array([0.1, np.pi]),
+    "none": np.empty(0),
+}
+
+
+@pytest.mark.parametrize(("x", "grid"), FOUND.values(), ids=FOUND)
+def test_grids(x, grid):
+    assert find_grid(x) == grid
+
+
+@pytest.mark.parametrize("x", NONE.values(), ids=NONE)
+def test_no_grid(x):
+    assert find_grid(x) is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), RobustScaler()], ids=str)
+def test_a_scaler_leaves_a_grid(scaler, dtype):
+    x = scaler.fit_transform(WHOLE[:, None].astype(dtype))[:, 0].astype(float)
+    grid = find_grid(x)
+    scale = scaler.scale_[0]
+    step = scale if isinstance(scaler, MinMaxScaler) else 1 / scale
+    assert grid.step == pytest.approx(step, rel=1e-5 if dtype == np.float32 else 1e-12)
+    grids = Grids.of([grid])
+    assert grids.holds(x[:, None]).all()
+    steps = grids.steps(x[:, None])
+    np.testing.assert_array_equal(steps, np.rint(steps))
+    np.testing.assert_allclose(np.diff(steps[:, 0]), np.diff(WHOLE))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 6),
+    st.integers(1, 40),
+    st.integers(-(10**6), 10**6),
+    st.lists(st.integers(-500, 500), min_size=2, max_size=40, unique=True),
+)
+def test_values_of_a_decimal_grid_come_back(decimals, step, start, numbers):
+    x = np.array([round((start + step * k) / 10**decimals, decimals) for k in numbers])
+    grids = Grids.of([find_grid(x)])
+    assert grids.holds(x[:, None]).all()
+    np.testing.assert_array_equal(grids.snapped(x[:, None])[:, 0], x)
+    steps = grids.steps(x[:, None])
+    np.testing.assert_array_equal(grids.snapped(grids.values(steps))[:, 0], x)
+    near = grids.values(steps + 0.3)
+    np.testing.assert_array_equal(grids.snapped(near)[:, 0], x)
+
+
+def test_every_value_of_a_real_table_comes_back():
+    X = load_wine().data
+    grids = Grids.of([find_grid(x) for x in X.T])
+    np.testing.assert_array_equal(grids.snapped(X), X)
+    assert grids.step.tolist()[:5] == [0.01, 0.01, 0.01, 0.1, 1.0]
+
+
+def test_columns_without_a_grid_are_left_alone():
+    X = np.column_stack([WHOLE / 4, NONE["normal"][:3000]])
+    grids = Grids.of([find_grid(x) for x in X.T])
+    for change in (grids.steps, grids.values, grids.snapped):
+        np.testing.assert_array_equal(change(X)[:, 1], X[:, 1])
+    X[:3] = [[0.25, 0.1], [0.3, np.nan], [np.nan, 0.1]]
+    np.testing.assert_array_equal(grids.holds(X[:3])[:, 0], [True, False, True])
+    assert grids.holds(X[:3])[:, 1].all()
+
+
+def test_a_given_step():
+    x = np.array([2.5, 7.5, 10.0])
+    assert grid_of_step(x, 0.5) == Grid(0.5, 0.0, 1)
+    assert grid_of_step(x, 2.0) is None
+    assert grid_of_step(x + 0.1, 2.5).offset == pytest.approx(0.1)
