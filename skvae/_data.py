@@ -11,10 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skvae._blocks import LARGEST_COPY, MOST_HELD_OUT
+from skvae._blocks import BLOCK_CELLS, LARGEST_COPY, MOST_HELD_OUT, chunks
 from skvae._fitted import Fitted
 from skvae._model.cells import Cells
-from skvae._table.distinct import smallest
+from skvae._table.columns import Columns
+from skvae._table.distinct import row_hashes, smallest
 from skvae._torch.random import derive
 from skvae._torch.runtime import torch_runtime
 from skvae._training.rows import Rows, StoredRows, WeightedRows
@@ -45,6 +46,20 @@ class WeightedTable:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def ordered_without_units(self, columns: Columns) -> WeightedTable:
+        """The rows in the order of hashes that do not depend on the units of the columns.
+
+        Training on scaled columns then sees the same minibatches.
+        """
+        hashes = np.concatenate(
+            [
+                row_hashes(columns.without_units(self.table, self.index[rows]))
+                for rows in chunks(len(self), BLOCK_CELLS // max(1, len(columns.names)))
+            ]
+        )
+        order = np.argsort(hashes, kind="stable")
+        return WeightedTable(self.table, self.index[order], self.weight[order], hashes[order])
 
     def __getitem__(self, chosen: NDArray[np.bool_]) -> WeightedTable:
         return WeightedTable(

@@ -576,7 +576,7 @@ class VAETransformer(
             self._check_same_architecture()
             fitted = continued(self._fitted, self, data)
         checked._fitted = fitted
-        return fitted, data, checked
+        return fitted, data.ordered_without_units(fitted.columns), checked
 
     def _keep(self, checked):
         """Set the fitted attributes, last, so that an error leaves the estimator unchanged."""

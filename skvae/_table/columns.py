@@ -168,7 +168,7 @@ class Columns:
             sample, columns.spread, located & ~np.asarray(is_category, dtype=bool)
         )
         shared = ~np.isnan(emphasis)
-        numeric = ~np.asarray(is_category, dtype=bool) & ~np.asarray(is_bool, dtype=bool)
+        numeric = [not likelihood.takes_levels for likelihood in chosen]
         steps = [
             step if is_numeric else None
             for step, is_numeric in zip(wanted_steps(names, resolution), numeric, strict=True)
@@ -292,6 +292,23 @@ class Columns:
                 with np.errstate(over="ignore"):
                     working = group.to_working(cells)
                 out[rows, place] = working.clip(-largest, largest)
+        return out
+
+    def without_units(self, X: Array, index: NDArray[np.intp]) -> Array:
+        """Rows ``index`` of ``X`` in steps of their grids, or in standard deviations, in float32.
+
+        They are the same, up to the rounding of float64, for any unit of a column.
+        """
+        out = np.empty((len(index), len(self.names)), dtype=np.float32)
+        spread = np.where(self.spread > 0, self.spread, 1.0)
+        for rows, x in _row_blocks(X, index):
+            own = np.empty(x.shape)
+            for group in self.groups:
+                cells, places, grids = x[:, group.columns], group.places, group.grids
+                scaled = cells if group.likelihood.takes_levels else cells / spread[places]
+                own[:, places] = np.where(np.isnan(grids.step), scaled, grids.steps(cells))
+            with np.errstate(over="ignore"):
+                out[rows] = own
         return out
 
     def from_working(self, U: Array) -> NDArray[np.float64]:

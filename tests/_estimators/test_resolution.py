@@ -5,7 +5,6 @@ import pandas as pd
 import polars as pl
 import pytest
 from fits import QUICK
-from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer
@@ -68,7 +67,7 @@ def test_draws_lie_on_the_grid(kind, likelihood):
 
 @pytest.mark.parametrize("likelihood", ["log_normal", "poisson"])
 def test_draws_stay_in_the_support(likelihood):
-    X = np.rint(np.exp(0.3 * FACTOR[:, None] + 0.5 * RNG.normal(size=(1200, 3)))).clip(1)
+    X = np.rint(np.exp(1 + 0.6 * FACTOR[:, None] + 0.3 * RNG.normal(size=(1200, 3)))).clip(1)
     draws = VAETransformer(1, likelihood=likelihood, **QUICK).fit(X).sample(500, random_state=0)
     np.testing.assert_array_equal(draws, np.rint(draws))
     assert draws.min() >= (1 if likelihood == "log_normal" else 0)
@@ -90,27 +89,29 @@ def test_scores_are_densities_per_unit(likelihood):
 
 
 def test_a_scaled_table_scores_as_the_unscaled_one():
-    X = load_digits().data[:, 18:30]
+    X = np.rint(np.exp(1 + 0.5 * FACTOR[:, None] + 0.7 * RNG.normal(size=(1200, 4))))
     scaler = StandardScaler().fit(X)
     scores = []
     for table, log_jacobian in ((X, 0.0), (scaler.transform(X), -np.log(scaler.scale_).sum())):
-        vae = VAETransformer(3, max_iter=10, random_state=0).fit(table)
+        vae = VAETransformer(2, max_iter=10, random_state=0).fit(table)
         assert {type(one).__name__ for one in vae.likelihoods_.values()} == {"Histogram"}
         scores.append(vae.score(table) + log_jacobian)
-    assert scores[0] == pytest.approx(scores[1], abs=0.5)
+    assert scores[0] == pytest.approx(scores[1], abs=0.2)
 
 
 def test_an_atom_of_other_numbers_has_a_density():
-    x = np.where(RNG.random(2000) < 0.3, 0.0, RNG.gamma(2, size=2000))[:, None]
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random(2000) < 0.3, 0.0, rng.gamma(2, size=2000))[:, None]
     scores = {}
     for factor in (1.0, 1000.0):
-        vae = VAETransformer(1, **QUICK).fit(factor * x)
+        vae = VAETransformer(1, early_stopping=False, max_iter=60, random_state=0).fit(factor * x)
         assert vae.resolutions_ == {0: None}
         scores[factor] = vae.score_samples(factor * x) + np.log(factor)
     np.testing.assert_allclose(scores[1.0], scores[1000.0], atol=1e-3)
     # its mass, spread over 1 % of the standard deviation
     atom = scores[1.0][x[:, 0] == 0].mean()
-    assert atom == pytest.approx(np.log(0.3 / (0.01 * x.std())), abs=0.1)
+    share = (x == 0).mean()
+    assert atom == pytest.approx(np.log(share / (0.01 * x.std())), abs=0.2)
 
 
 def test_a_resolution_may_be_given():

@@ -167,8 +167,14 @@ class Least(Likelihood):
         return outputs + torch.empty_like(outputs).normal_(generator=generator)
 
 
+def related(n):
+    """Two columns of one factor. (n, 2)."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 1)) + 0.3 * rng.normal(size=(n, 2))
+
+
 def test_three_methods_are_enough():
-    table = np.random.default_rng(0).normal(size=(100, 2))
+    table = related(100)
     vae = clone(VAETransformer(1, likelihood=Least(), max_iter=3, random_state=0)).fit(table)
     assert vae.likelihoods_[0] == Least()
     assert np.isfinite(vae.score(table))
@@ -193,7 +199,7 @@ def test_tensors_may_be_in_double_precision():
         def log_prob(self, x, outputs, parameters):
             return super().log_prob(x, outputs + parameters["shift"], parameters)
 
-    table = np.random.default_rng(0).normal(size=(100, 2))
+    table = related(100)
     vae = VAETransformer(1, likelihood=Double(), max_iter=2, random_state=0).fit(table)
     assert np.isfinite(vae.score(table))
 
