@@ -568,7 +568,7 @@ class VAETransformer(
         container = Container.of(X) if is_fresh else self._fitted.container
         table = validate_table(checked, X, container, reset=is_fresh, min_rows=min_rows)
         if not is_fresh:
-            table = self._fitted.columns.mask_unseen_levels(table)
+            table = self._fitted.columns.foreseen(table)
         data = WeightedTable(table, *distinct_rows(table, validate_weight(sample_weight, table)))
         if is_fresh:
             fitted = untrained(self, container, data, seed_from(self.random_state))
@@ -793,7 +793,7 @@ class VAETransformer(
         """The given values as a checked table, NaN for all others."""
         container, columns = self._fitted.container, self._fitted.columns
         table = validate_given(given, container, self.n_features_in_)
-        columns.mask_unseen_levels(table, strict=True)  # raises
+        columns.foreseen(table, strict=True)  # raises
         columns.to_working(table, None, np.float64)  # raises outside a support
         return table
 
@@ -919,7 +919,7 @@ class VAETransformer(
         """The checked table, and the dtype of the computation and the result."""
         check_is_fitted(self)
         table = validate_table(self, X, self._fitted.container, reset=False)
-        table = self._fitted.columns.mask_unseen_levels(table)
+        table = self._fitted.columns.foreseen(table)
         dtype = table.dtype.newbyteorder("=")
         return table, dtype if dtype in (np.float32, np.float64) else np.float64
 

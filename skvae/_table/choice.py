@@ -30,8 +30,8 @@ def choose_likelihoods(
     *,
     is_category: Sequence[bool],
     is_bool: Sequence[bool],
-) -> list[Likelihood]:
-    """Choose the likelihood of each column.
+) -> tuple[list[Likelihood], list[bool]]:
+    """Choose the likelihood of each column. Also returns for which of them "auto" chose it.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def choose_likelihoods(
     warn_of_keys(names, sample, is_category)
     given = [None if auto else one for one, auto in zip(chosen, automatic, strict=True)]
     warn_of_few_values(names, sample, len(weight), given)
-    return chosen
+    return chosen, automatic
 
 
 def wanted_likelihoods(

@@ -15,7 +15,7 @@ from skvae._table.choice import LikelihoodChoice, choose_likelihoods
 from skvae._table.fields import warn_unknown
 from skvae._table.grid import Grids, resolved_grid, wanted_steps
 from skvae._table.units import shared_unit, spreads
-from skvae._table.unseen import SeenLevels, unseen_levels
+from skvae._table.unseen import SeenLevels, unseen_values
 from skvae._warn import warn
 from skvae.likelihoods import Constants, Likelihood
 
@@ -39,12 +39,18 @@ class ColumnGroup:
 
     ``emphasis`` (d,) is the standard deviation of each column, divided by the root mean square of
     those of all columns that share the unit. It is None for columns that share no unit.
+
+    Columns whose likelihood "auto" chose are ``automatic`` (d,). A later value outside the support
+    counts there as the nearest value inside, with a probability of half a row among the ``n_rows``
+    of training.
     """
 
     likelihood: Likelihood
     places: NDArray[np.intp]
     constants: Constants
     grids: Grids
+    automatic: NDArray[np.bool_]
+    n_rows: float
     emphasis: Array | None = None
 
     def in_unit(self, unit: Array | float, emphasis: Array) -> ColumnGroup:
@@ -71,9 +77,37 @@ class ColumnGroup:
         """Which values lie in the support. (n, d) -> (n, d) bool."""
         return self.likelihood.in_support(self._steps(x), self.constants)
 
+    @property
+    def may_hold_unseen(self) -> bool:
+        """Whether ``unseen`` may mark a value."""
+        limited = type(self.likelihood).in_support is not Likelihood.in_support
+        return self.likelihood.takes_levels or (limited and bool(self.automatic.any()))
+
+    def unseen(self, x: Array) -> NDArray[np.bool_]:
+        """Which values are levels that training has not seen, or ``unforeseen``. (n, d) bool."""
+        if self.likelihood.takes_levels:
+            return np.isnan(self.to_working(x)) & ~np.isnan(x)
+        return self.unforeseen(x)
+
+    def unforeseen(self, x: Array) -> NDArray[np.bool_]:
+        """Which finite values of automatic columns lie outside the support. (n, d) bool."""
+        with np.errstate(invalid="ignore"):
+            inside = self.in_support(x)
+        found: NDArray[np.bool_] = self.automatic & ~inside & np.isfinite(x)
+        return found
+
+    def _foreseen(self, x: Array) -> tuple[Array, NDArray[np.bool_] | None]:
+        """The values as the likelihood sees them, and which of them were unforeseen, if any."""
+        steps, unforeseen = self._steps(x), self.unforeseen(x)
+        if not unforeseen.any():
+            return steps, None
+        nearest = self.likelihood.nearest(steps, self.constants)
+        return np.where(unforeseen, nearest, steps), unforeseen
+
     def to_working(self, x: Array) -> Array:
         """Caller's units to working units. (n, d) -> (n, d)."""
-        return self.likelihood.to_working(self._steps(x), self.constants)
+        steps, _ = self._foreseen(x)
+        return self.likelihood.to_working(steps, self.constants)
 
     def from_working(self, u: Array) -> Array:
         """Draws in working units to caller's units, on the grid. (n, d) -> (n, d)."""
@@ -92,16 +126,19 @@ class ColumnGroup:
 
     def log_jacobian(self, x: Array) -> Array:
         """The log of d working / d caller at each value. (n, d)."""
-        return self.likelihood.log_jacobian(self._steps(x), self.constants) - self._log_step
+        steps, unforeseen = self._foreseen(x)
+        found = self.likelihood.log_jacobian(steps, self.constants) - self._log_step
+        return found if unforeseen is None else found + np.log(0.5 / self.n_rows) * unforeseen
 
     def log_unit(self, x: Array) -> Array:
         """The log of the unit of each value's density. (n, d)."""
-        return self.likelihood.log_unit(self._steps(x), self.constants) + self._log_step
+        steps, _ = self._foreseen(x)
+        return self.likelihood.log_unit(steps, self.constants) + self._log_step
 
     @property
     def has_jacobian(self) -> bool:
-        """Whether ``log_jacobian`` is anything but 0."""
-        return self.likelihood.has_jacobian
+        """Whether ``log_jacobian`` may be anything but 0."""
+        return self.likelihood.has_jacobian or self.may_hold_unseen
 
     @property
     def columns(self) -> NDArray[np.intp] | slice:
@@ -159,9 +196,11 @@ class Columns:
         n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
         blocks = (x for _, x in _row_blocks(X, index))
-        chosen = choose_likelihoods(
+        chosen, automatic = choose_likelihoods(
             names, likelihood, sample, weight, blocks, is_category=is_category, is_bool=is_bool
         )
+        # categories that training has not seen count as missing
+        lenient = np.array(automatic) & ~np.asarray(is_category, dtype=bool)
         columns.spread = spreads(sample, weight[:n_sample])
         located = np.array([likelihood.may_share_unit for likelihood in chosen])
         emphasis, unit = shared_unit(
@@ -192,7 +231,7 @@ class Columns:
                     place = places[block][i]
                     grids[place] = resolved_grid(names[place], steps[place], x[:, i])
                 on = Grids.of([grids[place] for place in places[block]])
-                fitted += columns._fit_block(one, x, weight, places[block], on)
+                fitted += columns._fit_block(one, x, weight, places[block], on, lenient)
                 columns._warn_of_extremes(x, index, places[block], EXTREME * typical)
             groups = _by_size(one, fitted)
             if in_unit:
@@ -220,16 +259,24 @@ class Columns:
         weight: NDArray[np.float64],
         places: NDArray[np.intp],
         grids: Grids,
+        automatic: NDArray[np.bool_],
     ) -> list[ColumnGroup]:
         """Fit a block of columns: complete columns together, and each of the others alone."""
-        self._check_support(ColumnGroup(one, places, {}, grids), x)
+        whole = ColumnGroup(one, places, {}, grids, np.zeros_like(places, dtype=bool), weight.sum())
+        self._check_support(whole, x)
+
+        def group(some: NDArray[np.bool_], constants: Constants) -> ColumnGroup:
+            own = automatic[places[some]]
+            return ColumnGroup(one, places[some], constants, grids[some], own, whole.n_rows)
+
         x = grids.steps(x) if one.is_equivariant else x
-        together = np.zeros(x.shape[1], dtype=bool) if one.ragged else ~np.isnan(x).any(axis=0)
+        together = np.zeros(x.shape[1], dtype=np.bool_)
+        if not one.ragged:
+            together |= ~np.isnan(x).any(axis=0)
         fitted = []
         if together.any():
             cells = x if together.all() else x[:, together]
-            constants = one.fit(cells, weight)
-            fitted.append(ColumnGroup(one, places[together], constants, grids[together]))
+            fitted.append(group(together, one.fit(cells, weight)))
         for column in np.flatnonzero(~together):
             there = ~np.isnan(x[:, column])
             if not there.any():
@@ -237,7 +284,9 @@ class Columns:
                     f"Column {self.names[places[column]]!r} holds no value in any row. Drop it."
                 )
             constants = one.fit(x[there, column, None], weight[there])
-            fitted.append(ColumnGroup(one, places[column, None], constants, grids[[column]]))
+            alone = np.zeros_like(together)
+            alone[column] = True
+            fitted.append(group(alone, constants))
         return fitted
 
     def _warn_of_extremes(
@@ -266,20 +315,42 @@ class Columns:
             "it by NaN. Otherwise correct it, or leave out the row."
         )
 
-    def mask_unseen_levels(self, X: Any, *, strict: bool = False) -> Any:
+    def foreseen(self, X: Any, *, strict: bool = False) -> Any:
         """``X`` with NaN in place of levels that training has not seen.
 
-        Warns once for each column with such levels, or raises ValueError if ``strict``. Returns
-        ``X`` itself if there are none.
+        Warns once for each column with such levels, or with numbers outside the support of a
+        likelihood that "auto" chose. Raises ValueError instead if ``strict``. Returns ``X`` itself
+        if there are no such levels.
         """
-        unseen = unseen_levels(X, self.groups)
-        for place, levels in unseen.items():
-            if strict:
+        unseen = unseen_values(X, self.groups)
+        levels = {
+            place
+            for group in self.groups
+            if group.likelihood.takes_levels
+            for place in group.places
+        }
+        for place, values in unseen.items():
+            if place not in levels:
+                self._report_unforeseen(place, values[0], strict=strict)
+            elif strict:
                 raise ValueError(
-                    f"Column {self.names[place]!r} holds {levels[0]}, which training has not seen."
+                    f"Column {self.names[place]!r} holds {values[0]}, which training has not seen."
                 )
-            warn_unknown(self.names[place], levels.tolist())
-        return SeenLevels(X, self.groups) if unseen else X
+            else:
+                warn_unknown(self.names[place], values.tolist())
+        return SeenLevels(X, self.groups) if levels & unseen.keys() else X
+
+    def _report_unforeseen(self, place: int, value: float, *, strict: bool) -> None:
+        message = (
+            f"Column {self.names[place]!r} holds {value:g}, unlike all values of the rows of fit, "
+            "from which 'auto' chose its likelihood."
+        )
+        if strict:
+            raise ValueError(f"{message} Correct the value, or name a likelihood for the column.")
+        warn(
+            f"{message} Such values count as the nearest value that it allows, and as very "
+            "unlikely."
+        )
 
     def to_working(self, X: Array, index: NDArray[np.intp] | None, dtype: Any) -> Array:
         """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d)."""
@@ -399,7 +470,7 @@ class Columns:
         with np.errstate(invalid="ignore"):
             inside = group.in_support(x)
         if not inside.all():
-            inside = inside | np.isnan(x)
+            inside = inside | np.isnan(x) | (group.automatic & np.isfinite(x))
         if not inside.all():
             row, column = np.argwhere(~inside)[0]
             raise ValueError(
@@ -469,7 +540,9 @@ def _by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup
         grids = Grids.joined([group.grids for group in alike])
         order = np.argsort(places)
         constants = {name: array[order] for name, array in constants.items()}
-        groups.append(ColumnGroup(one, places[order], constants, grids[order]))
+        automatic = np.concatenate([group.automatic for group in alike])
+        joined = replace(alike[0], places=places[order], constants=constants)
+        groups.append(replace(joined, grids=grids[order], automatic=automatic[order]))
     return groups
 
 

@@ -1,4 +1,4 @@
-"""Levels that training has not seen, which are treated as missing values."""
+"""Levels that training has not seen, which are treated as missing, and unforeseen numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class SeenLevels:
     """
 
     def __init__(self, table: Any, groups: Sequence[ColumnGroup]) -> None:
-        self.table, self.groups = table, _of_levels(groups)
+        self.table = table
+        self.groups = [group for group in groups if group.likelihood.takes_levels]
         self.shape: tuple[int, int] = table.shape
         self.dtype = np.result_type(table.dtype, np.float32)
 
@@ -35,37 +36,28 @@ class SeenLevels:
         found = np.array(self.table[rows], dtype=self.dtype)
         for group in self.groups:
             x = found[:, group.places]
-            found[:, group.places] = np.where(_is_unseen(x, group), np.nan, x)
+            found[:, group.places] = np.where(group.unseen(x), np.nan, x)
         return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(self[:], dtype=dtype)
 
 
-def unseen_levels(table: Any, groups: Sequence[ColumnGroup]) -> dict[int, Array]:
-    """The levels that training has not seen, sorted, by the place of their column.
+def unseen_values(table: Any, groups: Sequence[ColumnGroup]) -> dict[int, Array]:
+    """The values that ``ColumnGroup.unseen`` marks, sorted, by the place of their column.
 
-    Takes one pass over the table if any column holds levels, and none otherwise.
+    Takes one pass over the table if there may be any, and none otherwise.
     """
     found: dict[int, Array] = {}
-    groups = _of_levels(groups)
+    groups = [group for group in groups if group.may_hold_unseen]
     if not groups:
         return found
     for rows in chunks(len(table), BLOCK_CELLS // max(1, table.shape[1])):
         block = table[rows]
         for group in groups:
             x = np.asarray(block[:, group.columns], dtype=np.float64)
-            is_unseen = _is_unseen(x, group)
+            is_unseen = group.unseen(x)
             for i in np.flatnonzero(is_unseen.any(axis=0)):
-                place, levels = int(group.places[i]), x[is_unseen[:, i], i]
-                found[place] = np.union1d(found.get(place, levels), levels)
+                place, values = int(group.places[i]), x[is_unseen[:, i], i]
+                found[place] = np.union1d(found.get(place, values), values)
     return dict(sorted(found.items()))
-
-
-def _of_levels(groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
-    return [group for group in groups if group.likelihood.takes_levels]
-
-
-def _is_unseen(x: Array, group: ColumnGroup) -> NDArray[np.bool_]:
-    """Which values of a group are levels that training has not seen. (n, d) -> (n, d)."""
-    return np.isnan(group.to_working(x)) & ~np.isnan(x)

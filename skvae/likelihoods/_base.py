@@ -111,6 +111,13 @@ class Likelihood(Value, ABC):
         """
         return np.isfinite(x)
 
+    def nearest(self, x: Array, constants: Constants) -> Array:
+        """The values of the support nearest to finite values. (n, d) -> (n, d).
+
+        For columns whose likelihood "auto" chose by the values of training.
+        """
+        return x
+
     def fit(self, x: Array, weight: Array) -> Constants:
         """Constants of the columns of ``x`` (n, d) with row weights (n,); each (d, ...).
 

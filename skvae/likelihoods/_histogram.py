@@ -113,6 +113,9 @@ class Histogram(_Softmax):
         )
         return inside
 
+    def nearest(self, x: Array, constants: Constants) -> Array:
+        return np.where(constants["whole"], np.rint(x), x)
+
     def fit(self, x: Array, weight: Array) -> Constants:
         values, place = np.unique(x[:, 0], return_inverse=True)
         n_rows = weight.sum()

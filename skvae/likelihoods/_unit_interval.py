@@ -15,3 +15,6 @@ class _UnitInterval(Likelihood):
     def in_support(self, x: Array, constants: Constants) -> Array:
         inside: Array = (x >= 0) & (x <= 1)
         return inside
+
+    def nearest(self, x: Array, constants: Constants) -> Array:
+        return x.clip(0, 1)

@@ -22,7 +22,7 @@ FEW = np.arange(100) % 5 * 1.0
 
 
 def choose(table, likelihood, names=NAMES, category=()):
-    return choose_likelihoods(
+    chosen, _ = choose_likelihoods(
         names,
         likelihood,
         table,
@@ -31,6 +31,7 @@ def choose(table, likelihood, names=NAMES, category=()):
         is_category=[name in category for name in names],
         is_bool=[False] * len(names),
     )
+    return chosen
 
 
 def test_a_mapping_leaves_the_other_columns_to_auto():

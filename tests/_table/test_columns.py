@@ -296,18 +296,18 @@ def test_new_values_of_levels_warn_and_count_as_missing():
     table[1, 2], table[2, 2], table[3, 2] = 0.5, -1, np.nan
     message = r"Column 'member' .* has not seen, which count as missing: -1\.0, 0\.5\. Imp"
     with pytest.warns(UserWarning, match=message):
-        masked = columns.mask_unseen_levels(table)
+        masked = columns.foreseen(table)
     assert table[2, 2] == -1  # the caller's is as it was
     assert np.argwhere(np.isnan(masked)).tolist() == [[1, 2], [2, 2], [3, 2]]
     np.testing.assert_array_equal(np.isnan(masked[[2, 0]]).sum(axis=1), [1, 0])
     with pytest.raises(ValueError, match=r"'member' holds -1\.0, which training has not seen"):
-        columns.mask_unseen_levels(table, strict=True)
+        columns.foreseen(table, strict=True)
 
 
 def test_a_missing_cell_is_no_new_value():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert fit().mask_unseen_levels(GAPS, strict=True) is GAPS
+        assert fit().foreseen(GAPS, strict=True) is GAPS
 
 
 def test_unseen_levels_are_found_in_one_pass_and_masked_block_by_block(monkeypatch):
@@ -328,7 +328,7 @@ def test_unseen_levels_are_found_in_one_pass_and_masked_block_by_block(monkeypat
     columns, table, counted = fit(), X.copy(), Counted()
     table[[5, 40], [3, 6]] = 99
     with pytest.warns(UserWarning, match="not seen"):
-        masked = columns.mask_unseen_levels(counted)
+        masked = columns.foreseen(counted)
     assert counted.rows_read == N
     expected = X.copy()
     expected[[5, 40], [3, 6]] = np.nan
