@@ -62,10 +62,10 @@ class ColumnGroup:
 
     def updated(self, x: Array) -> ColumnGroup:
         """The group for training that continues on the rows ``x`` (n, d)."""
-        constants = self.likelihood.update_constants(self._steps(x), self.constants)
+        constants = self.likelihood.update_constants(self.steps(x), self.constants)
         return replace(self, constants=constants)
 
-    def _steps(self, x: Array) -> Array:
+    def steps(self, x: Array) -> Array:
         """The values as the likelihood sees them."""
         return self.grids.steps(x) if self.likelihood.is_equivariant else x
 
@@ -73,9 +73,12 @@ class ColumnGroup:
     def _log_step(self) -> Array | float:
         return np.log(self.grids.unit) if self.likelihood.is_equivariant else 0.0
 
-    def in_support(self, x: Array) -> Array:
-        """Which values lie in the support. (n, d) -> (n, d) bool."""
-        return self.likelihood.in_support(self._steps(x), self.constants)
+    def seen(self, x: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """The values as the likelihood sees them, and which lie in its support. 2 x (n, d)."""
+        steps = self.steps(x)
+        with np.errstate(invalid="ignore"):
+            inside: NDArray[np.bool_] = self.likelihood.in_support(steps, self.constants)
+        return steps, inside
 
     @property
     def may_hold_unseen(self) -> bool:
@@ -84,29 +87,31 @@ class ColumnGroup:
         return self.likelihood.takes_levels or (limited and bool(self.automatic.any()))
 
     def unseen(self, x: Array) -> NDArray[np.bool_]:
-        """Which values are levels that training has not seen, or ``unforeseen``. (n, d) bool."""
+        """Which values are levels that training has not seen, or unforeseen. (n, d) bool."""
         if self.likelihood.takes_levels:
-            return np.isnan(self.to_working(x)) & ~np.isnan(x)
-        return self.unforeseen(x)
+            return np.isnan(self.likelihood.to_working(x, self.constants)) & ~np.isnan(x)
+        _, unforeseen = self.foreseen(x, *self.seen(x))
+        return np.zeros(x.shape, dtype=bool) if unforeseen is None else unforeseen
 
-    def unforeseen(self, x: Array) -> NDArray[np.bool_]:
-        """Which finite values of automatic columns lie outside the support. (n, d) bool."""
-        with np.errstate(invalid="ignore"):
-            inside = self.in_support(x)
-        found: NDArray[np.bool_] = self.automatic & ~inside & np.isfinite(x)
-        return found
+    def foreseen(
+        self, x: Array, steps: Array, inside: NDArray[np.bool_]
+    ) -> tuple[Array, NDArray[np.bool_] | None]:
+        """The result of ``seen`` as working units need it, and which values are unforeseen, if any.
 
-    def _foreseen(self, x: Array) -> tuple[Array, NDArray[np.bool_] | None]:
-        """The values as the likelihood sees them, and which of them were unforeseen, if any."""
-        steps, unforeseen = self._steps(x), self.unforeseen(x)
+        Unforeseen are finite values of automatic columns outside the support. The nearest values
+        inside take their place.
+        """
+        if inside.all():
+            return steps, None
+        unforeseen: NDArray[np.bool_] = self.automatic & ~inside & np.isfinite(x)
         if not unforeseen.any():
             return steps, None
         nearest = self.likelihood.nearest(steps, self.constants)
         return np.where(unforeseen, nearest, steps), unforeseen
 
-    def to_working(self, x: Array) -> Array:
-        """Caller's units to working units. (n, d) -> (n, d)."""
-        steps, _ = self._foreseen(x)
+    def to_working(self, x: Array, steps: Array, inside: NDArray[np.bool_]) -> Array:
+        """Caller's units, and the result of ``seen``, to working units. (n, d) -> (n, d)."""
+        steps, _ = self.foreseen(x, steps, inside)
         return self.likelihood.to_working(steps, self.constants)
 
     def from_working(self, u: Array) -> Array:
@@ -126,13 +131,13 @@ class ColumnGroup:
 
     def log_jacobian(self, x: Array) -> Array:
         """The log of d working / d caller at each value. (n, d)."""
-        steps, unforeseen = self._foreseen(x)
+        steps, unforeseen = self.foreseen(x, *self.seen(x))
         found = self.likelihood.log_jacobian(steps, self.constants) - self._log_step
         return found if unforeseen is None else found + np.log(0.5 / self.n_rows) * unforeseen
 
     def log_unit(self, x: Array) -> Array:
         """The log of the unit of each value's density. (n, d)."""
-        steps, _ = self._foreseen(x)
+        steps, _ = self.foreseen(x, *self.seen(x))
         return self.likelihood.log_unit(steps, self.constants) + self._log_step
 
     @property
@@ -263,7 +268,7 @@ class Columns:
     ) -> list[ColumnGroup]:
         """Fit a block of columns: complete columns together, and each of the others alone."""
         whole = ColumnGroup(one, places, {}, grids, np.zeros_like(places, dtype=bool), weight.sum())
-        self._check_support(whole, x)
+        self._check_support(whole, x, whole.seen(x)[1])
 
         def group(some: NDArray[np.bool_], constants: Constants) -> ColumnGroup:
             own = automatic[places[some]]
@@ -359,9 +364,10 @@ class Columns:
         for rows, x in _row_blocks(X, index):
             for group, place in self._slices():
                 cells = x[:, group.columns]
-                self._check_support(group, cells)
+                steps, inside = group.seen(cells)
+                self._check_support(group, cells, inside)
                 with np.errstate(over="ignore"):
-                    working = group.to_working(cells)
+                    working = group.to_working(cells, steps, inside)
                 out[rows, place] = working.clip(-largest, largest)
         return out
 
@@ -458,7 +464,7 @@ class Columns:
         }
         return {name: steps[place] for place, name in enumerate(self.names)}
 
-    def _check_support(self, group: ColumnGroup, x: Array) -> None:
+    def _check_support(self, group: ColumnGroup, x: Array, inside: NDArray[np.bool_]) -> None:
         likelihood, places = group.likelihood, group.places
         if likelihood.needs_complete_rows and np.isnan(x).any():
             row, column = np.argwhere(np.isnan(x))[0]
@@ -467,8 +473,6 @@ class Columns:
                 "depends on all values of a row. Fill it, or fit with a likelihood that does not, "
                 "such as one with library_size=False."
             )
-        with np.errstate(invalid="ignore"):
-            inside = group.in_support(x)
         if not inside.all():
             inside = inside | np.isnan(x) | (group.automatic & np.isfinite(x))
         if not inside.all():

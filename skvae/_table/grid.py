@@ -204,13 +204,14 @@ class Grids:
         if not on.any():
             return x
         with np.errstate(over="ignore", invalid="ignore"):
-            found = np.where(on, (x - self.offset) / self.unit, x)
-            if np.isinf(found).any():  # a finite value stays finite
-                largest = np.finfo(np.float64).max
-                found = np.where(np.isfinite(x), found.clip(-largest, largest), found)
+            found = (x - self.offset) / self.unit  # x itself without a grid
             whole = np.rint(found)
-            close = on & (np.abs(found - whole) < CLOSE)
-        return np.where(close, whole, found)
+            close = np.abs(found - whole) < CLOSE
+        found = np.where(close & on, whole, found)
+        if np.isinf(found).any():  # a finite value stays finite
+            largest = np.finfo(np.float64).max
+            found = np.where(np.isfinite(x), found.clip(-largest, largest), found)
+        return found
 
     def values(self, steps: Array) -> Array:
         """The values at any numbers of steps. (n, d) -> (n, d)."""
