@@ -24,8 +24,9 @@ from skvae._inference.proposals import FEWEST_TO_ADAPT
 from skvae._inference.scores import log_likelihood, weighted_draws
 from skvae._model.cells import Cells
 from skvae._model.vae import VAE
-from skvae._table.columns import ColumnGroup, Columns
+from skvae._table.columns import Columns
 from skvae._table.container import Container
+from skvae._table.group import ColumnGroup
 from skvae._torch.random import derive, generator_from, quasi_normal
 from skvae._torch.runtime import resolve_device, seeded, torch_runtime
 from skvae._training.stages import TrainingState

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from skvae._table.auto import SAMPLE_ROWS
 from skvae._table.choice import LikelihoodChoice, choose_likelihoods
 from skvae._table.fields import warn_unknown
 from skvae._table.grid import Grids, resolved_grid, wanted_steps
+from skvae._table.group import ColumnGroup, by_size, neighbours
 from skvae._table.units import shared_unit, spreads
 from skvae._table.unseen import SeenLevels, unseen_values
 from skvae._warn import warn
@@ -28,127 +28,6 @@ FEWEST_SAMPLE_ROWS = 1000
 LARGEST_POWER = 0.75
 # A value may mark a missing one if it is this many times as large as half of its column.
 EXTREME = 1e12
-
-
-@dataclass
-class ColumnGroup:
-    """Columns of one likelihood: their places in the table and their constants, each (d, ...).
-
-    If the likelihood is equivariant, it sees values on a grid as whole numbers of steps. In any
-    case log p is per unit of the caller's column, and draws lie on the grid.
-
-    ``emphasis`` (d,) is the standard deviation of each column, divided by the root mean square of
-    those of all columns that share the unit. It is None for columns that share no unit.
-
-    Columns whose likelihood "auto" chose are ``automatic`` (d,). A later value outside the support
-    counts there as the nearest value inside, with a probability of half a row among the ``n_rows``
-    of training.
-    """
-
-    likelihood: Likelihood
-    places: NDArray[np.intp]
-    constants: Constants
-    grids: Grids
-    automatic: NDArray[np.bool_]
-    n_rows: float
-    emphasis: Array | None = None
-
-    def in_unit(self, unit: Array | float, emphasis: Array) -> ColumnGroup:
-        """The group in a shared unit, with the columns' standard deviations in it (d,)."""
-        if self.likelihood.is_equivariant:
-            unit = unit / self.grids.unit
-        constants = self.likelihood.in_unit(self.constants, unit)
-        return replace(self, constants=constants, emphasis=emphasis)
-
-    def updated(self, x: Array) -> ColumnGroup:
-        """The group for training that continues on the rows ``x`` (n, d)."""
-        constants = self.likelihood.update_constants(self.steps(x), self.constants)
-        return replace(self, constants=constants)
-
-    def steps(self, x: Array) -> Array:
-        """The values as the likelihood sees them."""
-        return self.grids.steps(x) if self.likelihood.is_equivariant else x
-
-    @property
-    def _log_step(self) -> Array | float:
-        return np.log(self.grids.unit) if self.likelihood.is_equivariant else 0.0
-
-    def seen(self, x: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """The values as the likelihood sees them, and which lie in its support. 2 x (n, d)."""
-        steps = self.steps(x)
-        with np.errstate(invalid="ignore"):
-            inside: NDArray[np.bool_] = self.likelihood.in_support(steps, self.constants)
-        return steps, inside
-
-    @property
-    def may_hold_unseen(self) -> bool:
-        """Whether ``unseen`` may mark a value."""
-        limited = type(self.likelihood).in_support is not Likelihood.in_support
-        return self.likelihood.takes_levels or (limited and bool(self.automatic.any()))
-
-    def unseen(self, x: Array) -> NDArray[np.bool_]:
-        """Which values are levels that training has not seen, or unforeseen. (n, d) bool."""
-        if self.likelihood.takes_levels:
-            return np.isnan(self.likelihood.to_working(x, self.constants)) & ~np.isnan(x)
-        _, unforeseen = self.foreseen(x, *self.seen(x))
-        return np.zeros(x.shape, dtype=bool) if unforeseen is None else unforeseen
-
-    def foreseen(
-        self, x: Array, steps: Array, inside: NDArray[np.bool_]
-    ) -> tuple[Array, NDArray[np.bool_] | None]:
-        """The result of ``seen`` as working units need it, and which values are unforeseen, if any.
-
-        Unforeseen are finite values of automatic columns outside the support. The nearest values
-        inside take their place.
-        """
-        if inside.all():
-            return steps, None
-        unforeseen: NDArray[np.bool_] = self.automatic & ~inside & np.isfinite(x)
-        if not unforeseen.any():
-            return steps, None
-        nearest = self.likelihood.nearest(steps, self.constants)
-        return np.where(unforeseen, nearest, steps), unforeseen
-
-    def to_working(self, x: Array, steps: Array, inside: NDArray[np.bool_]) -> Array:
-        """Caller's units, and the result of ``seen``, to working units. (n, d) -> (n, d)."""
-        steps, _ = self.foreseen(x, steps, inside)
-        return self.likelihood.to_working(steps, self.constants)
-
-    def from_working(self, u: Array) -> Array:
-        """Draws in working units to caller's units, on the grid. (n, d) -> (n, d)."""
-        found = self.likelihood.from_working(u, self.constants)
-        if self.likelihood.is_equivariant:
-            return self.grids.snapped(self.grids.values(found))
-        snapped = self.grids.snapped(found)
-        # rounding may leave the support, as from 0.3 to 0: the next value on the grid is inside
-        outside = ~self.likelihood.in_support(snapped, self.constants)
-        return np.where(outside, snapped + np.sign(found - snapped) * self.grids.unit, snapped)
-
-    def from_mean(self, u: Array) -> Array:
-        """Means in the model's units to caller's units. (n, d) -> (n, d)."""
-        found = self.likelihood.from_mean(u, self.constants)
-        return self.grids.values(found) if self.likelihood.is_equivariant else found
-
-    def log_jacobian(self, x: Array) -> Array:
-        """The log of d working / d caller at each value. (n, d)."""
-        steps, unforeseen = self.foreseen(x, *self.seen(x))
-        found = self.likelihood.log_jacobian(steps, self.constants) - self._log_step
-        return found if unforeseen is None else found + np.log(0.5 / self.n_rows) * unforeseen
-
-    def log_unit(self, x: Array) -> Array:
-        """The log of the unit of each value's density. (n, d)."""
-        steps, _ = self.foreseen(x, *self.seen(x))
-        return self.likelihood.log_unit(steps, self.constants) + self._log_step
-
-    @property
-    def has_jacobian(self) -> bool:
-        """Whether ``log_jacobian`` may be anything but 0."""
-        return self.likelihood.has_jacobian or self.may_hold_unseen
-
-    @property
-    def columns(self) -> NDArray[np.intp] | slice:
-        """The places as an index: a slice for neighbours, which avoids a copy."""
-        return _neighbours(self.places)
 
 
 class Columns:
@@ -226,7 +105,7 @@ class Columns:
             places = np.flatnonzero(alike & (shared == in_unit))
             fitted = []
             for block in chunks(len(places), COLUMN_CELLS // max(1, len(X))):
-                cells = X[:, _neighbours(places[block])]
+                cells = X[:, neighbours(places[block])]
                 x = np.empty((len(index), cells.shape[1]))
                 for rows, part in _row_blocks(cells, index, order):
                     x[rows] = part
@@ -238,7 +117,7 @@ class Columns:
                 on = Grids.of([grids[place] for place in places[block]])
                 fitted += columns._fit_block(one, x, weight, places[block], on, lenient)
                 columns._warn_of_extremes(x, index, places[block], EXTREME * typical)
-            groups = _by_size(one, fitted)
+            groups = by_size(one, fitted)
             if in_unit:
                 groups = [g.in_unit(unit, emphasis[g.places]) for g in groups]
             columns.groups += groups
@@ -521,43 +400,6 @@ def _row_blocks(
         cells = np.asarray(X[rows], dtype=np.float64)
         cells.flags.writeable = False  # may be the caller's memory
         yield places, cells
-
-
-def _neighbours(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
-    """Places as a slice if they are consecutive, which selects columns without a copy."""
-    if (np.diff(places) == 1).all():
-        return slice(int(places[0]), int(places[-1]) + 1)
-    return places
-
-
-def _by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup]:
-    """Join groups whose constants have about the same length, padded with NaN."""
-    by_size: dict[int, list[ColumnGroup]] = {}
-    for group in fitted:
-        lengths = [a.shape[1] for a in group.constants.values() if a.ndim > 1]
-        by_size.setdefault(int(np.ceil(np.log2(max(lengths, default=1)))), []).append(group)
-    groups = []
-    for _, alike in sorted(by_size.items()):
-        places = np.concatenate([group.places for group in alike])
-        names = alike[0].constants
-        constants = {name: _stack([group.constants[name] for group in alike]) for name in names}
-        grids = Grids.joined([group.grids for group in alike])
-        order = np.argsort(places)
-        constants = {name: array[order] for name, array in constants.items()}
-        automatic = np.concatenate([group.automatic for group in alike])
-        joined = replace(alike[0], places=places[order], constants=constants)
-        groups.append(replace(joined, grids=grids[order], automatic=automatic[order]))
-    return groups
-
-
-def _stack(arrays: Sequence[Array]) -> Array:
-    """Concatenate arrays (d_i, ...), their second axis padded with NaN to the longest."""
-    if arrays[0].ndim > 1:
-        longest = max(array.shape[1] for array in arrays)
-        arrays = [
-            np.pad(a, ((0, 0), (0, longest - a.shape[1])), constant_values=np.nan) for a in arrays
-        ]
-    return np.concatenate(arrays)
 
 
 def _distinct(values: Sequence[_T]) -> list[_T]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skvae._blocks import BLOCK_CELLS, chunks
 
 if TYPE_CHECKING:
-    from skvae._table.columns import ColumnGroup
+    from skvae._table.group import ColumnGroup
 
 Array = NDArray[Any]
 

@@ -8,7 +8,7 @@ from torch.distributions import Normal
 from skvae._model.locations import NOISE_SPEED
 from skvae._model.phases import CODES, DECODER, WHOLE
 from skvae._model.vae import VAE
-from skvae._table.columns import _stack
+from skvae._table.group import stack
 from skvae.likelihoods import (
     Bernoulli,
     Categorical,
@@ -22,7 +22,7 @@ from skvae.networks import MLP
 from skvae.objectives import ELBO, IWAE
 
 RNG = np.random.default_rng(0)
-TABLE = np.column_stack(
+TABLE = np.columnstack(
     [
         RNG.normal(size=(20, 2)),
         RNG.random((20, 2)) < 0.4,
@@ -71,14 +71,14 @@ def build(groups, gaps=()):
     for likelihood, places, emphasis in groups:
         x = TABLE[:, places]
         constants = [likelihood.fit(column[:, None], np.ones(len(x))) for column in x.T]
-        constants = {name: _stack([one[name] for one in constants]) for name in constants[0]}
+        constants = {name: stack([one[name] for one in constants]) for name in constants[0]}
         fitted.append((likelihood, constants, len(places), emphasis))
         working.append(likelihood.to_working(x, constants))
     generator = torch.Generator().manual_seed(0)
     model = VAE(fitted, gaps, MLP((7,)), MLP((5,), "elu"), 3, generator).double()
     for parameter in model.parameters():  # many start at zero
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return model, torch.from_numpy(np.column_stack(working))
+    return model, torch.from_numpy(np.columnstack(working))
 
 
 @pytest.mark.parametrize("objective", [ELBO(0.7, free_bits=0.1), IWAE(0.7)])
@@ -206,7 +206,7 @@ def test_networks_may_know_which_numbers_belong_to_which_column():
             return self.build(n_inputs, n_outputs, **how)
 
     likelihoods = Categorical(), Gaussian()
-    table = np.column_stack([np.arange(20) % 3, np.arange(20) % 2]).astype(float), TABLE[:, :2]
+    table = np.columnstack([np.arange(20) % 3, np.arange(20) % 2]).astype(float), TABLE[:, :2]
     groups = [
         (one, one.fit(x, np.ones(20)), 2, None) for one, x in zip(likelihoods, table, strict=True)
     ]
