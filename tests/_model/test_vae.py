@@ -22,7 +22,7 @@ from skvae.networks import MLP
 from skvae.objectives import ELBO, IWAE
 
 RNG = np.random.default_rng(0)
-TABLE = np.columnstack(
+TABLE = np.column_stack(
     [
         RNG.normal(size=(20, 2)),
         RNG.random((20, 2)) < 0.4,
@@ -78,7 +78,7 @@ def build(groups, gaps=()):
     model = VAE(fitted, gaps, MLP((7,)), MLP((5,), "elu"), 3, generator).double()
     for parameter in model.parameters():  # many start at zero
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
-    return model, torch.from_numpy(np.columnstack(working))
+    return model, torch.from_numpy(np.column_stack(working))
 
 
 @pytest.mark.parametrize("objective", [ELBO(0.7, free_bits=0.1), IWAE(0.7)])
@@ -206,7 +206,7 @@ def test_networks_may_know_which_numbers_belong_to_which_column():
             return self.build(n_inputs, n_outputs, **how)
 
     likelihoods = Categorical(), Gaussian()
-    table = np.columnstack([np.arange(20) % 3, np.arange(20) % 2]).astype(float), TABLE[:, :2]
+    table = np.column_stack([np.arange(20) % 3, np.arange(20) % 2]).astype(float), TABLE[:, :2]
     groups = [
         (one, one.fit(x, np.ones(20)), 2, None) for one, x in zip(likelihoods, table, strict=True)
     ]
