@@ -218,16 +218,12 @@ class Grids:
         on = ~np.isnan(self.step)
         return np.where(on, self.offset + steps * self.unit, steps) if on.any() else steps
 
-    def snapped(self, x: Array) -> Array:
-        """The nearest values on the grids. (n, d) -> (n, d)."""
-        on = np.flatnonzero(~np.isnan(self.step))
-        out = np.array(x, dtype=np.float64)
-        for i in on:
-            found = self.offset[i] + self.step[i] * np.rint(
-                (x[:, i] - self.offset[i]) / self.step[i]
-            )
+    def snapped(self, steps: Array) -> Array:
+        """The values on the grids nearest to any numbers of steps. (n, d) -> (n, d)."""
+        out = np.where(np.isnan(self.step), steps, self.values(np.rint(steps)))
+        for i in np.flatnonzero(self.decimals >= 0):
             # the float64 nearest to a decimal number, as a user would write it
-            out[:, i] = found if self.decimals[i] < 0 else np.round(found, self.decimals[i])
+            out[:, i] = np.round(out[:, i], self.decimals[i])
         return out
 
     def holds(self, x: Array) -> Array:

@@ -103,8 +103,8 @@ class ColumnGroup:
         """Draws in working units to caller's units, on the grid. (n, d) -> (n, d)."""
         found = self.likelihood.from_working(u, self.constants)
         if self.likelihood.is_equivariant:
-            return self.grids.snapped(self.grids.values(found))
-        snapped = self.grids.snapped(found)
+            return self.grids.snapped(found)
+        snapped = self.grids.snapped(self.grids.steps(found))
         # rounding may leave the support, as from 0.3 to 0: the next value on the grid is inside
         outside = ~self.likelihood.in_support(snapped, self.constants)
         return np.where(outside, snapped + np.sign(found - snapped) * self.grids.unit, snapped)
@@ -145,12 +145,12 @@ def neighbours(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
 
 def by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup]:
     """Join groups whose constants have about the same length, padded with NaN."""
-    by_size: dict[int, list[ColumnGroup]] = {}
+    of_size: dict[int, list[ColumnGroup]] = {}
     for group in fitted:
         lengths = [a.shape[1] for a in group.constants.values() if a.ndim > 1]
-        by_size.setdefault(int(np.ceil(np.log2(max(lengths, default=1)))), []).append(group)
+        of_size.setdefault(int(np.ceil(np.log2(max(lengths, default=1)))), []).append(group)
     groups = []
-    for _, alike in sorted(by_size.items()):
+    for _, alike in sorted(of_size.items()):
         places = np.concatenate([group.places for group in alike])
         names = alike[0].constants
         constants = {name: stack([group.constants[name] for group in alike]) for name in names}
