@@ -23,6 +23,7 @@ def choose(
     is_category: Sequence[bool],
     is_bool: Sequence[bool],
     is_binary: Sequence[bool] | NDArray[np.bool_],
+    shares_unit: Sequence[bool] | NDArray[np.bool_],
     wanted: Sequence[bool],
 ) -> list[Likelihood | None]:
     """Choose a likelihood for each wanted column; None for the others.
@@ -30,13 +31,13 @@ def choose(
     Parameters
     ----------
     X : ndarray of shape (n, d)
-        A sample of the rows.
+        A sample of the rows, in steps of the columns' grids.
     weight : ndarray of shape (n,)
     n_rows : float
         The number of rows in the whole table.
-    is_category, is_bool, is_binary, wanted : sequence of bool of length d
-        Which columns hold categories, bools, only 0 and 1 in the whole table, and which need a
-        likelihood.
+    is_category, is_bool, is_binary, shares_unit, wanted : sequence of bool of length d
+        Which columns hold categories, bools, only 0 and 1 in the whole table, share a unit, and
+        need a likelihood.
     """
     numeric = ~np.asarray(is_category, dtype=bool)
     is_table_binary = bool(np.asarray(is_binary)[numeric].all())
@@ -50,6 +51,7 @@ def choose(
             is_bool=bool(is_bool[place]),
             is_binary=bool(is_binary[place]),
             is_table_binary=is_table_binary,
+            shares_unit=bool(shares_unit[place]),
             n_rows=n_rows,
             n_numeric=int(numeric.sum()),
         )

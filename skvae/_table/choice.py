@@ -30,6 +30,7 @@ def choose_likelihoods(
     *,
     is_category: Sequence[bool],
     is_bool: Sequence[bool],
+    shares_unit: NDArray[np.bool_],
 ) -> tuple[list[Likelihood], list[bool]]:
     """Choose the likelihood of each column. Also returns for which of them "auto" chose it.
 
@@ -39,12 +40,12 @@ def choose_likelihoods(
     likelihood : str, Likelihood or mapping
         The user's choice. Columns that a mapping does not name get "auto".
     sample : ndarray of shape (m, d)
-        The first rows. The rows are in random order.
+        The first rows, in steps of the columns' grids. The rows are in random order.
     weight : ndarray of shape (n,)
         The weights of all rows.
     blocks : iterable of ndarray of shape (b, d)
         All rows, read only if a column needs them.
-    is_category, is_bool : sequence of bool of length d
+    is_category, is_bool, shares_unit : sequence of bool of length d
     """
     wanted = wanted_likelihoods(names, likelihood)
     automatic = [isinstance(value, str) and value == "auto" for value in wanted]
@@ -54,6 +55,7 @@ def choose_likelihoods(
         weight.sum(),
         is_category=is_category,
         is_bool=is_bool,
+        shares_unit=shares_unit,
         is_binary=binary_columns(blocks, automatic),
         wanted=automatic,
     )

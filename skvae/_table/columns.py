@@ -79,24 +79,32 @@ class Columns:
         # rows are ordered by their hashes, so the first rows are a random sample
         n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
-        blocks = (x for _, x in _row_blocks(X, index))
-        chosen, automatic = choose_likelihoods(
-            names, likelihood, sample, weight, blocks, is_category=is_category, is_bool=is_bool
-        )
-        # categories that training has not seen count as missing
-        lenient = np.array(automatic) & ~np.asarray(is_category, dtype=bool)
+        numeric = ~np.asarray(is_category, dtype=bool)
         columns.spread = spreads(sample, weight[:n_sample])
-        located = np.array([likelihood.may_share_unit for likelihood in chosen])
-        emphasis, unit = shared_unit(
-            sample, columns.spread, located & ~np.asarray(is_category, dtype=bool)
-        )
-        shared = ~np.isnan(emphasis)
-        numeric = [not likelihood.takes_levels for likelihood in chosen]
+        is_binary = np.all((sample == 0) | (sample == 1) | np.isnan(sample), axis=0)
+        emphasis, unit = shared_unit(sample, columns.spread, numeric & ~is_binary)
         steps = [
             step if is_numeric else None
             for step, is_numeric in zip(wanted_steps(names, resolution), numeric, strict=True)
         ]
         grids = list(map(resolved_grid, names, steps, sample.T))
+        chosen, automatic = choose_likelihoods(
+            names,
+            likelihood,
+            Grids.of(grids).steps(sample),
+            weight,
+            (x for _, x in _row_blocks(X, index)),
+            is_category=is_category,
+            is_bool=is_bool,
+            shares_unit=~np.isnan(emphasis),
+        )
+        for place, one in enumerate(chosen):
+            if one.takes_levels:  # chosen for numbers too, whose values it takes as they are
+                steps[place] = grids[place] = None
+        # categories that training has not seen count as missing
+        lenient = np.array(automatic) & numeric
+        emphasis[[not one.may_share_unit for one in chosen]] = np.nan
+        shared = ~np.isnan(emphasis)
         missing = np.zeros(len(names), dtype=bool)
         typical = np.median(np.nan_to_num(np.abs(sample[:FEWEST_SAMPLE_ROWS])), axis=0)
         order = np.argsort(index)

@@ -144,11 +144,11 @@ def neighbours(places: NDArray[np.intp]) -> NDArray[np.intp] | slice:
 
 
 def by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup]:
-    """Join groups whose constants have about the same length, padded with NaN."""
+    """Join groups of about the same ``size``, their constants padded with NaN."""
     of_size: dict[int, list[ColumnGroup]] = {}
     for group in fitted:
-        lengths = [a.shape[1] for a in group.constants.values() if a.ndim > 1]
-        of_size.setdefault(int(np.ceil(np.log2(max(lengths, default=1)))), []).append(group)
+        size = one.size(group.constants)
+        of_size.setdefault(int(np.ceil(np.log2(size))), []).append(group)
     groups = []
     for _, alike in sorted(of_size.items()):
         places = np.concatenate([group.places for group in alike])

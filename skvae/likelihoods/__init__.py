@@ -34,6 +34,7 @@ from skvae.likelihoods._gaussian import Gaussian
 from skvae.likelihoods._histogram import Histogram
 from skvae.likelihoods._log_normal import LogNormal
 from skvae.likelihoods._negative_binomial import NegativeBinomial
+from skvae.likelihoods._normal_scores import NormalScores
 from skvae.likelihoods._ordinal import Ordinal
 from skvae.likelihoods._poisson import Poisson
 from skvae.likelihoods._sample import ColumnSample
@@ -41,6 +42,7 @@ from skvae.likelihoods._student_t import StudentT
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "gaussian": Gaussian,
+    "normal_scores": NormalScores,
     "student_t": StudentT,
     "log_normal": LogNormal,
     "histogram": Histogram,
@@ -67,6 +69,7 @@ __all__ = [
     "Likelihood",
     "LogNormal",
     "NegativeBinomial",
+    "NormalScores",
     "Ordinal",
     "Parameters",
     "Poisson",

@@ -155,6 +155,13 @@ class Likelihood(Value, ABC):
         """
         return np.zeros((1, x.shape[1]))
 
+    def size(self, constants: Constants) -> int:
+        """The size of a column's tensors, by the constants. At least 1.
+
+        Columns whose sizes have the same power of two are modelled together.
+        """
+        return max((array.shape[1] for array in constants.values() if array.ndim > 1), default=1)
+
     def update_constants(self, x: Array, constants: Constants) -> Constants:
         """The constants for training that continues with the rows ``x`` (n, d)."""
         return constants
