@@ -96,6 +96,14 @@ class Fitted:
         """The device of the module."""
         return next(self.module.parameters()).device
 
+    @property
+    def categories(self) -> dict[Any, Array]:
+        """The sorted values of each column that has a mass for each of a few values, by name."""
+        return {
+            self.columns.names[place]: self.container.sorted_values(place, values)[0]
+            for place, values in self.columns.values.items()
+        }
+
     # -- codes ----------------------------------------------------------------------
 
     def codes(self, table: Array, dtype: Any) -> Array:
@@ -225,16 +233,36 @@ class Fitted:
 
     def conditional_mean(self, table: Array, numbers: Array, dtype: Any) -> Array:
         """E[x | x_observed] of each row; ``numbers`` name the rows in errors. -> (n, d)."""
+        return self._conditional(VAE.summary, table, numbers, dtype, finish=self.columns.from_mean)
+
+    def conditional_masses(self, table: Array, place: int, dtype: Any) -> Array:
+        """p(x_place | x_observed) for each of its ``categories``, in their order. -> (n, L)."""
+        g, i = self.columns.group_of(place)
+        _, order = self.container.sorted_values(place, self.columns.values[place])
+
+        def masses(model: VAE, statistics: list[Tensor]) -> Tensor:
+            return model.groups[g].likelihood.masses(statistics[g])[:, i, order]
+
+        return self._conditional(masses, table, np.arange(len(table)), dtype)
+
+    def _conditional(
+        self,
+        call: Callable[[VAE, list[Tensor]], Tensor],
+        table: Array,
+        numbers: Array,
+        dtype: Any,
+        finish: Callable[[Array], Array] = np.asarray,
+    ) -> Array:
+        """``call`` with the statistics of each group given the observed values. -> (n, ...)."""
         noise = self._scoring_noise(2 * FEWEST_IN_POOL)
 
-        def mean(model: VAE, x: Tensor, rows: slice) -> Tensor:
+        def of_rows(model: VAE, x: Tensor, rows: slice) -> Tensor:
             cells = model.cells(x)
             z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
-            return model.weighted_mean(z, weight, cells.context)
+            return call(model, model.weighted_statistics(z, weight, cells.context))
 
         size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
-        source = self._rows(table, dtype)
-        return map_rows(self.module, mean, source, size=size, finish=self.columns.from_mean)
+        return map_rows(self.module, of_rows, self._rows(table, dtype), size=size, finish=finish)
 
     def conditional_draws(
         self, table: Array, numbers: Array, dtype: Any, n: int, seed: int
