@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -344,10 +344,13 @@ class Columns:
         return {name: steps[place] for place, name in enumerate(self.names)}
 
     def place_of(self, name: Any) -> int:
-        """The place of a column in the table."""
-        if name not in self.names:
-            raise ValueError(f"'column' names {name!r}, but the columns are {self.names}.")
-        return self.names.index(name)
+        """The place of a column in the table. True is not the name 1, unlike in Python."""
+        is_bool = isinstance(name, bool | np.bool_)
+        if isinstance(name, Hashable):  # an array is not, and would be compared by its values
+            for place, own in enumerate(self.names):
+                if own == name and isinstance(own, bool | np.bool_) == is_bool:
+                    return place
+        raise ValueError(f"'column' names {name!r}, but the columns are {self.names}.")
 
     def group_of(self, place: int) -> tuple[int, int]:
         """The number of the group of the column at ``place``, and its number in that group."""
