@@ -36,11 +36,12 @@ from skvae.priors import Prior
 
 Array = NDArray[Any]
 
-# Number of weighted codes for the conditional mean or the conditional draws of a row.
-FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
+# Largest number of weighted codes for the conditional draws of a row, of each of two kinds.
+MOST_IN_POOL = 2**12
 # Number of codes over which the slopes of the decoder are averaged.
 SLOPE_DRAWS = 256
-# Default number of draws for a bound, in up to FEW_COMPONENTS latent dimensions and in more.
+# Default number of draws for a bound or a conditional mean, in up to FEW_COMPONENTS latent
+# dimensions and in more.
 FEW_DRAWS, MANY_DRAWS, FEW_COMPONENTS = 256, 512, 8
 
 
@@ -200,7 +201,7 @@ class Fitted:
         out[np.isnan(table)] = np.nan
         return out
 
-    def _draws(self, n_draws: int | None) -> int:
+    def _draws(self, n_draws: int | None = None) -> int:
         if n_draws is not None:
             return n_draws
         return FEW_DRAWS if self.n_components <= FEW_COMPONENTS else MANY_DRAWS
@@ -254,7 +255,7 @@ class Fitted:
         finish: Callable[[Array], Array] = np.asarray,
     ) -> Array:
         """``call`` with the statistics of each group given the observed values. -> (n, ...)."""
-        noise = self._scoring_noise(2 * FEWEST_IN_POOL)
+        noise = self._scoring_noise(2 * self._draws())
 
         def of_rows(model: VAE, x: Tensor, rows: slice) -> Tensor:
             cells = model.cells(x)
@@ -268,7 +269,7 @@ class Fitted:
         self, table: Array, numbers: Array, dtype: Any, n: int, seed: int
     ) -> Array:
         """Draws from p(x | x_observed), as in ``conditional_mean``. -> (n_rows, n, d)."""
-        pool = min(max(FEWEST_IN_POOL, 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
+        pool = min(max(self._draws(), 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
         noise = quasi_normal(2 * pool, self.n_components, derive(seed, "pool"))[:, None, :]
         generator = generator_from(derive(seed, "conditional"), self.device)
 
