@@ -36,11 +36,12 @@ from skvae.priors import Prior
 
 Array = NDArray[Any]
 
-# Number of weighted codes for the conditional mean or the conditional draws of a row.
-FEWEST_IN_POOL, MOST_IN_POOL = 256, 2**12
+# Largest number of weighted codes for the conditional draws of a row, of each of two kinds.
+MOST_IN_POOL = 2**12
 # Number of codes over which the slopes of the decoder are averaged.
 SLOPE_DRAWS = 256
-# Default number of draws for a bound, in up to FEW_COMPONENTS latent dimensions and in more.
+# Default number of draws for a bound or a conditional mean, in up to FEW_COMPONENTS latent
+# dimensions and in more.
 FEW_DRAWS, MANY_DRAWS, FEW_COMPONENTS = 256, 512, 8
 
 
@@ -95,6 +96,14 @@ class Fitted:
     def device(self) -> torch.device:
         """The device of the module."""
         return next(self.module.parameters()).device
+
+    @property
+    def categories(self) -> dict[Any, Array]:
+        """The sorted values of each column that has a mass for each of a few values, by name."""
+        return {
+            self.columns.names[place]: self.container.sorted_values(place, values)[0]
+            for place, values in self.columns.values.items()
+        }
 
     # -- codes ----------------------------------------------------------------------
 
@@ -192,7 +201,7 @@ class Fitted:
         out[np.isnan(table)] = np.nan
         return out
 
-    def _draws(self, n_draws: int | None) -> int:
+    def _draws(self, n_draws: int | None = None) -> int:
         if n_draws is not None:
             return n_draws
         return FEW_DRAWS if self.n_components <= FEW_COMPONENTS else MANY_DRAWS
@@ -225,22 +234,42 @@ class Fitted:
 
     def conditional_mean(self, table: Array, numbers: Array, dtype: Any) -> Array:
         """E[x | x_observed] of each row; ``numbers`` name the rows in errors. -> (n, d)."""
-        noise = self._scoring_noise(2 * FEWEST_IN_POOL)
+        return self._conditional(VAE.summary, table, numbers, dtype, finish=self.columns.from_mean)
 
-        def mean(model: VAE, x: Tensor, rows: slice) -> Tensor:
+    def conditional_masses(self, table: Array, place: int, dtype: Any) -> Array:
+        """p(x_place | x_observed) for each of its ``categories``, in their order. -> (n, L)."""
+        g, i = self.columns.group_of(place)
+        _, order = self.container.sorted_values(place, self.columns.values[place])
+
+        def masses(model: VAE, statistics: list[Tensor]) -> Tensor:
+            return model.groups[g].likelihood.masses(statistics[g])[:, i, order]
+
+        return self._conditional(masses, table, np.arange(len(table)), dtype)
+
+    def _conditional(
+        self,
+        call: Callable[[VAE, list[Tensor]], Tensor],
+        table: Array,
+        numbers: Array,
+        dtype: Any,
+        finish: Callable[[Array], Array] = np.asarray,
+    ) -> Array:
+        """``call`` with the statistics of each group given the observed values. -> (n, ...)."""
+        noise = self._scoring_noise(2 * self._draws())
+
+        def of_rows(model: VAE, x: Tensor, rows: slice) -> Tensor:
             cells = model.cells(x)
             z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
-            return model.weighted_mean(z, weight, cells.context)
+            return call(model, model.weighted_statistics(z, weight, cells.context))
 
         size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
-        source = self._rows(table, dtype)
-        return map_rows(self.module, mean, source, size=size, finish=self.columns.from_mean)
+        return map_rows(self.module, of_rows, self._rows(table, dtype), size=size, finish=finish)
 
     def conditional_draws(
         self, table: Array, numbers: Array, dtype: Any, n: int, seed: int
     ) -> Array:
         """Draws from p(x | x_observed), as in ``conditional_mean``. -> (n_rows, n, d)."""
-        pool = min(max(FEWEST_IN_POOL, 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
+        pool = min(max(self._draws(), 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
         noise = quasi_normal(2 * pool, self.n_components, derive(seed, "pool"))[:, None, :]
         generator = generator_from(derive(seed, "conditional"), self.device)
 

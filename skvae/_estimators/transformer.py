@@ -28,6 +28,7 @@ from skvae._fit import train, train_once
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
 from skvae._table.frames import as_frame
+from skvae._table.hidden import hide_column
 from skvae._table.validation import (
     drop_rows_of_no_weight,
     validate_codes,
@@ -236,6 +237,10 @@ class VAETransformer(
     likelihoods_ : dict
         The likelihood of each column, by column name or position.
 
+    categories_ : dict
+        The sorted values of each column for which :meth:`predict_column_proba` gives
+        probabilities, by column name or position.
+
     resolutions_ : dict
         The step between the values of each column, by column name or position. None for columns of
         any numbers and for categories.
@@ -323,6 +328,7 @@ class VAETransformer(
 
     n_components_ = _learned("n_components")
     likelihoods_ = _learned("columns.likelihoods")
+    categories_ = _learned("categories")
     resolutions_ = _learned("columns.resolutions")
     module_ = _learned("module")
     precision_ = _learned("training.precision")
@@ -747,6 +753,93 @@ class VAETransformer(
         return [
             fitted.container.fill(X, _completed(table, rows, draws[:, draw])) for draw in range(n)
         ]
+
+    def predict_column(self, X, column):
+        """Predict one column from the other values of each row.
+
+        The prediction is the most likely value of a column in ``categories_``, and the conditional
+        mean E[x_column | x_others] of any other column, by the same method as in :meth:`impute`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The values in ``column`` have no effect, and may be missing. A data frame may lack the
+            column. Other values may be missing too.
+        column : str or int
+            Name of the column, or its position if the columns have no names.
+
+        Returns
+        -------
+        values : ndarray of shape (n_samples,)
+            Values as in ``fit``: strings, bools or numbers.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column, and as in :meth:`impute`.
+        """
+        check_is_fitted(self)
+        fitted, place = self._fitted, self._fitted.columns.place_of(column)
+        if place in fitted.columns.values:
+            probability = self.predict_column_proba(X, column)
+            return self.categories_[column][probability.argmax(axis=1)]
+        table, dtype = self._checked(hide_column(X, fitted.columns.names, place))
+        mean = fitted.conditional_mean(table, np.arange(len(table)), dtype)[:, place]
+        return fitted.container.values(place, mean)
+
+    def predict_column_proba(self, X, column):
+        """The probability of each value of one column given the other values of each row.
+
+        p(x_column | x_others) is the average of p(x_column | z) over codes, with weights that
+        measure how well a code explains the other values, as in :meth:`impute`. The result is
+        deterministic, and that of a row does not depend on the other rows.
+
+        The column is one of categories, strings or bools, or its likelihood is "bernoulli",
+        "categorical" or "ordinal".
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            As for :meth:`predict_column`.
+        column : str or int
+            Name of the column, or its position if the columns have no names.
+
+        Returns
+        -------
+        probability : ndarray of shape (n_samples, n_values)
+            The values are in the order of ``categories_[column]``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column, if its likelihood does not give a probability to each of a
+            few values, and as in :meth:`impute`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvae import VAETransformer
+        >>> iris = load_iris(as_frame=True)
+        >>> table = iris.data.assign(species=iris.target_names[iris.target])
+        >>> vae = VAETransformer(2, max_iter=50, random_state=0).fit(table)
+        >>> vae.categories_["species"].tolist()
+        ['setosa', 'versicolor', 'virginica']
+        >>> flowers = iris.data.iloc[[0, 50, 100]]
+        >>> vae.predict_column_proba(flowers, "species").shape
+        (3, 3)
+        >>> vae.predict_column(flowers, "species").tolist()
+        ['setosa', 'versicolor', 'virginica']
+        """
+        check_is_fitted(self)
+        fitted, place = self._fitted, self._fitted.columns.place_of(column)
+        if place not in fitted.columns.values:
+            raise ValueError(
+                f"Column {column!r} is modelled by {self.likelihoods_[column]}, which does not "
+                "give a probability to each of a few values. Use predict_column for its "
+                f"conditional mean, or fit with likelihood={{{column!r}: 'categorical'}}."
+            )
+        table, dtype = self._checked(hide_column(X, fitted.columns.names, place))
+        return fitted.conditional_masses(table, place, dtype)
 
     def sample(self, n_samples=1, *, given=None, random_state=None):
         """Draw new rows from the model.

@@ -322,7 +322,7 @@ class VAE(nn.Module):
 
     def mean(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """E[x|z] in the units of means; for categories, the mode. (N, K), (N, C) -> (N, D)."""
-        return self.weighted_mean(z[None], z.new_ones(1, len(z)), context)
+        return self.summary(self.weighted_statistics(z[None], z.new_ones(1, len(z)), context))
 
     @torch.no_grad()
     def slopes(self, z: Tensor, context: Tensor | None = None) -> list[Tensor]:
@@ -347,14 +347,20 @@ class VAE(nn.Module):
                 kept.append((above - below) / (2 * SLOPE_STEP))
         return [torch.stack(kept) for kept in found]
 
-    def weighted_mean(self, z: Tensor, weight: Tensor, context: Tensor | None = None) -> Tensor:
-        """E[x] over weighted codes; for categories, the mode. (S, N, K), (S, N) -> (N, D)."""
+    def weighted_statistics(
+        self, z: Tensor, weight: Tensor, context: Tensor | None = None
+    ) -> list[Tensor]:
+        """The statistics of each group over weighted codes. (S, N, K), (S, N) -> (N, d, M) each."""
         totals = [z.new_zeros(())] * len(self.groups)
         for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
             for place, outputs in enumerate(self.decode(some, context)):
                 statistics = self.groups[place].statistics(outputs)
                 totals[place] = totals[place] + torch.einsum("sn,sndm->ndm", share, statistics)
-        return self._by_group(lambda group, total: group.likelihood.summary(total), totals)
+        return totals
+
+    def summary(self, statistics: Sequence[Tensor]) -> Tensor:
+        """E[x] from the statistics of each group; for categories, the mode. -> (N, D)."""
+        return self._by_group(lambda group, total: group.likelihood.summary(total), statistics)
 
     def sample(self, z: Tensor, generator: Generator, context: Tensor | None = None) -> Tensor:
         """Draws from p(x|z) in working units. (S, N, K), (N, C) -> (S, N, D)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -350,6 +350,33 @@ class Columns:
             for place, step in zip(group.places, group.grids.step, strict=True)
         }
         return {name: steps[place] for place, name in enumerate(self.names)}
+
+    def place_of(self, name: Any) -> int:
+        """The place of a column in the table. True is not the name 1, unlike in Python."""
+        is_bool = isinstance(name, bool | np.bool_)
+        if isinstance(name, Hashable):  # an array is not, and would be compared by its values
+            for place, own in enumerate(self.names):
+                if own == name and isinstance(own, bool | np.bool_) == is_bool:
+                    return place
+        raise ValueError(f"'column' names {name!r}, but the columns are {self.names}.")
+
+    def group_of(self, place: int) -> tuple[int, int]:
+        """The number of the group of the column at ``place``, and its number in that group."""
+        (g,) = (g for g, group in enumerate(self.groups) if place in group.places)
+        return g, int(np.flatnonzero(self.groups[g].places == place)[0])
+
+    @property
+    def values(self) -> dict[int, Array]:
+        """The values of each column that has a mass for each of a few values, by its place."""
+        found = {}
+        for group in self.groups:
+            values = group.likelihood.values(group.constants)
+            if values is None:
+                continue
+            each = np.broadcast_to(values, (len(group.places), values.shape[1]))
+            for place, own in zip(group.places, each, strict=True):
+                found[int(place)] = own[~np.isnan(own)]
+        return dict(sorted(found.items()))
 
     def _check_support(self, group: ColumnGroup, x: Array, inside: NDArray[np.bool_]) -> None:
         likelihood, places = group.likelihood, group.places

@@ -78,11 +78,23 @@ class Container:
             return list(range(n_columns))
         return [field.name for field in self.fields]
 
-    def levels(self, place: int, x: Array) -> list[Any]:
+    def values(self, place: int, x: Array) -> Array:
         """The values that the numbers (n,) of a column stand for."""
+        return x if self.fields is None else values_of(x, self.fields[place])
+
+    def sorted_values(self, place: int, x: Array) -> tuple[Array, Array]:
+        """These values in the order in which they sort, and the place of each in ``x``. 2 x (n,).
+
+        As the classes of scikit-learn, categories are sorted too, whatever order they have.
+        """
+        rank, values = pd.factorize(self.values(place, x), sort=True)
+        return values, np.argsort(rank)
+
+    def levels(self, place: int, x: Array) -> list[Any]:
+        """The names of these values."""
         if self.fields is None:
             return [f"{number:g}" for number in x]
-        return list(values_of(x, self.fields[place]))
+        return list(self.values(place, x))
 
     def numbers(self, X: Any, *, strict: bool = False) -> Any:
         """The table as numbers (n, d), with NaN for missing values, for scikit-learn to check.

@@ -162,6 +162,13 @@ class Likelihood(Value, ABC):
         """
         return max((array.shape[1] for array in constants.values() if array.ndim > 1), default=1)
 
+    def values(self, constants: Constants) -> Array | None:
+        """The values of a column, if they are few and each has a mass. -> (d, L) or (1, L).
+
+        In the caller's units and increasing, padded by NaN. None for other columns.
+        """
+        return None
+
     def update_constants(self, x: Array, constants: Constants) -> Constants:
         """The constants for training that continues with the rows ``x`` (n, d)."""
         return constants
@@ -241,6 +248,10 @@ class Likelihood(Value, ABC):
     def summary(self, statistics: Tensor) -> Tensor:
         """The mean or mode from averaged ``statistics``. (N, d, M) -> (N, d)."""
         return statistics.squeeze(-1)
+
+    def masses(self, statistics: Tensor) -> Tensor:
+        """The mass of each of ``values`` from averaged ``statistics``. (N, d, M) -> (N, d, L)."""
+        return statistics
 
     @abstractmethod
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
@@ -14,7 +15,7 @@ from skvae._rules import TRUTH, Rule
 from skvae._torch.fused import kernels
 from skvae._torch.random import draw_bernoulli
 from skvae._torch.vjp import Backward, Later
-from skvae.likelihoods._base import Array, Parameters
+from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._sample import ColumnSample
 from skvae.likelihoods._unit_interval import _UnitInterval
 
@@ -54,6 +55,9 @@ class Bernoulli(_UnitInterval):
         is_yes_no = column.is_binary and has_both_values(column.values, column.weight)
         return 2.0 if is_yes_no else None
 
+    def values(self, constants: Constants) -> Array:
+        return np.array([[0.0, 1.0]])
+
     def draw_target(self, x: Tensor, generator: Generator) -> Tensor:
         return draw_bernoulli(x, x, generator) if self.binarize else x
 
@@ -75,6 +79,9 @@ class Bernoulli(_UnitInterval):
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return torch.sigmoid(outputs)
+
+    def masses(self, statistics: Tensor) -> Tensor:
+        return torch.cat([1 - statistics, statistics], dim=-1)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
         p = self.mean(outputs, parameters)

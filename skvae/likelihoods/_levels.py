@@ -103,6 +103,9 @@ class _Values(_Levels):
     def from_working(self, x: Array, constants: Constants) -> Array:
         return np.take_along_axis(constants["values"].T, x.astype(np.intp), axis=0)
 
+    def values(self, constants: Constants) -> Array:
+        return constants["values"]
+
     def statistics(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return self.log_mass(outputs, parameters).exp()
 

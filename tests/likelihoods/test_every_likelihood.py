@@ -69,6 +69,21 @@ class TestEveryLikelihood:
             error = draws.std(axis=0) / np.sqrt(len(draws))
             assert (np.abs(draws.mean(axis=0) - case.mean()) < 4.5 * error).all()
 
+    def test_masses_are_those_of_the_values(self, case):
+        values = case.likelihood.values(case.constants)
+        if values is None:
+            assert not case.likelihood.takes_levels
+            return
+        statistics = case.likelihood.statistics(case.outputs_of(1), case.parameters)[0]
+        masses = case.likelihood.masses(statistics)[0].numpy()
+        for place, own in enumerate(np.broadcast_to(values, masses.shape)):
+            x = np.repeat(case.table[:1], (~np.isnan(own)).sum(), axis=0)
+            x[:, place] = own[: len(x)]
+            np.testing.assert_allclose(
+                masses[place, : len(x)], np.exp(case.log_density(x)[:, place])
+            )
+            np.testing.assert_allclose(masses[place].sum(), 1, rtol=1e-9)
+
     def test_means_average_over_codes(self, case):
         outputs = torch.stack([case.outputs_of(1)[0], -case.outputs_of(1)[0]])
         weight = np.array([0.3, 0.7])
