@@ -575,6 +575,7 @@ class VAETransformer(
         else:
             self._check_same_architecture()
             fitted = continued(self._fitted, self, data)
+            fitted.container = container.widened(X)
         checked._fitted = fitted
         return fitted, data.ordered_without_units(fitted.columns), checked
 
