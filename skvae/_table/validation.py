@@ -36,8 +36,8 @@ def validate_table(
 ) -> Any:
     """``X`` as numbers (n, n_features), with NaN for missing values. Its numeric dtype is kept.
 
-    Raises ValueError or TypeError for infinities, complex numbers, dates, lazy frames, a wrong
-    shape or wrong feature names.
+    Raises ValueError or TypeError for infinities, complex numbers, arrays of dates, whole numbers
+    that float64 rounds, lazy frames, a wrong shape or wrong feature names.
     """
     as_frame(X)  # raises
     refuse_lossy(X)
