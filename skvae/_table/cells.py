@@ -1,11 +1,11 @@
-"""The cells of a column of numbers, and what is said of those that are none."""
+"""The cells of a column as numbers, and errors for those that are no numbers."""
 
 from __future__ import annotations
 
 from datetime import date, time, timedelta
 from decimal import Decimal
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import narwhals as nw
 import numpy as np
@@ -58,7 +58,7 @@ def check_number(name: Any, cell: Any) -> None:
         )
 
 
-def refuse_dtype(column: Column) -> None:
+def refuse_dtype(column: Column) -> NoReturn:
     """Raise ValueError for a column whose dtype is that of neither numbers nor categories."""
     remedies = (text for dtype, text in REMEDIES_OF_DTYPES.items() if column.dtype == dtype)
     raise ValueError(

@@ -102,7 +102,7 @@ class Times(Counted):
         return f"{self.kind} of whole {name}"
 
     def widened(self, column: Column) -> Self:
-        """With the longest step, up to this one, of which the times of a later column are too."""
+        """With the longest step that divides this one and the times of a later column."""
         x = self.numbers(column)
         finer = [replace(self, step=step) for step in _steps(self.unit) if step <= self.step]
         return next((one for one in finer if not misses(x, one.nearest(x)).any()), finer[-1])
