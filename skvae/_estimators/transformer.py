@@ -115,7 +115,7 @@ class VAETransformer(
         prices. Drawn values are multiples of it, and log p takes it into account. "auto" finds it
         from the values: a step of decimal numbers, or of whole numbers that were scaled. A dict
         gives steps by column name or position, and None for a column of any numbers. None finds no
-        steps.
+        steps. Steps of dates and durations are in seconds.
 
     whiten : bool, default=False
         Whether components have the scale of the prior, N(0, 1), as in textbooks. If False, each
@@ -463,8 +463,9 @@ class VAETransformer(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Numbers, bools, strings or categories, within the support of their columns' likelihoods.
-            Missing values are NaN, None, pandas.NA or masked.
+            Numbers, bools, strings, categories, or in data frames dates, durations and periods,
+            within the support of their columns' likelihoods. Missing values are NaN, NaT, None,
+            pandas.NA or masked.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -528,7 +529,9 @@ class VAETransformer(
         likelihoods that "auto" chooses (histograms from 1,000 rows on), the levels of categories,
         and the columns for which the encoder gets an indicator of missing values. Pass a few
         thousand typical rows to it, with at least one value in each column. A level that first
-        occurs in a later call counts as missing.
+        occurs in a later call counts as missing. A number that the dtype of its column cannot
+        represent, such as 2.5 in a column of whole numbers, gives the column a wider dtype, with a
+        warning.
 
         The state of the optimiser is kept between calls. The learning rate is constant, the KL
         divergence has no warm-up, and no rows are held out for validation. A ``prior`` other than
@@ -581,6 +584,7 @@ class VAETransformer(
         else:
             self._check_same_architecture()
             fitted = continued(self._fitted, self, data)
+            fitted.container = container.widened(X)
         checked._fitted = fitted
         return fitted, data.ordered_without_units(fitted.columns), checked
 

@@ -1,7 +1,7 @@
 """Convert the caller's table to numbers, and numbers to the kind of table that ``fit`` saw.
 
 A table of numbers is not changed. In a column of categories or strings, each value becomes the
-number of its level. A missing value becomes NaN.
+number of its level. Times become seconds, or periods, from an origin. A missing value becomes NaN.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skvae._table.cells import numbers_of
 from skvae._table.fields import (
     NUMBER,
     Field,
@@ -22,11 +23,11 @@ from skvae._table.fields import (
     codes_of,
     declared,
     field_of,
-    numbers_of,
     values_of,
     warn_of_numbers,
+    widened,
 )
-from skvae._table.frames import Column, as_frame, cast, columns_of
+from skvae._table.frames import Column, as_frame, cast, columns_of, pandas_series
 from skvae._table.masked import fill_masked
 
 Array = NDArray[Any]
@@ -64,7 +65,22 @@ class Container:
         if frame is not None:
             names = frame.to_native().columns if frame.implementation.is_pandas_like() else None
             return cls(frame.implementation, fields, names)
-        return cls(None, fields if any(field.levels is not None for field in fields) else None)
+        is_plain = all(field.levels is None and field.scale is None for field in fields)
+        return cls(None, None if is_plain else fields)
+
+    def widened(self, X: Any) -> Self:
+        """The container for training that continues on ``X``.
+
+        Columns whose dtype cannot represent its values get another one, with a warning.
+        """
+        columns = None if self.fields is None else columns_of(X, as_objects=True)
+        if columns is None:
+            return self
+        fields = [
+            widened(field, replace(column, name=field.name), self.backend)
+            for field, column in zip(self.fields or [], columns, strict=True)
+        ]
+        return type(self)(self.backend, fields, self.names)
 
     def holds(self, what: str, n_columns: int) -> list[bool]:
         """Which columns hold "level", "bool", "whole" or "number"."""
@@ -94,7 +110,10 @@ class Container:
         """The names of these values."""
         if self.fields is None:
             return [f"{number:g}" for number in x]
-        return list(self.values(place, x))
+        field = self.fields[place]
+        if field.scale is None:
+            return list(self.values(place, x))
+        return list(Column(field.name, self._cells(x, field, None, floats=False)).objects())
 
     def numbers(self, X: Any, *, strict: bool = False) -> Any:
         """The table as numbers (n, d), with NaN for missing values, for scikit-learn to check.
@@ -110,6 +129,10 @@ class Container:
             raise ValueError(
                 f"X has {len(columns)} features, but fit saw {len(self.fields)} features."
             )
+        return self.numbers_of(columns, len(X), strict=strict)
+
+    def numbers_of(self, columns: Sequence[Column], n_rows: int, *, strict: bool) -> Array:
+        """As ``numbers``, of all columns. -> (n, d)."""
         found = []
         for place, column in enumerate(columns):
             if self.fields is None:
@@ -120,11 +143,11 @@ class Container:
             if field.levels is not None:
                 found.append(codes_of(column, field.levels, strict))
             else:
-                found.append(numbers_of(column))
+                found.append(_numbers(column, field))
                 if strict:
-                    check_room(found[-1], field)
+                    check_room(column, found[-1], field)
         dtype = np.result_type(np.float16, *(cells.dtype for cells in found))
-        table = np.empty((len(X), len(found)), dtype=dtype)
+        table = np.empty((n_rows, len(found)), dtype=dtype)
         for place, cells in enumerate(found):
             table[:, place] = cells
         return table
@@ -168,8 +191,8 @@ class Container:
         if self.backend is None:
             return values
         if self.backend.is_pandas_like():
-            native = pd.Series(values, index=index)
-            native = native if floats else native.astype(field.dtype)
+            dtype = values.dtype if floats else field.dtype
+            native = pandas_series(values, dtype, index)
         else:
             listed = values.tolist() if values.dtype == object else values
             series: nw.Series[Any] = nw.new_series(field.name, listed, backend=self.backend)
@@ -178,14 +201,14 @@ class Container:
 
     def _joined(self, old: Column, new: Column, field: Field) -> Any:
         """The values of ``old`` where they are observed, and those of ``new`` elsewhere."""
-        x = numbers_of(old)
+        x = _numbers(old, field)
         there = ~np.isnan(x)
         if self.backend is None:
             return np.where(there, old.objects(), new.cells)
         if old.library == self.backend and old.native_dtype == field.dtype:
             mask: nw.Series[Any] = nw.new_series("", there, backend=self.backend)
             return old.cells.zip_with(mask, new.cells)
-        check_room(x, field)
+        check_room(old, x, field)
         return new.cells
 
     def _table(self, columns: Sequence[Column]) -> Any:
@@ -200,6 +223,11 @@ class Container:
             return frame
         frames = [column.cells.alias(column.name).to_frame() for column in columns]
         return nw.concat(frames, how="horizontal").to_native()
+
+
+def _numbers(column: Column, field: Field) -> Array:
+    """A column without levels as numbers, with NaN for missing values. (n,)."""
+    return numbers_of(column) if field.scale is None else field.scale.numbers(column)
 
 
 def as_pandas(table: Any, like: Any) -> Any:
@@ -226,6 +254,12 @@ def _pandas_series(column: Column, index: Any) -> pd.Series[Any]:
         levels = declared(dtype, column.native_dtype)
         values = pd.Categorical(cells.to_list(), levels, ordered=levels is not None)
         found = pd.Series(values, index)
+    elif dtype == nw.Decimal:
+        found = pd.Series(numbers_of(column), index)
+    elif zone := getattr(dtype, "time_zone", None):
+        values = cells.to_numpy()  # in UTC
+        unit, _ = np.datetime_data(values.dtype)
+        found = pandas_series(values, pd.DatetimeTZDtype(unit, zone), index)
     else:
-        found = pd.Series(numbers_of(column) if dtype == nw.Decimal else cells.to_numpy(), index)
+        found = pd.Series(cells.to_numpy(), index)
     return found.rename(column.name)

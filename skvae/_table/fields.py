@@ -1,11 +1,10 @@
-"""What a column holds, its values as numbers, and numbers as its values."""
+"""What a column holds, and numbers as its values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from numbers import Real
 from typing import Any
 
 import narwhals as nw
@@ -13,7 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skvae._table.frames import Column, of_objects
+from skvae._table.cells import check_number, is_missing, numbers_of, refuse_dtype
+from skvae._table.counted import misses
+from skvae._table.decimals import Decimals
+from skvae._table.frames import Column, native_dtype, of_objects
+from skvae._table.large import LargeNumbers
+from skvae._table.times import Times, kind_of_times
 from skvae._warn import warn
 
 Array = NDArray[Any]
@@ -27,8 +31,9 @@ NUMBER, WHOLE, BOOL, LEVEL = "number", "whole", "bool", "level"  # what a column
 class Field:
     """A column that ``fit`` saw: its name, its dtype in a data frame and what it holds.
 
-    ``levels`` are those of categories or strings. ``limits`` are the smallest and the largest
-    number that the dtype of any other column can represent.
+    ``levels`` are those of categories or strings. ``scale`` is how times, large whole numbers and
+    decimal numbers become numbers. ``limits`` are the smallest and the largest number that the
+    dtype of any other column can represent.
     """
 
     name: Any
@@ -36,24 +41,64 @@ class Field:
     holds: str
     levels: pd.Index | None
     limits: tuple[float, float]
+    scale: Times | LargeNumbers | Decimals | None = None
+
+    @property
+    def text(self) -> str:
+        """What the column holds, for messages."""
+        return f"{self.holds} values" if self.scale is None else self.scale.text
 
 
 def field_of(column: Column) -> Field:
+    """What a column holds that ``fit`` saw. Raises for neither numbers nor categories."""
     dtype, native = column.dtype, column.native_dtype
-    if of_objects(native) or dtype == nw.Unknown:  # narwhals guesses from the first 100
-        holds, levels = _held(column)
+    levels: pd.Index | None = None
+    scale: Times | LargeNumbers | Decimals | None = None
+    if kind := kind_of_times(column):
+        holds, scale = NUMBER, Times.of(column, kind)
+    elif of_objects(native) or dtype == nw.Unknown:  # narwhals guesses from the first 100
+        holds, levels, scale = _held(column)
     elif dtype in (nw.Categorical, nw.Enum, nw.String):
         holds, levels = LEVEL, _ordered(column.objects(), declared(dtype, native))
     elif dtype == nw.Boolean:
-        holds, levels = BOOL, None
+        holds = BOOL
+    elif dtype == nw.Decimal:
+        holds, scale = NUMBER, Decimals(dtype.scale, dtype.precision)
     elif dtype.is_numeric():
-        holds, levels = WHOLE if dtype.is_integer() else NUMBER, None
+        holds = WHOLE if dtype.is_integer() else NUMBER
     else:
-        raise ValueError(
-            f"Column {column.name!r} has dtype {native}, which is neither numbers nor categories. "
-            "Encode or drop it first, with a ColumnTransformer for example."
+        refuse_dtype(column)
+    if holds == WHOLE:
+        scale = LargeNumbers.of(column)
+    return Field(column.name, native, holds, levels, _limits(dtype, holds), scale)
+
+
+def widened(field: Field, column: Column, backend: Any) -> Field:
+    """The field of a column, some of whose training values its own dtype cannot represent.
+
+    ``column`` holds further rows of training. If the column is to hold other numbers than before,
+    warns and returns a field that does.
+    """
+    if field.levels is not None or field.holds == BOOL:
+        return field
+    if field.scale is not None:
+        wider = replace(field, scale=field.scale.widened(column))
+    else:
+        x = numbers_of(column)
+        x = x[np.isfinite(x)]
+        if not misses(x, _nearest(x, field)).any():
+            return field
+        holds = WHOLE if field.holds == WHOLE and (x == np.rint(x)).all() else NUMBER
+        dtype = nw.Int64() if holds == WHOLE else nw.Float64()
+        native = field.dtype if of_objects(field.dtype) else native_dtype(dtype, backend)
+        wider = replace(field, holds=holds, dtype=native, limits=_limits(dtype, holds))
+    if wider != field:
+        warn(
+            f"Column {field.name!r} held {field.text} of dtype {_shown(field.dtype)} in the first "
+            f"batch, and now holds others. Results hold {wider.text} of dtype "
+            f"{_shown(wider.dtype)} from now on. Draws keep the resolution of the first batch."
         )
-    return Field(column.name, native, holds, levels, _limits(dtype, holds))
+    return wider
 
 
 def warn_of_numbers(fields: Sequence[Field]) -> None:
@@ -69,43 +114,27 @@ def warn_of_numbers(fields: Sequence[Field]) -> None:
             )
 
 
-def _held(column: Column) -> tuple[str, pd.Index | None]:
-    """What a column of objects holds, and its levels if it holds strings."""
+def _held(column: Column) -> tuple[str, pd.Index | None, Decimals | None]:
+    """What a column of objects holds, its levels if it holds strings, and places of decimals."""
     cells = column.objects()
-    seen = [cell for cell in cells if not _is_missing(cell)]
+    seen = [cell for cell in cells if not is_missing(cell)]
     strings = [cell for cell in seen if isinstance(cell, str)]
     if seen and len(strings) == len(seen):
-        return LEVEL, _ordered(cells, None)
+        return LEVEL, _ordered(cells, None), None
     for cell in seen:
         if not isinstance(cell, str):
-            _check_number(column.name, cell)
+            check_number(column.name, cell)
     if strings:
         raise ValueError(
             f"Column {column.name!r} mixes strings, as {strings[0]!r}, and numbers. Make them one "
             "or the other."
         )
+    if seen and all(isinstance(cell, Decimal) for cell in seen):
+        return NUMBER, None, Decimals.of_cells(seen)
     if seen and all(isinstance(cell, (bool, np.bool_)) for cell in seen):
-        return BOOL, None
+        return BOOL, None, None
     whole = bool(seen) and all(isinstance(cell, (int, np.integer)) for cell in seen)
-    return WHOLE if whole else NUMBER, None
-
-
-def _check_number(name: Any, cell: Any) -> None:
-    if isinstance(cell, str):
-        raise ValueError(
-            f"Column {name!r} holds the string {cell!r}, but it held numbers in training."
-        )
-    if not isinstance(cell, (Real, Decimal, np.bool_)):
-        raise TypeError(
-            f"Column {name!r} holds {cell!r}, a {type(cell).__name__}; each argument must be a "
-            "string or a number. Encode the column, or drop it."
-        )
-
-
-def _is_missing(cell: Any) -> bool:
-    if isinstance(cell, (float, np.floating, Decimal)):
-        return bool(cell != cell)
-    return cell is None or cell is pd.NA or cell is np.ma.masked
+    return WHOLE if whole else NUMBER, None, None
 
 
 def declared(dtype: Any, native: Any) -> Sequence[Any] | None:
@@ -117,7 +146,7 @@ def declared(dtype: Any, native: Any) -> Sequence[Any] | None:
 
 def _ordered(cells: Array, declared: Sequence[Any] | None) -> pd.Index:
     """The levels that occur, in the declared order, or sorted if none is declared."""
-    occur = {cell for cell in pd.unique(cells) if not _is_missing(cell)}
+    occur = {cell for cell in pd.unique(cells) if not is_missing(cell)}
     levels = sorted(occur) if declared is None else [one for one in declared if one in occur]
     return pd.Index(levels, dtype=object)
 
@@ -127,10 +156,6 @@ def _limits(dtype: Any, holds: str) -> tuple[float, float]:
     name = str(dtype).lower()
     if name in ("float16", "float32"):
         return float(np.finfo(name).min), float(np.finfo(name).max)
-    if dtype == nw.Decimal:
-        scale = getattr(dtype, "scale", 0)
-        most = 10.0 ** (getattr(dtype, "precision", 38) - scale) - 10.0**-scale
-        return -most, most
     if holds != WHOLE:
         return -np.inf, np.inf
     info = np.iinfo(name if name.removeprefix("u") in ("int8", "int16", "int32", "int64") else int)
@@ -149,7 +174,7 @@ def codes_of(column: Column, levels: pd.Index, strict: bool) -> Array:
     lost = [
         cell
         for cell in pd.unique(cells[np.isnan(codes)])
-        if not _is_missing(cell) and cell is not pd.NaT  # missing in a column of dates
+        if not is_missing(cell) and cell is not pd.NaT  # missing in a column of dates
     ]
     if lost and strict:
         raise ValueError(
@@ -161,48 +186,30 @@ def codes_of(column: Column, levels: pd.Index, strict: bool) -> Array:
     return codes
 
 
-def numbers_of(column: Column) -> Array:
-    """A column of numbers, with NaN for missing values."""
-    dtype = column.dtype
-    if dtype.is_float():
-        found: Array = column.cells.to_numpy()
-        return found
-    if dtype == nw.Boolean or dtype.is_numeric():
-        return np.asarray(column.cells.cast(nw.Float64).to_numpy(), dtype=np.float64)
-    if dtype.is_temporal():
-        raise ValueError(
-            f"Column {column.name!r} has dtype {dtype}, but it held numbers in training."
-        )
-    cells = column.objects()
-    out = np.empty(len(cells))
-    for place, cell in enumerate(cells):
-        if _is_missing(cell):
-            out[place] = np.nan
-        else:
-            _check_number(column.name, cell)
-            out[place] = cell
-    return out
-
-
 def _nearest(x: Array, field: Field) -> Array:
     """The numbers closest to ``x`` that the column can represent."""
+    if field.scale is not None:
+        return field.scale.nearest(x)
     if field.holds == BOOL:
         return (x >= 0.5).astype(np.float64)
     within = x.astype(np.float64).clip(*field.limits)
     return np.rint(within) if field.holds == WHOLE else within
 
 
-def check_room(x: Array, field: Field) -> None:
-    """Raise ValueError if the column cannot represent one of the finite numbers in ``x``."""
-    x = x[np.isfinite(x)]
+def check_room(column: Column, x: Array, field: Field) -> None:
+    """Raise ValueError if the field cannot represent a finite number ``x`` (n,) of a column."""
+    finite = np.flatnonzero(np.isfinite(x))
     # float64 does not represent the largest whole numbers of 64 bits exactly
-    bad = x[np.abs(_nearest(x, field) - x) > np.spacing(np.abs(x))]
+    bad = finite[misses(x[finite], _nearest(x[finite], field))]
     if len(bad):
-        dtype = "object" if field.dtype is None else field.dtype
         raise ValueError(
-            f"Column {field.name!r} holds {bad[0]}, but in training it held {field.holds} values "
-            f"of dtype {dtype}."
+            f"Column {field.name!r} holds {column.objects()[bad[0]]}, but in training it held "
+            f"{field.text} of dtype {_shown(field.dtype)}."
         )
+
+
+def _shown(dtype: Any) -> str:
+    return "object" if dtype is None else str(dtype)
 
 
 def values_of(x: Array, field: Field) -> Array:
@@ -210,6 +217,8 @@ def values_of(x: Array, field: Field) -> Array:
     if field.levels is not None:
         values: Array = field.levels.to_numpy()[x.astype(np.intp)]
         return values
+    if field.scale is not None:
+        return field.scale.values(x)
     values = _nearest(x, field)
     if field.holds == BOOL:
         values = values.astype(bool)

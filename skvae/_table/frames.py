@@ -55,8 +55,7 @@ class Column:
         """The dtype that its own library gives it; None for an array."""
         if not isinstance(self.cells, nw.Series):
             return None
-        native = self.cells.to_native()
-        return native.dtype if hasattr(native, "dtype") else native.type
+        return _dtype_of(self.cells.to_native())
 
     def objects(self) -> Array:
         listed = self.cells.to_list() if isinstance(self.cells, nw.Series) else self.cells
@@ -81,6 +80,27 @@ def columns_of(X: Any, *, as_objects: bool = False) -> list[Column] | None:
     return [Column(place, column) for place, column in enumerate(cells.T)]
 
 
+def native_dtype(dtype: Any, library: Any) -> Any:
+    """The dtype of a library of data frames that narwhals calls ``dtype``."""
+    empty: nw.Series[Any] = nw.new_series("", [], dtype, backend=library)
+    return _dtype_of(empty.to_native())
+
+
+def pandas_series(values: Array, dtype: Any, index: Any = None) -> pd.Series[Any]:
+    """Values as a series of a dtype of pandas. Dates are in UTC, and periods are ordinals."""
+    if isinstance(dtype, pd.PeriodDtype):
+        return pd.Series(pd.arrays.PeriodArray(values, dtype=dtype), index)
+    series = pd.Series(values, index)
+    if time_zone(dtype) is not None:
+        series = series.dt.tz_localize("UTC")
+    return series.astype(dtype)
+
+
+def time_zone(dtype: Any) -> Any:
+    """The time zone of a dtype of pandas; None if it has none."""
+    return getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None)
+
+
 def cast(native: Any, dtype: Any) -> Any:
     """A column of polars or pyarrow, cast to another dtype of its library."""
     values = getattr(dtype, "value_type", None)  # only dictionaries of pyarrow have one
@@ -92,3 +112,8 @@ def cast(native: Any, dtype: Any) -> Any:
 def of_objects(native: Any) -> bool:
     """Whether a column comes from an array, or has the object dtype of pandas."""
     return native is None or str(native) == "object"
+
+
+def _dtype_of(native: Any) -> Any:
+    """The dtype of a column in its own library; pyarrow calls it a type."""
+    return native.dtype if hasattr(native, "dtype") else native.type

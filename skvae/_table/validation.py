@@ -16,7 +16,8 @@ from sklearn.utils.validation import _check_sample_weight, check_array, validate
 from skvae._blocks import CHECKED_CELLS, chunks
 from skvae._rules import NOTHING, number
 from skvae._table.container import Container
-from skvae._table.frames import as_frame
+from skvae._table.counted import MOST_UNITS
+from skvae._table.frames import Column, as_frame, columns_of
 from skvae._table.masked import fill_masked
 from skvae._table.source import RowSource
 from skvae._table.sparse import SparseTable
@@ -35,8 +36,8 @@ def validate_table(
 ) -> Any:
     """``X`` as numbers (n, n_features), with NaN for missing values. Its numeric dtype is kept.
 
-    Raises ValueError or TypeError for infinities, complex numbers, dates, lazy frames, a wrong
-    shape or wrong feature names.
+    Raises ValueError or TypeError for infinities, complex numbers, arrays of dates, whole numbers
+    that float64 rounds, lazy frames, a wrong shape or wrong feature names.
     """
     as_frame(X)  # raises
     refuse_lossy(X)
@@ -56,7 +57,9 @@ def validate_table(
         table = check_array(numbers, estimator=estimator, input_name="X", **checks)
     if table.dtype.kind not in "fiub":
         table = check_array(table, dtype=np.float64, ensure_all_finite=False, input_name="X")
-    refuse_infinite(table, "X", container.column_names(table.shape[1]))
+    names = container.column_names(table.shape[1])
+    refuse_infinite(table, "X", names)
+    refuse_rounding(table, names)
     return table
 
 
@@ -97,9 +100,9 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
                 f"'given' holds several values for column {several[0]!r}. Give one for each "
                 "column, or a table of the rows."
             )
-        columns = {name: [value] for name, value in given.items()}
-    elif (frame := as_frame(given)) is not None:
-        columns = {name: frame[:, at].to_list() for at, name in enumerate(frame.columns)}
+        columns = [Column(name, _objects([value])) for name, value in given.items()]
+    elif as_frame(given) is not None:
+        columns = columns_of(given) or []
     else:
         dense = given.toarray() if issparse(given) else fill_masked(given)
         cells = np.asarray(dense, dtype=object)
@@ -108,22 +111,29 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
                 f"'given' must be a dict, a data frame, or an array of {len(names)} columns; "
                 f"got a {type(given).__name__} of shape {cells.shape}."
             )
-        columns = dict(zip(names, cells.T, strict=True))
-    unknown = [name for name in columns if name not in names]
+        columns = [Column(name, column) for name, column in zip(names, cells.T, strict=True)]
+    unknown = [column.name for column in columns if column.name not in names]
     if unknown:
         raise ValueError(f"'given' names {unknown[0]!r}, but the columns are {names}.")
-    n_rows = len(next(iter(columns.values()), [None]))
-    cells = np.full((n_rows, len(names)), None, dtype=object)
-    for name, column in columns.items():
-        cells[:, names.index(name)] = column
+    n_rows = len(columns[0].cells) if columns else 1
+    known = {names.index(column.name): column for column in columns}
+    absent = _objects([None] * n_rows)
     table: NDArray[np.float64] = check_array(
-        container.numbers(cells, strict=True),
+        container.numbers_of(
+            [known.get(place, Column(name, absent)) for place, name in enumerate(names)],
+            n_rows,
+            strict=True,
+        ),
         dtype=np.float64,
         ensure_all_finite=False,
         input_name="given",
     )
     refuse_infinite(table, "given", names)
     return table
+
+
+def _objects(cells: Sequence[Any]) -> NDArray[Any]:
+    return np.fromiter(cells, dtype=object, count=len(cells))
 
 
 def refuse_lossy(X: Any) -> None:
@@ -133,7 +143,8 @@ def refuse_lossy(X: Any) -> None:
     kind = getattr(getattr(X, "dtype", None), "kind", "")
     if kind and kind in "mMV":
         raise ValueError(
-            f"X has dtype {X.dtype}, which is neither numbers nor categories. Convert it first."
+            f"X has dtype {X.dtype}, which is neither numbers nor categories. Convert "
+            "it first; columns of dates and durations belong in a data frame."
         )
 
 
@@ -151,6 +162,25 @@ def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
             raise ValueError(
                 f"{what} holds infinity: {block[row, column]} in column {names[column]!r}, "
                 f"row {rows.start + row}. Mark the cell as missing by NaN, or clip it."
+            )
+
+
+def refuse_rounding(table: Any, names: Sequence[Any]) -> None:
+    """Raise for the first whole number of 64 bits that float64 would round."""
+    if table.dtype.kind not in "iu" or table.dtype.itemsize < np.dtype(np.float64).itemsize:
+        return
+    for rows in chunks(len(table), CHECKED_CELLS // max(1, table.shape[1])):
+        block = table[rows]
+        if block.min() >= -MOST_UNITS and block.max() <= MOST_UNITS:
+            continue
+        with np.errstate(invalid="ignore"):  # 2**63 has no place in int64
+            rounded = block.astype(np.float64).astype(block.dtype) != block
+        if rounded.any():
+            row, column = np.argwhere(rounded)[0]
+            raise ValueError(
+                f"X holds {block[row, column]} in column {names[column]!r}, row {rows.start + row}"
+                ", which float64 would round. Give a data frame, whose columns of whole numbers "
+                "are read exactly, drop the column if it is an id, or convert X to floats."
             )
 
 

@@ -20,9 +20,14 @@ NO_TABLES = {
     "complex": (np.array([[1j, 1.0], [2.0, 3.0]]), ValueError, "Complex"),
     "dates": (np.array([["2020-01-01"], ["2020-01-02"]], dtype="M8[D]"), ValueError, "datetime64"),
     "frame of dates": (
-        pd.DataFrame({"when": pd.to_datetime(["2020-01-01", "2020-01-02"])}),
+        pd.DataFrame({"when": pd.to_datetime(["2020-01-01", "2020-01-02"]).astype(object)}),
+        TypeError,
+        "Column 'when' holds Timestamp.*pandas.to_datetime",
+    ),
+    "large numbers": (
+        np.array([[2**53 + 1, 1], [2, 3]]),
         ValueError,
-        "Column 'when'",
+        "X holds 9007199254740993 in column 0, row 0, which float64 would round",
     ),
     "mixed objects": (
         np.array([["1", 2.0], [3.0, 4.0]], dtype=object),
