@@ -51,7 +51,9 @@ def test_rows_that_carry_the_mean_are_named():
     prices += 2 * rng.normal(size=(600, 5))
     wrong = [7, 101, 350]
     prices[wrong, [0, 2, 4]] *= 100  # the decimal point was left out
-    vae = VAETransformer(2, early_stopping=False, max_iter=20, random_state=0)
+    vae = VAETransformer(
+        2, likelihood="gaussian", early_stopping=False, max_iter=20, random_state=0
+    )
     with pytest.warns(UserWarning, match=r"among them rows \[7, 101, 350\] of X.*mark the cells"):
         vae.fit(prices)
     prices[wrong, [0, 2, 4]] = np.nan  # as it says

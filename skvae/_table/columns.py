@@ -14,7 +14,7 @@ from skvae._table.choice import LikelihoodChoice, choose_likelihoods
 from skvae._table.fields import warn_unknown
 from skvae._table.grid import Grids, resolved_grid, wanted_steps
 from skvae._table.group import ColumnGroup, by_size, neighbours
-from skvae._table.units import shared_unit, spreads
+from skvae._table.units import shared_unit, spreads, yes_no_columns
 from skvae._table.unseen import SeenLevels, unseen_values
 from skvae._warn import warn
 from skvae.likelihoods import Constants, Likelihood
@@ -81,8 +81,7 @@ class Columns:
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
         numeric = ~np.asarray(is_category, dtype=bool)
         columns.spread = spreads(sample, weight[:n_sample])
-        is_binary = np.all((sample == 0) | (sample == 1) | np.isnan(sample), axis=0)
-        emphasis, unit = shared_unit(sample, columns.spread, numeric & ~is_binary)
+        emphasis, unit = shared_unit(sample, columns.spread, numeric & ~yes_no_columns(sample))
         steps = [
             step if is_numeric else None
             for step, is_numeric in zip(wanted_steps(names, resolution), numeric, strict=True)

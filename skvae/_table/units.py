@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae.likelihoods._numerics import standardisation
+from skvae.likelihoods._sample import SPIKE
 
 Array = NDArray[Any]
 
@@ -57,6 +58,15 @@ def shared_unit(X: Array, spread: Array, numeric: NDArray[np.bool_]) -> tuple[Ar
 def _mode(values: Array) -> float:
     distinct, times = np.unique(values, return_counts=True)
     return float(distinct[times.argmax()])
+
+
+def yes_no_columns(X: Array) -> NDArray[np.bool_]:
+    """Which columns (n, d) hold only 0 and 1, neither of them rare. (d,)."""
+    is_binary = np.all((X == 0) | (X == 1) | np.isnan(X), axis=0)
+    n_observed = np.maximum(1, (~np.isnan(X)).sum(axis=0))
+    share = (X == 1).sum(axis=0) / n_observed
+    found: NDArray[np.bool_] = is_binary & (share >= SPIKE) & (share <= 1 - SPIKE)
+    return found
 
 
 def spreads(X: Array, weight: NDArray[np.float64]) -> Array:

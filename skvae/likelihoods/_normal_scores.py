@@ -88,7 +88,8 @@ class NormalScores(Likelihood):
     @classmethod
     def auto_score(cls, column: ColumnSample) -> float | None:
         """0.5 for numbers that are likelier by their scores, unless columns share a unit."""
-        if column.is_category or column.shares_unit or not len(column.values):
+        values = column.values
+        if column.is_category or column.shares_unit or not len(values) or np.ptp(values) == 0:
             return None
         return 0.5 if cls().gain(column.values, column.weight) > GAIN else None
 

@@ -30,6 +30,7 @@ def choose(table, likelihood, names=NAMES, category=()):
         [table],
         is_category=[name in category for name in names],
         is_bool=[False] * len(names),
+        shares_unit=[False] * len(names),
     )
     return chosen
 
