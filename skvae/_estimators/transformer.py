@@ -95,10 +95,10 @@ class VAETransformer(
 
     likelihood : str, Likelihood or dict, default="auto"
         The distribution p(x|z) of a column. It is an instance of a class of
-        :mod:`skvae.likelihoods`, or one of the names "gaussian", "student_t", "log_normal",
-        "histogram", "bernoulli", "continuous_bernoulli", "beta", "categorical", "ordinal",
-        "poisson" and "negative_binomial". A dict gives the likelihoods by column name, or by
-        position if the columns have no names. Columns that are not in the dict use "auto".
+        :mod:`skvae.likelihoods`, or one of the names "gaussian", "normal_scores", "student_t",
+        "log_normal", "histogram", "bernoulli", "continuous_bernoulli", "beta", "categorical",
+        "ordinal", "poisson" and "negative_binomial". A dict gives the likelihoods by column name,
+        or by position if the columns have no names. Columns that are not in the dict use "auto".
 
         "auto" chooses the likelihood of each column by its values:
 
@@ -106,8 +106,9 @@ class VAETransformer(
         - Bernoulli for bools, for a column that holds only 0 and 1, each in at least 5 % of the
           rows, and for all columns of a table of nothing but 0 and 1;
         - histogram, in tables of at least 1,000 rows and at most 100 numeric columns, for a column
-          with a spike (one value in 5 % of the rows), a skew above 2 or at most 10 different
-          values;
+          with a spike (one value in 5 % of the rows) or at most 10 different values;
+        - normal scores for a column whose values are likelier by them than under a normal
+          distribution, by 0.1 nats per row or more, unless columns share a unit;
         - Gaussian for all other columns.
 
     resolution : "auto", dict or None, default="auto"

@@ -26,7 +26,7 @@ from skvae.likelihoods._bins import (
     tail_scales,
 )
 from skvae.likelihoods._levels import _Softmax, gradient_of_logits, level_of
-from skvae.likelihoods._numerics import LOG_SPEED, float32, standardisation
+from skvae.likelihoods._numerics import LOG_SPEED, atom_cell, float32, standardisation
 from skvae.likelihoods._sample import ColumnSample, is_smooth
 
 LARGEST_U = 0.9999  # position within a level: with the level's number it stays below the next
@@ -34,7 +34,6 @@ LARGEST_U = 0.9999  # position within a level: with the level's number it stays 
 # not see a few rows far out by scores alone, and would see little else by values alone.
 VALUE_WEIGHT = 0.5
 LARGEST_VALUE = 3.0  # standard deviations, at which a value in a location is clipped
-ATOM_CELL = 0.01  # standard deviations
 LARGEST_SHARPNESS = 1e3  # at the start of training
 MOST_ROWS_PER_BIN = 10**12
 LARGEST_N_BINS = 1000  # beyond about 2000 levels float32 rounds it up to the next
@@ -68,8 +67,8 @@ class Histogram(_Softmax):
 
     log p is a density per unit of the column. If the values of the training rows lie on a grid, it
     is the mass of a value divided by the step of the grid, as if the mass were spread evenly
-    between neighbours. Otherwise, the mass of an atom is spread over an interval of 1 % of the
-    column's standard deviation.
+    between neighbours. Otherwise, the mass of an atom is spread over the smallest gap if all values are
+    atoms, and else over 1 % of the column's standard deviation.
 
     The bins of whole numbers are over *places*: a number less the number of atoms below it, so
     that the places of all numbers but the atoms are consecutive.
@@ -136,8 +135,7 @@ class Histogram(_Softmax):
         sizes = bin_sizes(edges, scale, is_whole)
         location, spread = standardisation(x, weight)
         spread = np.maximum(spread, unit)
-        # the interval over which the mass of an atom is spread, to be a density
-        cell = 1.0 if is_whole else ATOM_CELL * spread[0]
+        cell = 1.0 if is_whole else atom_cell(values, is_atom, spread[0])
         return {
             "share": (total / total.sum())[None],
             "low": np.r_[-np.inf, edges, atoms][None],

@@ -14,14 +14,13 @@ from torch import Generator, Tensor, nn
 from skvae._rules import Rule, whole
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters
-from skvae.likelihoods._numerics import LOG_SPEED, float32, standardisation
+from skvae.likelihoods._numerics import LOG_SPEED, atom_cell, float32, standardisation
 from skvae.likelihoods._sample import ColumnSample
 from skvae.likelihoods._score_map import ScoreMap
 from skvae.likelihoods._spline import Spline
 from skvae.likelihoods._standardised import SMALLEST_SIGMA
 from skvae.objectives import LOG_2PI
 
-ATOM_CELL = 0.01  # standard deviations, over which the mass of an atom is spread
 LARGEST_N_KNOTS = 1000
 MOST_ROWS_PER_KNOT = 10**12
 # Nats per row over a normal density from which on "auto" chooses normal scores.
@@ -65,8 +64,8 @@ class NormalScores(Likelihood):
     Draws and means stay within the range of the training rows. For log p any number has a density.
 
     log p is a density per unit of the column. The mass of an atom is spread over the step of the
-    grid on which the values lie, or over 1 % of the column's standard deviation if they lie on
-    none. sigma stays above 1 %, and above the rounding error of the values on a grid, in u.
+    grid on which the values lie. If they lie on none, it is spread over the smallest gap if all
+    values are atoms, and else over 1 % of the column's standard deviation. sigma stays above 1 %, and above the rounding error of the values on a grid, in u.
 
     "auto" chooses it for columns whose values are likelier by more than 0.1 nats per row than under
     a normal density, by the Bayesian information criterion.
@@ -141,7 +140,7 @@ class NormalScores(Likelihood):
             "spread": spread,
             "whole": np.array([is_whole]),
             "ends": values[None, [0, -1]],
-            "cell": np.where(is_whole, 1.0, ATOM_CELL * spread),
+            "cell": np.array([1.0 if is_whole else atom_cell(values, is_atom, spread[0])]),
             "floor": np.array([floor]),
         }
 

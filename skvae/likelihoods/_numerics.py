@@ -17,6 +17,7 @@ Array = NDArray[Any]
 # Adam moves a parameter by about the learning rate a step, too slow for a scale that has to fall
 # tenfold: what is learned is the log of the scale over this.
 LOG_SPEED = 10.0
+ATOM_CELL = 0.01  # standard deviations
 STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
 
 
@@ -47,6 +48,16 @@ def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
 def smallest_gap(x: Array) -> float:
     """The smallest distance between two different values, 0 if all are equal. (n,) -> ()."""
     return float(np.diff(np.unique(x)).min(initial=np.inf)) if x.min() < x.max() else 0.0
+
+
+def atom_cell(values: Array, is_atom: Array, spread: float) -> float:
+    """The width over which the mass of an atom is spread to be a density, for sorted values (n,).
+
+    The smallest gap if all values are atoms, as in the columns of whole numbers, and otherwise a
+    small share of the spread: values between the atoms may be as close as any.
+    """
+    gap = smallest_gap(values) if is_atom.all() else 0.0
+    return gap or ATOM_CELL * spread
 
 
 def stirling_remainder(y: Tensor) -> Tensor:
