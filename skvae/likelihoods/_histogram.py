@@ -67,8 +67,8 @@ class Histogram(_Softmax):
 
     log p is a density per unit of the column. If the values of the training rows lie on a grid, it
     is the mass of a value divided by the step of the grid, as if the mass were spread evenly
-    between neighbours. Otherwise, the mass of an atom is spread over the smallest gap if all values are
-    atoms, and else over 1 % of the column's standard deviation.
+    between neighbours. Otherwise, the mass of an atom is spread over the smallest gap if all values
+    are atoms, and else over 1 % of the column's standard deviation.
 
     The bins of whole numbers are over *places*: a number less the number of atoms below it, so
     that the places of all numbers but the atoms are consecutive.

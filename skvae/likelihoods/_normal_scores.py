@@ -65,7 +65,9 @@ class NormalScores(Likelihood):
 
     log p is a density per unit of the column. The mass of an atom is spread over the step of the
     grid on which the values lie. If they lie on none, it is spread over the smallest gap if all
-    values are atoms, and else over 1 % of the column's standard deviation. sigma stays above 1 %, and above the rounding error of the values on a grid, in u.
+    values are atoms, and else over 1 % of the column's standard deviation.
+
+    sigma stays above 1 %, and above the rounding error of the values on a grid, both in u.
 
     "auto" chooses it for columns whose values are likelier by more than 0.1 nats per row than under
     a normal density, by the Bayesian information criterion.
