@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from skvae.likelihoods import LIKELIHOODS, ColumnSample, Likelihood
 
@@ -42,8 +44,13 @@ def choose(
     numeric = ~np.asarray(is_category, dtype=bool)
     is_table_binary = bool(np.asarray(is_binary)[numeric].all())
     found: list[Likelihood | None] = []
+    numbers = [standardised(x, weight) * numeric for x in (X, normal_scores(X))]
     for place, x in enumerate(X.T):
         observed = ~np.isnan(x)
+        others, scores = (
+            np.delete(x if observed.all() else x[observed], place, axis=1) if wanted[place] else x
+            for x in numbers
+        )
         column = ColumnSample(
             values=x[observed],
             weight=weight[observed],
@@ -54,8 +61,28 @@ def choose(
             shares_unit=bool(shares_unit[place]),
             n_rows=n_rows,
             n_numeric=int(numeric.sum()),
+            others=others,
+            scores_of_others=scores,
         )
         found.append(best(column) if wanted[place] else None)
+    return found
+
+
+def normal_scores(X: Array) -> Array:
+    """The normal quantile of the rank of each value in its column (n, d); NaN stays."""
+    rank = rankdata(X, axis=0, nan_policy="omit")
+    n_observed = np.maximum(1, (~np.isnan(X)).sum(axis=0))
+    scores: Array = ndtri((rank - 0.5) / n_observed)
+    return scores
+
+
+def standardised(X: Array, weight: NDArray[np.float64]) -> Array:
+    """Columns (n, d) of mean 0 and variance 1, with 0 for missing values."""
+    X = np.nan_to_num(X - np.nanmean(X, axis=0), nan=0.0)
+    largest = np.abs(X).max(axis=0)
+    X = X / np.where(largest > 0, largest, 1.0)
+    spread = np.sqrt(np.average(np.square(X), axis=0, weights=weight))
+    found: Array = X / np.where(spread > 0, spread, 1.0)
     return found
 
 

@@ -70,7 +70,8 @@ class NormalScores(Likelihood):
     sigma stays above 1 %, and above the rounding error of the values on a grid, both in u.
 
     "auto" chooses it for columns whose values are likelier by more than 0.1 nats per row than under
-    a normal density, by the Bayesian information criterion.
+    a normal density, both alone, by the Bayesian information criterion, and in linear regressions
+    on the other columns.
     """
 
     n_knots: int = 128
@@ -92,14 +93,16 @@ class NormalScores(Likelihood):
         values = column.values
         if column.is_category or column.shares_unit or not len(values) or np.ptp(values) == 0:
             return None
-        return 0.5 if cls().gain(column.values, column.weight) > GAIN else None
+        return 0.5 if cls().gain(column) > GAIN else None
 
-    def gain(self, x: Array, weight: Array) -> float:
-        """Nats per row by which values (n,) are likelier than under a normal density.
+    def gain(self, column: ColumnSample) -> float:
+        """Nats per row by which the values are likelier than under a normal density.
 
-        Half of log n for each knot and each atom is subtracted, as by the Bayesian information
-        criterion.
+        The smaller gain of two: of the column alone, less half of log n for each knot and atom, as
+        by the Bayesian information criterion; and that given the other columns, by regressions of
+        the values and of the scores.
         """
+        x, weight = column.values, column.weight
         constants = self.fit(x[:, None], weight)
         (one,) = _maps(constants)
         is_atom, below = one.find(x)
@@ -109,7 +112,12 @@ class NormalScores(Likelihood):
         normal = -np.log(one.spread) - 0.5 * (1 + LOG_2PI)
         n_parameters = len(one.spline.knots) + len(one.atoms)
         cost = 0.5 * np.log(len(x)) * n_parameters / weight.sum()
-        return float(np.average(log_p, weights=weight) - normal - cost)
+        alone = float(np.average(log_p, weights=weight) - normal - cost)
+        if alone <= GAIN:
+            return alone
+        by_values = column.unexplained(x, column.others)
+        by_scores = column.unexplained(u, column.scores_of_others)
+        return min(alone, alone + 0.5 * float(np.log(by_values / by_scores)))
 
     def fit(self, x: Array, weight: Array) -> Constants:
         values, place = np.unique(x[:, 0], return_inverse=True)

@@ -12,6 +12,8 @@ Array = NDArray[Any]
 
 FEW_VALUES = 10
 SPIKE = 0.05  # share of the rows that a single value holds
+MOST_OTHERS = 32  # columns in a regression, the most correlated ones
+SMALLEST_NOISE = 1e-4  # of a column of variance 1
 
 
 @dataclass
@@ -37,6 +39,9 @@ class ColumnSample:
         The number of rows in the table.
     n_numeric : int
         The number of columns of numbers in the table.
+    others, scores_of_others : ndarray of shape (n, d)
+        The other columns of numbers in these rows, and their normal scores. Both are standardised,
+        and 0 for missing values.
     """
 
     values: Array
@@ -48,6 +53,22 @@ class ColumnSample:
     shares_unit: bool
     n_rows: float
     n_numeric: int
+    others: Array
+    scores_of_others: Array
+
+    def unexplained(self, x: Array, others: Array) -> float:
+        """The share of the variance of ``x`` (n,) that a linear regression on ``others`` leaves."""
+        share = self.weight / self.weight.sum()
+        x = x - share @ x
+        largest = np.abs(x).max()
+        x = x / (largest or 1.0)  # keeps the squares of 1e200 finite
+        x = x / (np.sqrt(share @ np.square(x)) or 1.0)
+        correlation = (share * x) @ others
+        most = np.argsort(-np.abs(correlation))[:MOST_OTHERS]
+        correlation, others = correlation[most], others[:, most]
+        covariance = (others.T * share) @ others + SMALLEST_NOISE * np.eye(len(most))
+        explained = correlation @ np.linalg.solve(covariance, correlation)
+        return max(1 - float(explained), SMALLEST_NOISE)
 
 
 def is_smooth(x: Array, weight: Array) -> bool:

@@ -210,7 +210,8 @@ def test_a_progress_bar_runs_through_a_search(wine, capsys):
 def test_a_monitor_scores_each_epoch(wine):
     callback = pytest.importorskip("sklearn.callback")
     monitor = callback.ScoringMonitor(scoring={"score": lambda vae, X, y: vae.score(X)})
-    vae = VAETransformer(2, **QUICK, early_stopping=False).set_callbacks(monitor)
+    vae = VAETransformer(2, likelihood="gaussian", **QUICK, early_stopping=False)
+    vae.set_callbacks(monitor)
     vae.fit(wine, load_wine().target)
     (log,) = monitor.get_logs(select="all")
     scores = [row["score"] for row in log.data if row["task_name"] == "epoch"]
