@@ -303,7 +303,8 @@ def normal_mass(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     ratio = (-0.5 * (far - near) * (far + near)).exp()
     rest = (mills_ratio(near) - mills_ratio(far) * ratio).clamp(min=SMALLEST_MASS)
     log_mass = rest.log() - 0.5 * (near.square() + LOG_2PI)
-    at_near, at_far = 1 / rest, ratio / rest
+    # without the near end, if that lies too far out to count
+    at_near, at_far = (near > WHOLE_MASS) / rest, ratio / rest
     at_low, at_high = (
         torch.where(is_right, at_near, at_far),
         torch.where(is_right, at_far, at_near),

@@ -22,10 +22,12 @@ from skvae.likelihoods import (
     Likelihood,
     LogNormal,
     NegativeBinomial,
+    NormalScores,
     Ordinal,
     Poisson,
     StudentT,
 )
+from skvae.likelihoods._normal_scores import _maps
 
 RNG = np.random.default_rng(0)
 REALS = RNG.normal([100.0, -7.0], [2.0, 5.0], size=(200, 2))
@@ -51,6 +53,7 @@ SPIKED = spiked(RNG.exponential(2.0, 600), [0.0, 1.25], 0.2)
 FEW = RNG.choice([0.0, 1.0, 2.0, 5.0, 9.0], 600)
 HOURS = spiked(np.round(RNG.normal(40.0, 12.0, 600)), [40.0, 45.0, 20.0, 80.0, 0.0], 0.12)
 FORMS = np.stack([MIXTURE, SPIKED, FEW, HOURS], axis=1)
+BROKEN_FORMS = np.stack([MIXTURE, SPIKED, FEW / 2], axis=1)  # not all are whole numbers
 
 
 @dataclass
@@ -108,7 +111,6 @@ def values_seen(case):
 
 def bins_and_atoms(case):
     """Of whole numbers, all; else the atoms, and a quadrature of each bin and tail."""
-    node, weight = leggauss(60)
     columns = []
     for place, column in enumerate(case.table.T):
         if (column == np.floor(column)).all():
@@ -117,18 +119,33 @@ def bins_and_atoms(case):
         low, high = (case.constants[name][place] for name in ("low", "high"))
         atoms, scale = low[low == high], case.constants["scale"][place]
         edges = low[low < high][1:]
-        lengths = [50 * scale[0], *np.diff(edges), 50 * scale[1]]
-        starts = [edges[0] - 50 * scale[0], *edges]
-        x = np.concatenate([a + n * (node + 1) / 2 for a, n in zip(starts, lengths, strict=True)])
-        inner = np.concatenate([n * weight / 2 for n in lengths])
-        columns.append(
-            (
-                np.r_[x, atoms],
-                np.r_[inner, np.full(len(atoms), 0.01 * column.std())],
-                np.arange(len(x) + len(atoms)) >= len(x),
-            )
-        )
+        edges = np.r_[edges[0] - 50 * scale[0], edges, edges[-1] + 50 * scale[1]]
+        columns.append(pieces_and_atoms(edges, atoms, 0.01 * column.std()))
     return padded(case, columns)
+
+
+def smooth_pieces_and_atoms(case):
+    """The atoms, and a quadrature of each piece over which the density of scores is smooth."""
+    columns = []
+    for one, cell in zip(_maps(case.constants), case.constants["cell"], strict=True):
+        spline = one.spline
+        edges = spline.inverse(np.linspace(-8.0, 8.0, 321))
+        bends = spline.knots[[0, -1]] + [-1, 1] * spline.reach
+        edges = one.location + one.spread * np.r_[edges, spline.knots, bends]
+        columns.append(pieces_and_atoms(np.union1d(edges, one.atoms), one.atoms, cell))
+    return padded(case, columns)
+
+
+def pieces_and_atoms(edges, atoms, cell):
+    """Gauss-Legendre nodes between the edges, and atoms whose mass is spread over a cell."""
+    node, weight = leggauss(60)
+    width = 0.5 * np.diff(edges)[:, None]
+    x, inner = edges[:-1, None] + width * (node + 1), width * weight
+    return (
+        np.r_[x.ravel(), atoms],
+        np.r_[inner.ravel(), np.full(len(atoms), cell)],
+        np.arange(x.size + len(atoms)) >= x.size,
+    )
 
 
 def fit(likelihood, table, weight=None):
@@ -160,6 +177,8 @@ class Case:
     outputs: list[float] | None  # None: draws
     nodes_of: Callable | None = None
     step: float = 0.03  # that what is learned is moved off its start, so that it counts
+    mass_error: float = 1e-9  # relative, as that of the mean
+    mean_error: float = 2e-6
     constants: dict = field(init=False)
     parameters: dict = field(init=False)
 
@@ -241,6 +260,19 @@ CASES = {
     "ordinal": Case(Ordinal(), LEVELS, [0.8, -0.3, 0.5], values_seen),
     "histogram": Case(Histogram(), FORMS, None, bins_and_atoms),
     "histogram-coarse": Case(Histogram(n_bins=9, rows_per_bin=5), FORMS, None, bins_and_atoms),
+    # with a noise so small that draws stay within the range of training
+    "normal_scores": Case(
+        NormalScores(), AMOUNTS, [0.25, -0.4], smooth_pieces_and_atoms, -0.1, mean_error=1e-3
+    ),
+    "normal_scores-atoms": Case(
+        NormalScores(rows_per_knot=20),
+        BROKEN_FORMS,
+        [0.25, -0.7, 0.4],
+        smooth_pieces_and_atoms,
+        -0.1,
+        mass_error=1e-7,  # the ends of atoms are in single precision
+        mean_error=0.02,
+    ),
 }
 
 NOT_FINITE = [np.nan, np.inf, -np.inf]
@@ -259,4 +291,5 @@ SUPPORTS = [  # likelihood, values inside, values outside
     (Categorical(), *ANY),
     (Ordinal(), *ANY),
     (Histogram(), *ANY),
+    (NormalScores(), *ANY),
 ]
