@@ -208,7 +208,7 @@ NORMAL = stats.norm.ppf(Q)
 
 
 def gain_of(x):
-    return NormalScores().gain(x, np.ones(len(x)))
+    return NormalScores().gain(sample_of(x))
 
 
 @pytest.mark.parametrize("n", [60, 300, 3000])
@@ -241,6 +241,8 @@ def sample_of(x, **known):
         is_table_binary=False,
         n_rows=len(x),
         n_numeric=1,
+        others=np.empty((len(x), 0)),
+        scores_of_others=np.empty((len(x), 0)),
         **known,
     )
 
