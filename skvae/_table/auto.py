@@ -77,10 +77,12 @@ def normal_scores(X: Array) -> Array:
 
 
 def standardised(X: Array, weight: NDArray[np.float64]) -> Array:
-    """Columns (n, d) of mean 0 and variance 1, with 0 for missing values."""
-    X = np.nan_to_num(X - np.nanmean(X, axis=0), nan=0.0)
-    largest = np.abs(X).max(axis=0)
-    X = X / np.where(largest > 0, largest, 1.0)
+    """Columns (n, d) of mean 0 and variance 1, with 0 for missing and infinite values."""
+    finite = np.isfinite(X)
+    largest = np.where(finite, np.abs(X), 0.0).max(axis=0, initial=0.0)
+    X = np.where(finite, X, 0.0) / np.where(largest > 0, largest, 1.0)  # keeps squares finite
+    mean = X.sum(axis=0) / np.maximum(1, finite.sum(axis=0))
+    X = np.where(finite, X - mean, 0.0)
     spread = np.sqrt(np.average(np.square(X), axis=0, weights=weight))
     found: Array = X / np.where(spread > 0, spread, 1.0)
     return found
