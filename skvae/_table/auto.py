@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from skvae.likelihoods import LIKELIHOODS, ColumnSample, Likelihood
+from skvae.likelihoods._numerics import normal_scores, standardisation
 
 Array = NDArray[Any]
 
@@ -44,7 +43,8 @@ def choose(
     numeric = ~np.asarray(is_category, dtype=bool)
     is_table_binary = bool(np.asarray(is_binary)[numeric].all())
     found: list[Likelihood | None] = []
-    numbers = [standardised(x, weight) * numeric for x in (X, normal_scores(X))]
+    X_numeric = np.where(numeric, X, np.nan)
+    numbers = [standardised(X_numeric, weight, scores=scores) for scores in (False, True)]
     for place, x in enumerate(X.T):
         observed = ~np.isnan(x)
         others, scores = (
@@ -68,24 +68,22 @@ def choose(
     return found
 
 
-def normal_scores(X: Array) -> Array:
-    """The normal quantile of the rank of each value in its column (n, d); NaN stays."""
-    rank = rankdata(X, axis=0, nan_policy="omit")
-    n_observed = np.maximum(1, (~np.isnan(X)).sum(axis=0))
-    scores: Array = ndtri((rank - 0.5) / n_observed)
-    return scores
-
-
-def standardised(X: Array, weight: NDArray[np.float64]) -> Array:
-    """Columns (n, d) of mean 0 and variance 1, with 0 for missing and infinite values."""
-    finite = np.isfinite(X)
-    largest = np.where(finite, np.abs(X), 0.0).max(axis=0, initial=0.0)
-    X = np.where(finite, X, 0.0) / np.where(largest > 0, largest, 1.0)  # keeps squares finite
-    mean = X.sum(axis=0) / np.maximum(1, finite.sum(axis=0))
-    X = np.where(finite, X - mean, 0.0)
-    spread = np.sqrt(np.average(np.square(X), axis=0, weights=weight))
-    found: Array = X / np.where(spread > 0, spread, 1.0)
-    return found
+def standardised(
+    X: Array, weight: NDArray[np.float64], *, scores: bool = False
+) -> NDArray[np.float64]:
+    """Columns (n, d) of mean 0 and variance 1, or their normal scores; 0 for missing values."""
+    out = np.zeros(X.shape)
+    for x, place in zip(X.T, out.T, strict=True):
+        observed = np.isfinite(x)
+        if not observed.any():
+            continue
+        own, share = x[observed], weight[observed] / weight[observed].sum()
+        if scores:
+            values, level = np.unique(own, return_inverse=True)
+            own = normal_scores(values, np.bincount(level, weights=share))[level]
+        location, spread = standardisation(own[:, None], share)
+        place[observed] = (own - location) / (spread if spread > 0 else 1.0)
+    return out
 
 
 def best(column: ColumnSample) -> Likelihood:

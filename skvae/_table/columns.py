@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from skvae._blocks import BLOCK_CELLS, COLUMN_CELLS, SAMPLE_CELLS, chunks
 from skvae._table.auto import SAMPLE_ROWS
-from skvae._table.choice import LikelihoodChoice, choose_likelihoods
+from skvae._table.choice import LikelihoodChoice
+from skvae._table.decision import Decision, decide
 from skvae._table.fields import warn_unknown
-from skvae._table.grid import Grids, resolved_grid, wanted_steps
+from skvae._table.grid import Grids, resolved_grid
 from skvae._table.group import ColumnGroup, by_size, neighbours
-from skvae._table.units import shared_unit, spreads, yes_no_columns
+from skvae._table.units import spreads
 from skvae._table.unseen import SeenLevels, unseen_values
 from skvae._warn import warn
 from skvae.likelihoods import Constants, Likelihood
@@ -79,31 +80,19 @@ class Columns:
         # rows are ordered by their hashes, so the first rows are a random sample
         n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
-        numeric = ~np.asarray(is_category, dtype=bool)
         columns.spread = spreads(sample, weight[:n_sample])
-        emphasis, unit = shared_unit(sample, columns.spread, numeric & ~yes_no_columns(sample))
-        steps = [
-            step if is_numeric else None
-            for step, is_numeric in zip(wanted_steps(names, resolution), numeric, strict=True)
-        ]
-        grids = list(map(resolved_grid, names, steps, sample.T))
-        chosen, automatic = choose_likelihoods(
-            names,
-            likelihood,
-            Grids.of(grids).steps(sample),
+        decision = decide(
+            sample,
             weight,
             (x for _, x in _row_blocks(X, index)),
+            columns.spread,
+            names=names,
+            likelihood=likelihood,
+            resolution=resolution,
             is_category=is_category,
             is_bool=is_bool,
-            shares_unit=~np.isnan(emphasis),
         )
-        for place, one in enumerate(chosen):
-            if one.takes_levels:  # chosen for numbers too, whose values it takes as they are
-                steps[place] = grids[place] = None
-        # categories that training has not seen count as missing
-        lenient = np.array(automatic) & numeric
-        emphasis[[not one.may_share_unit for one in chosen]] = np.nan
-        shared = ~np.isnan(emphasis)
+        chosen, shared = decision.likelihoods, ~np.isnan(decision.emphasis)
         missing = np.zeros(len(names), dtype=bool)
         typical = np.median(np.nan_to_num(np.abs(sample[:FEWEST_SAMPLE_ROWS])), axis=0)
         order = np.argsort(index)
@@ -117,16 +106,12 @@ class Columns:
                 for rows, part in _row_blocks(cells, index, order):
                     x[rows] = part
                 missing[places[block]] = np.isnan(x).any(axis=0)
-                on = Grids.of([grids[place] for place in places[block]])
-                for i in np.flatnonzero(~on.holds(x).all(axis=0)):  # not only in the sample
-                    place = places[block][i]
-                    grids[place] = resolved_grid(names[place], steps[place], x[:, i])
-                on = Grids.of([grids[place] for place in places[block]])
-                fitted += columns._fit_block(one, x, weight, places[block], on, lenient)
+                grids = columns._grids(x, places[block], decision)
+                fitted += columns._fit_block(one, x, weight, places[block], grids, decision.lenient)
                 columns._warn_of_extremes(x, index, places[block], EXTREME * typical)
             groups = by_size(one, fitted)
             if in_unit:
-                groups = [g.in_unit(unit, emphasis[g.places]) for g in groups]
+                groups = [g.in_unit(decision.unit, decision.emphasis[g.places]) for g in groups]
             columns.groups += groups
         columns.gaps = [int(i) for i in np.flatnonzero(missing[columns.order])]
         return columns
@@ -142,6 +127,13 @@ class Columns:
     def order(self) -> list[int]:
         """The place in the table of each column in working order."""
         return [int(place) for group in self.groups for place in group.places]
+
+    def _grids(self, x: Array, places: NDArray[np.intp], decision: Decision) -> Grids:
+        """The grids of columns (n, d), looked for again where they held in the sample only."""
+        grids = [decision.grids[place] for place in places]
+        for i in np.flatnonzero(~Grids.of(grids).holds(x).all(axis=0)):
+            grids[i] = resolved_grid(self.names[places[i]], decision.steps[places[i]], x[:, i])
+        return Grids.of(grids)
 
     def _fit_block(
         self,

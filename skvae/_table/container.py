@@ -95,8 +95,13 @@ class Container:
         return [field.name for field in self.fields]
 
     def values(self, place: int, x: Array) -> Array:
-        """The values that the numbers (n,) of a column stand for."""
-        return x if self.fields is None else values_of(x, self.fields[place])
+        """The values that the numbers (n,) of a column stand for, as an array of numpy."""
+        if self.fields is None:
+            return x
+        field = self.fields[place]
+        if field.scale is None or self.backend is None:
+            return values_of(x, field)
+        return np.asarray(self._cells(x, field, None, floats=False).to_numpy())
 
     def sorted_values(self, place: int, x: Array) -> tuple[Array, Array]:
         """These values in the order in which they sort, and the place of each in ``x``. 2 x (n,).

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skvae.likelihoods._bernoulli import has_both_values
 from skvae.likelihoods._numerics import standardisation
-from skvae.likelihoods._sample import SPIKE
 
 Array = NDArray[Any]
 
@@ -60,12 +60,14 @@ def _mode(values: Array) -> float:
     return float(distinct[times.argmax()])
 
 
-def yes_no_columns(X: Array) -> NDArray[np.bool_]:
+def yes_no_columns(X: Array, weight: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which columns (n, d) hold only 0 and 1, neither of them rare. (d,)."""
-    is_binary = np.all((X == 0) | (X == 1) | np.isnan(X), axis=0)
-    n_observed = np.maximum(1, (~np.isnan(X)).sum(axis=0))
-    share = (X == 1).sum(axis=0) / n_observed
-    found: NDArray[np.bool_] = is_binary & (share >= SPIKE) & (share <= 1 - SPIKE)
+    observed = ~np.isnan(X)
+    is_binary = np.all((X == 0) | (X == 1) | ~observed, axis=0)
+    found: NDArray[np.bool_] = is_binary & observed.any(axis=0)
+    for place in np.flatnonzero(found):
+        rows = observed[:, place]
+        found[place] = has_both_values(X[rows, place], weight[rows])
     return found
 
 

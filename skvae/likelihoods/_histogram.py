@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.special import ndtri
 from torch import Generator, Tensor, nn
 
 from skvae._rules import Rule, whole
@@ -26,7 +25,13 @@ from skvae.likelihoods._bins import (
     tail_scales,
 )
 from skvae.likelihoods._levels import _Softmax, gradient_of_logits, level_of
-from skvae.likelihoods._numerics import LOG_SPEED, atom_cell, float32, standardisation
+from skvae.likelihoods._numerics import (
+    LOG_SPEED,
+    atom_cell,
+    float32,
+    normal_scores,
+    standardisation,
+)
 from skvae.likelihoods._sample import ColumnSample, is_smooth
 
 LARGEST_U = 0.9999  # position within a level: with the level's number it stays below the next
@@ -305,12 +310,3 @@ def _standardised(x: Array, share: Array) -> tuple[Array, Array]:
     variance = (share * np.square(x)).sum(axis=1)
     variance[variance == 0] = 1.0  # of a single level
     return x / np.sqrt(variance)[:, None], variance
-
-
-def normal_scores(value: Array, share: Array) -> Array:
-    """The normal quantile of the middle of each level's share, by order of value. (L,)."""
-    order = np.argsort(value, kind="stable")
-    part = np.nan_to_num(share[order])
-    score = np.empty(len(value))
-    score[order] = ndtri((np.cumsum(part) - 0.5 * part).clip(1e-4, 1 - 1e-4))
-    return score

@@ -9,11 +9,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from skvae._rules import Rule, whole
 from skvae._torch.vjp import Backward, Later
-from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters
+from skvae.likelihoods._base import Array, Constants, Parameters
+from skvae.likelihoods._gaussian import _Normal
 from skvae.likelihoods._numerics import LOG_SPEED, atom_cell, float32, standardisation
 from skvae.likelihoods._sample import ColumnSample
 from skvae.likelihoods._score_map import ScoreMap
@@ -27,13 +28,14 @@ MOST_ROWS_PER_KNOT = 10**12
 GAIN = 0.1
 # Values at this number of u, from -TABLE_REACH to TABLE_REACH, represent the map in means.
 TABLE_SIZE, TABLE_REACH = 256, 4.5
+COLUMNS_AT_ONCE = 64  # in the table of means, which takes 256 KiB for a column
 INFINITE = 1e4  # the u of an unbounded end: no sigma brings it near
 WHOLE_MASS = -5.0  # above which a standard normal number lies with a probability of 1 in float32
 SMALLEST_MASS = 1e-6  # of an interval, divided by the density at its end
 
 
 @dataclass
-class NormalScores(Likelihood):
+class NormalScores(_Normal):
     r"""Normal density around the decoder's output, for the normal scores of a column.
 
     A smooth, increasing map u(x) takes the column's own distribution to a standard normal one.
@@ -83,8 +85,8 @@ class NormalScores(Likelihood):
     }
 
     replayable: ClassVar[bool] = True
+    is_density: ClassVar[bool] = False  # values that many rows hold are atoms
     ragged: ClassVar[bool] = True
-    has_location: ClassVar[bool] = True
     is_equivariant: ClassVar[bool] = True
 
     @classmethod
@@ -111,7 +113,7 @@ class NormalScores(Likelihood):
         log_p[is_atom] = np.log(one.mass[below[is_atom]] / constants["cell"])
         normal = -np.log(one.spread) - 0.5 * (1 + LOG_2PI)
         n_parameters = len(one.spline.knots) + len(one.atoms)
-        cost = 0.5 * np.log(len(x)) * n_parameters / weight.sum()
+        cost = 0.5 * np.log(weight.sum()) * n_parameters / weight.sum()
         alone = float(np.average(log_p, weights=weight) - normal - cost)
         if alone <= GAIN:
             return alone
@@ -181,9 +183,6 @@ class NormalScores(Likelihood):
         is_atom = _by_column(lambda one, column: one.find(column)[0], x, constants)
         return np.where(is_atom == 1, -np.log(constants["cell"]), found)
 
-    def log_unit(self, x: Array, constants: Constants) -> Array:
-        return np.log(constants["spread"])[None, :]
-
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
         location, spread = constants["location"][:, None], constants["spread"][:, None]
         u = np.linspace(-TABLE_REACH, TABLE_REACH, TABLE_SIZE)
@@ -192,78 +191,62 @@ class NormalScores(Likelihood):
             np.nan_to_num(constants[name], nan=INFINITE).clip(-INFINITE, INFINITE)
             for name in ("low", "high")
         )
-        return {
-            "log_sigma": nn.Parameter(float32(np.zeros(len(spread)))),
-            "floor": float32(constants["floor"]),
+        return super().parameters(constants) | {
             "low": float32(low),
             "high": float32(high),
             "values": float32((values - location) / spread),
         }
 
-    def fit_noise(self, variance: Tensor, parameters: Parameters) -> None:
-        free = (variance - parameters["floor"].square()).clamp(min=SMALLEST_SIGMA**2)
-        parameters["log_sigma"].data.copy_(0.5 * free.log() / LOG_SPEED)
-
-    def sigma(self, parameters: Parameters) -> Tensor:
-        """The standard deviation of the noise in u, (d,)."""
-        return torch.hypot(self.free_sigma(parameters), parameters["floor"])
-
-    def free_sigma(self, parameters: Parameters) -> Tensor:
-        """Sigma without its floor, (d,)."""
-        return (LOG_SPEED * parameters["log_sigma"]).exp()
-
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
-        sigma = self.sigma(parameters)
-        standard = (x - outputs) / sigma
-        density = -0.5 * standard.square() - (sigma.log() + 0.5 * LOG_2PI)
-        atoms = _atoms(x, outputs, sigma, parameters)
+        density = super().log_prob(x, outputs, parameters)
+        atoms = _atoms(x, outputs, self.sigma(parameters), parameters)
         return density if atoms is None else torch.where(atoms.here, atoms.log_mass, density)
 
     def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
-        log_sigma, free_sigma = parameters["log_sigma"], self.free_sigma(parameters)
-        sigma = torch.hypot(free_sigma, parameters["floor"])
-        standard = (x - outputs) / sigma
+        density, backward_of_density = super().vjp(x, outputs, parameters)
+        log_sigma, sigma = parameters["log_sigma"], self.sigma(parameters)
         atoms = _atoms(x, outputs, sigma, parameters)
+        if atoms is None:
+            return density, backward_of_density
 
         def log_prob() -> Tensor:
-            density = torch.addcmul(-0.5 * LOG_2PI - sigma.log(), standard, standard, value=-0.5)
-            return density if atoms is None else torch.where(atoms.here, atoms.log_mass, density)
+            return torch.where(atoms.here, atoms.log_mass, density())
 
         def backward(gradient: Tensor) -> Tensor:
-            by_output, by_log_sigma = standard, standard.square() - 1
-            if atoms is not None:
-                by_output = torch.where(atoms.here, atoms.at_low - atoms.at_high, by_output)
-                change = atoms.low * atoms.at_low - atoms.high * atoms.at_high
-                by_log_sigma = torch.where(atoms.here, change, by_log_sigma)
+            of_atoms = torch.where(atoms.here, gradient, 0.0)
+            by_output = backward_of_density(gradient - of_atoms)
             if log_sigma.grad is not None:
-                total = (gradient * by_log_sigma).sum((0, 1))
-                # d log sigma / d log free_sigma
-                log_sigma.grad.add_(total * (free_sigma / sigma).square(), alpha=LOG_SPEED)
-            return gradient * by_output / sigma
+                by_log_sigma = of_atoms * (atoms.low * atoms.at_low - atoms.high * atoms.at_high)
+                share = (self.free_sigma(parameters) / sigma).square()
+                log_sigma.grad.add_(by_log_sigma.sum((0, 1)) * share, alpha=LOG_SPEED)
+            found: Tensor = by_output + of_atoms * (atoms.at_low - atoms.at_high) / sigma
+            return found
 
         return log_prob, backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
-        # E[x | m] at each m of the table, then between them by linear interpolation
         values, sigma = parameters["values"], self.sigma(parameters)
-        u = torch.linspace(
-            -TABLE_REACH, TABLE_REACH, TABLE_SIZE, dtype=values.dtype, device=values.device
+        means = torch.cat(
+            list(map(_smoothed, values.split(COLUMNS_AT_ONCE), sigma.split(COLUMNS_AT_ONCE)))
         )
-        inner = 0.5 * (u[1:] + u[:-1]) - u[:, None]
-        below = torch.special.ndtr(inner / sigma[:, None, None])
-        mass = nn.functional.pad(nn.functional.pad(below, (0, 1), value=1.0), (1, 0)).diff(dim=-1)
-        means = (mass @ values.unsqueeze(-1)).squeeze(-1)
-        step = 2 * TABLE_REACH / (TABLE_SIZE - 1)
-        at = ((outputs + TABLE_REACH) / step).clamp(0, TABLE_SIZE - 1)
+        # linear between the m of the table
+        at = (outputs + TABLE_REACH) / (2 * TABLE_REACH / (TABLE_SIZE - 1))
+        at = at.clamp(0, TABLE_SIZE - 1)
         left = at.long().clamp(max=TABLE_SIZE - 2)
         column = torch.arange(len(values), device=values.device)
         found: Tensor = torch.lerp(means[column, left], means[column, left + 1], at - left)
         return found
 
-    def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
-        return outputs + self.sigma(parameters) * torch.empty_like(outputs).normal_(
-            generator=generator
-        )
+
+def _smoothed(values: Tensor, sigma: Tensor) -> Tensor:
+    """E[value(u)] for u ~ N(m, sigma^2), at each m of the table. (d, T), (d,) -> (d, T)."""
+    reach, n = TABLE_REACH, values.shape[-1]
+    u = torch.linspace(-reach, reach, n, dtype=values.dtype, device=values.device)
+    inner = 0.5 * (u[1:] + u[:-1]) - u[:, None]
+    below = torch.special.ndtr(inner / sigma[:, None, None])
+    below = nn.functional.pad(nn.functional.pad(below, (0, 1), value=1.0), (1, 0))
+    found: Tensor = (below.diff(dim=-1) @ values.unsqueeze(-1)).squeeze(-1)
+    return found
 
 
 class _Atoms(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from torch import Tensor
 
 from skvae._blocks import PIECE_CELLS, chunks
@@ -43,6 +44,15 @@ def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
     location = (largest * average(lambda piece: piece / largest)).clip(low, high)
     spread = largest * np.sqrt(average(lambda piece: np.square((piece - location) / largest)))
     return location, spread
+
+
+def normal_scores(value: Array, share: Array) -> Array:
+    """The normal quantile of the middle of each level's share, by order of value. (L,)."""
+    order = np.argsort(value, kind="stable")
+    part = np.nan_to_num(share[order])
+    score = np.empty(len(value))
+    score[order] = ndtri((np.cumsum(part) - 0.5 * part).clip(1e-4, 1 - 1e-4))
+    return score
 
 
 def smallest_gap(x: Array) -> float:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skvae.likelihoods._numerics import standardisation
+
 Array = NDArray[Any]
 
 FEW_VALUES = 10
@@ -59,10 +61,8 @@ class ColumnSample:
     def unexplained(self, x: Array, others: Array) -> float:
         """The share of the variance of ``x`` (n,) that a linear regression on ``others`` leaves."""
         share = self.weight / self.weight.sum()
-        x = x - share @ x
-        largest = np.abs(x).max()
-        x = x / (largest or 1.0)  # keeps the squares of 1e200 finite
-        x = x / (np.sqrt(share @ np.square(x)) or 1.0)
+        location, spread = standardisation(x[:, None], share)
+        x = (x - location) / (spread if spread > 0 else 1.0)
         correlation = (share * x) @ others
         most = np.argsort(-np.abs(correlation))[:MOST_OTHERS]
         correlation, others = correlation[most], others[:, most]

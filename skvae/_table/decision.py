@@ -1,0 +1,85 @@
+"""What is decided about each column from a sample of the rows: likelihood, grid and unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skvae._table.choice import LikelihoodChoice, choose_likelihoods
+from skvae._table.grid import Grid, Grids, resolved_grid, wanted_steps
+from skvae._table.units import shared_unit, yes_no_columns
+from skvae.likelihoods import Likelihood
+
+Array = NDArray[Any]
+
+
+class Decision(NamedTuple):
+    """What is decided about each of d columns.
+
+    Attributes
+    ----------
+    likelihoods : list of Likelihood
+    lenient : ndarray of bool of shape (d,)
+        Whether later values may lie outside the support, since "auto" chose the likelihood.
+    steps : list of float, "auto" or None
+        The step of the grid that the user wants.
+    grids : list of Grid or None
+        The grid on which the sample lies.
+    emphasis : ndarray of shape (d,)
+        The spread of columns that share a unit, in that unit; NaN for other columns.
+    unit : float
+    """
+
+    likelihoods: list[Likelihood]
+    lenient: NDArray[np.bool_]
+    steps: list[str | float | None]
+    grids: list[Grid | None]
+    emphasis: Array
+    unit: float
+
+
+def decide(
+    sample: Array,
+    weight: NDArray[np.float64],
+    blocks: Iterable[Array],
+    spread: Array,
+    *,
+    names: Sequence[Any],
+    likelihood: LikelihoodChoice,
+    resolution: str | Mapping[Any, float | None] | None,
+    is_category: Sequence[bool],
+    is_bool: Sequence[bool],
+) -> Decision:
+    """Decide about columns by a sample of the rows (m, d), whose spreads are (d,).
+
+    ``weight`` (n,) is that of all rows, and ``blocks`` hold all of them, in case that a decision
+    needs them.
+    """
+    numeric = ~np.asarray(is_category, dtype=bool)
+    is_yes_no = yes_no_columns(sample, weight[: len(sample)])
+    emphasis, unit = shared_unit(sample, spread, numeric & ~is_yes_no)
+    steps = [
+        step if is_numeric else None
+        for step, is_numeric in zip(wanted_steps(names, resolution), numeric, strict=True)
+    ]
+    grids = list(map(resolved_grid, names, steps, sample.T))
+    chosen, automatic = choose_likelihoods(
+        names,
+        likelihood,
+        Grids.of(grids).steps(sample),
+        weight,
+        blocks,
+        is_category=is_category,
+        is_bool=is_bool,
+        shares_unit=~np.isnan(emphasis),
+    )
+    for place, one in enumerate(chosen):
+        if one.takes_levels:  # it takes numbers as they are
+            steps[place] = grids[place] = None
+    emphasis[[not one.may_share_unit for one in chosen]] = np.nan
+    # categories that training has not seen count as missing instead
+    lenient = np.array(automatic) & numeric
+    return Decision(chosen, lenient, steps, grids, emphasis, unit)
