@@ -101,7 +101,7 @@ class Container:
         field = self.fields[place]
         if field.scale is None or self.backend is None:
             return values_of(x, field)
-        return np.asarray(self._cells(x, field, None, floats=False).to_numpy())
+        return np.asarray(self._cells(x, field, None, floats=False).to_native())
 
     def sorted_values(self, place: int, x: Array) -> tuple[Array, Array]:
         """These values in the order in which they sort, and the place of each in ``x``. 2 x (n,).

@@ -1,6 +1,7 @@
 """One column predicted from the others, and the probability of each of its values."""
 
 import copy
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -127,3 +128,23 @@ def test_the_other_columns_are_checked(vae, rows):
         vae.predict_column(rows.assign(kind="nonsense"), "flag")
     with pytest.raises(NotFittedError):
         VAETransformer(**QUICK).predict_column(rows, "kind")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(pd.date_range("2020-01-01", periods=40)),
+        pd.Series(pd.date_range("2020-01-01", periods=40, tz="Europe/Paris")),
+        pd.Series(pd.to_timedelta(np.arange(40), unit="h")),
+        pd.Series(pd.period_range("2020-01", periods=40, freq="M")),
+        pd.Series([Decimal(i) / 4 for i in range(40)], dtype=object),
+        pd.Series(2**60 + np.arange(40)),
+    ],
+    ids=lambda column: str(column.dtype),
+)
+def test_other_kinds_of_columns_come_back_as_they_were(column):
+    table = pd.DataFrame({"x": column, "y": np.arange(40.0)})
+    vae = VAETransformer(1, **QUICK).fit(table)
+    found = vae.predict_column(table, "x")
+    expected = vae.impute(table.assign(x=column.mask(np.full(40, True))))["x"]
+    np.testing.assert_array_equal(found, expected.to_numpy())

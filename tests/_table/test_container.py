@@ -1,14 +1,13 @@
 """What ``fit`` saw comes back: the kind of table, its names, dtypes and categories, its index."""
 
-from datetime import date, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow
 import pytest
+from one_column import BIG, NAN, category, pandas, polars
 
 from skvae._table.container import Container
 from skvae._table.fields import BOOL, LEVEL, NUMBER, WHOLE
@@ -23,18 +22,6 @@ INDEXES = {
     "dates": pd.date_range("2020-01-01", periods=3),
     "two levels": pd.MultiIndex.from_tuples([(0, "a"), (0, "b"), (1, "a")], names=["i", "j"]),
 }
-
-
-def pandas(values, dtype=None, index=None):
-    return pd.DataFrame({"x": pd.Series(values, dtype=dtype, index=index)})
-
-
-def polars(values, dtype=None):
-    return pl.DataFrame({"x": pl.Series(values, dtype=dtype)})
-
-
-def category(*categories, ordered=False):
-    return pd.CategoricalDtype(categories or None, ordered=ordered)
 
 
 def same(one, other):
@@ -166,7 +153,6 @@ def test_numbers_take_the_width_of_the_columns(kind, dtypes):
 
 # -- what columns hold ------------------------------------------------------------
 
-NAN = float("nan")
 COLUMNS = {
     "floats": (pandas([0.5, NAN]), NUMBER, [0.5, NAN]),
     "nullable floats": (pandas([0.5, None], "Float32"), NUMBER, [0.5, NAN]),
@@ -297,7 +283,6 @@ def test_strings_in_an_array_are_levels_and_objects_without_strings_are_numbers(
 
 # -- cells that are there ---------------------------------------------------------
 
-BIG = 2**53 + 1  # that float64 rounds
 EXACT = {
     "wide ints": pandas([BIG, BIG + 2], "int64"),
     "wide ints with gaps": pandas([BIG, None, BIG + 2], "Int64", index=[4, 4, 1]),
@@ -371,226 +356,3 @@ def test_cells_without_room_in_the_dtype_are_an_error(fitted, held, ok):
             with pytest.raises(ValueError, match=r"Column 'x' holds .*, but in training it held"):
                 attempt()
     container.numbers(frame)  # to score them they need no room
-
-
-# -- numbers that float64 rounds --------------------------------------------------
-
-SECONDS = 10**18 + 10**9 * np.arange(0, 4 * 10**8, 10**7)  # over years, in nanoseconds
-LARGE = {
-    "ints": pandas([BIG, 2**53 + 2**53], "int64"),
-    "negative ints": pandas([-(2**63), -(2**63) + 3], "int64"),
-    "unsigned ints": pandas([2**64 - 1, 2**63 + 2**63 - 9], "uint64"),
-    "nullable ints": pandas([BIG, BIG + 2], "Int64"),
-    "nanoseconds": pandas(SECONDS + 10**17),
-    "objects": pandas([2**70, 2**70 + 1], object),
-    "arrow": pandas([BIG, BIG + 2], "int64[pyarrow]"),
-    "polars": polars(SECONDS.tolist()),
-    "polars, unsigned": polars([2**64 - 1, 2**64 - 9], pl.UInt64),
-    "polars, wide": polars([2**70 + 1, 2**70], pl.Int128),
-    "array": np.array([["a", BIG], ["b", BIG + 1]], object),
-    "array of numbers": np.array([[BIG, 0.5], [BIG + 1, 1.5]], object),
-}
-
-
-def values(table):
-    return table.tolist() if isinstance(table, np.ndarray) else table["x"].to_list()
-
-
-@pytest.mark.parametrize("table", LARGE.values(), ids=LARGE)
-def test_large_whole_numbers_come_back_exactly(table):
-    container = Container.of(table)
-    numbers = container.numbers(table, strict=True)
-    for result in (container.wrap(numbers), container.fill(table, numbers)):
-        assert values(result) == values(table)
-    if not isinstance(table, np.ndarray):
-        assert list(container.wrap(numbers).dtypes) == list(table.dtypes)
-        assert numbers.min() == 0
-        drawn = values(container.wrap(numbers + 0.3))
-        assert drawn == values(table)
-        end, *_ = values(container.wrap(np.array([[1e30]])))
-        assert end >= max(drawn)
-
-
-def test_a_frame_whose_large_numbers_are_floats_by_now():
-    container = Container.of(pandas([2**60, 2**60 + 1]))
-    np.testing.assert_array_equal(
-        container.numbers(pandas([2.0**60, NAN, 2.0**60 + 1024])), [[0], [NAN], [1024]]
-    )
-    for cell in (2**60 + 0.0, np.int64(2**60 + 7), Decimal(2**60), Fraction(2**60)):
-        found = container.numbers(np.array([[cell]], object), strict=True)
-        assert found == int(cell) - 2**60
-    with pytest.raises(ValueError, match=r"'x' holds 5, but .* whole values of dtype int64"):
-        container.numbers(pandas([5]), strict=True)
-
-
-# -- decimal numbers --------------------------------------------------------------
-
-PRICES = [Decimal("0.10"), Decimal("-12345678901.25"), Decimal("7"), Decimal("1E+1")]
-DECIMALS = {
-    "objects": pandas(PRICES, object),
-    "polars": polars(PRICES, pl.Decimal(20, 2)),
-    "arrow": pandas(PRICES, pd.ArrowDtype(pyarrow.decimal128(20, 2))),
-    "pyarrow": pyarrow.table({"x": pyarrow.array(PRICES, pyarrow.decimal128(20, 2))}),
-}
-
-
-@pytest.mark.parametrize("table", DECIMALS.values(), ids=DECIMALS)
-def test_decimal_numbers_come_back_with_their_places(table):
-    container = Container.of(table)
-    numbers = container.numbers(table, strict=True)
-    np.testing.assert_array_equal(numbers[:, 0], [float(price) for price in PRICES])
-    for draws in (numbers, numbers + 0.003):
-        result = container.wrap(draws)
-        found = result["x"].to_pylist() if hasattr(result["x"], "to_pylist") else values(result)
-        assert found == PRICES
-        assert {cell.as_tuple().exponent for cell in found} == {-2}
-    assert str(container.wrap(-1e-9 * np.ones((1, 1)))["x"][0]) == "0.00"
-    with pytest.raises(ValueError, match=r"'x' holds 0\.125, .* decimal numbers of 2 places"):
-        container.numbers(np.array([[Decimal("0.125")]], object), strict=True)
-
-
-# -- batches that hold others -----------------------------------------------------
-
-WIDER = {
-    "ints to floats": (pandas([1, 2]), pandas([1.5, 2.0]), "float64"),
-    "ints to ints": (pandas([1, 2], "int8"), pandas([300, 2]), "int64"),
-    "nullable ints": (pandas([1, None], "Int8"), pandas([0.5, None], "Float64"), "float64"),
-    "narrow floats": (pandas([1, 2], "float32"), pandas([1e300, 2]), "float64"),
-    "objects": (pandas([1, 2], object), pandas([1.5, 2], object), object),
-    "polars": (polars([1, 2]), polars([1.5, None]), pl.Float64),
-    "polars ints": (polars([1, 2], pl.UInt8), polars([-1, None]), pl.Int64),
-    "decimals": (pandas([Decimal("0.5")], object), pandas([Decimal("0.25")], object), object),
-}
-
-
-@pytest.mark.parametrize(("first", "later", "dtype"), WIDER.values(), ids=WIDER)
-def test_a_later_batch_of_other_numbers_widens_a_column(first, later, dtype):
-    container = Container.of(first)
-    with pytest.warns(UserWarning, match="Column 'x' held .* in the first batch, and now holds"):
-        wider = container.widened(later)
-    numbers = container.numbers(later)
-    complete = numbers[~np.isnan(numbers)][:, None]
-    result = wider.wrap(complete)
-    assert list(result.dtypes) == [dtype]
-    np.testing.assert_array_equal(wider.numbers(result, strict=True), complete)
-    for table in (first, later):  # once
-        assert wider.widened(table).fields == wider.fields
-
-
-@pytest.mark.parametrize(
-    ("first", "later"),
-    [
-        (pandas([1, 2]), pandas([3.0, NAN])),
-        (pandas([1, 2], "int8"), pandas([3, None], "Int64")),
-        (pandas([1, 2]), np.array([[3.0], [NAN]])),
-        (polars([1, 2]), pandas([3.0, NAN])),
-        (pandas([True, False]), pandas([0.0, 2.5])),
-        (pandas(["a", "b"]), pandas(["c", None])),
-        (pandas([BIG, BIG + 2]), pandas([1, BIG])),
-        (polars([Decimal("0.5")]), polars([Decimal("0.25")])),
-        (VALUES, VALUES / 3),
-    ],
-)
-def test_a_later_batch_of_the_same_kind_changes_no_column(first, later):
-    container = Container.of(first)
-    assert container.widened(later).fields == container.fields
-
-
-# -- levels that are new ----------------------------------------------------------
-
-
-def test_many_new_levels_are_named_in_part():
-    container = Container.of(polars(list("ab")))
-    with pytest.warns(UserWarning, match=r"count as missing: '0', '1', '2', '3', '4', \.\.\.\. I"):
-        numbers = container.numbers(polars(["b", None, *"9876543210"]))
-    np.testing.assert_array_equal(numbers[:, 0], [1] + [np.nan] * 11)
-
-
-def test_new_levels_are_an_error_where_that_is_asked_for():
-    container = Container.of(pandas(["b", "a"]))
-    cells = np.array([["a"], [None], ["c"]], dtype=object)
-    message = r"Column 'x' holds 'c', which training has not seen\. Its values are \['a', 'b'\]"
-    with pytest.raises(ValueError, match=message):
-        container.numbers(cells, strict=True)
-    np.testing.assert_array_equal(container.numbers(cells[:2], strict=True), [[0], [np.nan]])
-
-
-def test_levels_are_found_in_other_kinds_of_column():
-    container = Container.of(pandas([2, 1], category(2, 1)))
-    for values in (pandas([1, 2]), pandas([1.0, 2.0]), polars([1, 2]), [[1], [2]]):
-        np.testing.assert_array_equal(container.numbers(values), [[1], [0]])
-
-
-# -- what is refused --------------------------------------------------------------
-
-REFUSED = {
-    "objects of dates": (pandas([date(2020, 1, 1)], object), r"holds datetime\.date.*to_datetime"),
-    "objects of stamps": (pandas([pd.Timestamp(0)], object), r"'x' holds Timestamp.*to_datetime"),
-    "objects of numpy": (np.array([[np.datetime64(0, "s")]], object), r"0 holds .*to_datetime"),
-    "objects of spans": (pandas([timedelta(1)], object), r"'x' holds .*pandas\.to_timedelta"),
-    "objects of periods": (pandas([pd.Period("2020")], object), "'x' holds Period.*PeriodIndex"),
-    "objects of times": (pandas([time(1)], object), "'x' holds datetime.time.*since midnight"),
-    "no time": (pandas([1.0, pd.NaT], object), "'x' holds NaT"),
-    "intervals": (pandas(pd.interval_range(0, 1)), r"'x' holds Interval.*astype\('category'\)"),
-    "complex": (pandas([1j]), "'x' holds 1j, a complex.*real and imaginary"),
-    "dicts": (pandas([{"a": 1}], object), r"'x' holds \{'a': 1\}, a dict.*Give each key a column"),
-    "lists": (pandas([[1], [2]], object), r"'x' holds \[1\], a list.*Give each item a column"),
-    "tuples": (pandas([(1, 2)], object), r"'x' holds \(1, 2\), a tuple.*Give each item a column"),
-    "arrays": (pandas([np.ones(2)], object), "'x' holds array.*Give each item a column"),
-    "bytes": (pandas([b"a"], object), "'x' holds b'a', a bytes.*Decode"),
-    "other objects": (pandas([object()], object), "'x' holds .*Encode the column, or drop it"),
-    "strings and numbers": (pandas(["a", 1], object), "'x' mixes strings, as 'a', and numbers"),
-    "numbers late": (pandas(["a"] * 100 + [1], object), "'x' mixes strings, as 'a', and numbers"),
-    "strings and dicts": (pandas(["a", {}], object), r"'x' holds \{\}, a dict"),
-    "polars times": (polars([0], pl.Time), "'x' has dtype Time.*since midnight"),
-    "polars lists": (polars([[1], [2]]), "'x' has dtype List.*Give each item"),
-    "polars structs": (polars([{"a": 1}]), "'x' has dtype Struct.*Give each field"),
-    "polars bytes": (polars([b"a"]), "'x' has dtype Binary.*Decode"),
-    "polars arrays": (polars([[1]], pl.Array(pl.Int8, 1)), "'x' has dtype Array.*Give each item"),
-    "large numbers far apart": (polars([2**53 + 1, 0]), "'x' holds .* from 0 to .*Drop the column"),
-    "ids": (pandas([2**70, 1], object), "'x' holds whole numbers from 1 to 11805.*Drop the column"),
-    "polars objects": (polars([1, "a"], pl.Object), "'x' has dtype Object.*Encode or drop"),
-    "array of bytes": (np.array([[b"a"]]), "0 holds b'a', a bytes"),
-    "array of dicts": ([[1.0, {}]], r"1 holds \{\}, a dict"),
-    "mixed array": ([[1, "a"], [2, 3]], "1 mixes strings, as 'a', and numbers"),
-    "names twice": (pd.DataFrame(VALUES, columns=["x", "x"]), "2 columns named 'x'.*Rename"),
-}
-
-
-@pytest.mark.parametrize(("X", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_neither_numbers_nor_categories_is_refused_by_name(X, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        Container.of(X)
-
-
-@pytest.mark.parametrize(
-    ("frame", "message"),
-    [
-        (pandas(["a"]), "'x' holds the string 'a', but it held numbers in training"),
-        (pandas([{}], object), r"'x' holds \{\}, a dict"),
-        (pandas(pd.to_datetime(["2020-01-01"])), "'x' has dtype datetime64.*held numbers"),
-        (polars([0], pl.Date), "'x' has dtype Date, but it held numbers"),
-    ],
-)
-def test_other_values_in_a_column_of_numbers_are_refused_by_name(frame, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        Container.of(pandas([1.0])).numbers(frame)
-
-
-def test_what_cannot_be_a_level_is_refused_by_name():
-    with pytest.raises(TypeError, match="'x' holds no categories: unhashable"):
-        Container.of(pandas(["a"])).numbers(pandas([["a"]], object))
-
-
-@pytest.mark.parametrize("X", [np.zeros((2, 3), object), [[0, 0, 0.0]]])
-def test_the_number_of_columns_of_an_array(X):
-    with pytest.raises(ValueError, match="X has 3 features, but fit saw 1"):
-        Container.of(pandas([1.0])).numbers(X)
-
-
-def test_many_numbers_as_text_are_pointed_out():
-    with pytest.warns(UserWarning, match="Column 'b' holds 101 different numbers as text"):
-        Container.of(pd.DataFrame({"a": ["x"] * 101, "b": [f"{i / 4}" for i in range(101)]}))
-    # few of them, or one that is none, may well be categories
-    for last in ("0", "none"):
-        Container.of(pd.DataFrame({"a": [*map(str, range(100)), last]}))
