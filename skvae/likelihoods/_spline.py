@@ -63,8 +63,8 @@ class Spline(NamedTuple):
         """
         knots, scores = _knots(x, share, n_rows, n_knots, cell)
         slopes = _slopes(knots, scores)
-        left = _tail(knots[0] - x[::-1], share[::-1], -scores[0], slopes[0], cell)
-        right = _tail(x - knots[-1], share, scores[-1], slopes[-1], cell)
+        left = _fitted_tail(knots[0] - x[::-1], share[::-1], -scores[0], slopes[0], cell)
+        right = _fitted_tail(x - knots[-1], share, scores[-1], slopes[-1], cell)
         growth, reach = np.array([left, right]).T
         return cls(knots, scores, slopes, growth, reach)
 
@@ -179,7 +179,7 @@ def _slopes(knots: Array, scores: Array) -> Array:
     return found
 
 
-def _tail(
+def _fitted_tail(
     excess: Array, share: Array, score: float, slope: float, cell: float
 ) -> tuple[float, float]:
     """The growth of a tail whose mean excess is that of the data, and the largest excess.
