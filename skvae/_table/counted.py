@@ -1,4 +1,4 @@
-"""Columns of 64-bit whole numbers of ticks, as numbers of units from an origin in float64."""
+"""Columns of whole numbers of ticks, as numbers of units from an origin in float64."""
 
 from __future__ import annotations
 

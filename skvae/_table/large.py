@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Self
 
+import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,7 +72,13 @@ class LargeNumbers(Counted):
         found = numbers_of(column).astype(np.float64)
         if column.dtype.is_float():
             return found - self.origin
-        cells = column.objects()
+        is_64_bits = column.dtype in (nw.Int64, nw.UInt64) and not np.isnan(found).any()
+        cells = column.cells.to_numpy() if is_64_bits else column.objects()
+        if cells.dtype.kind in "iu" and _fits(self.origin, cells.dtype):
+            # exact where the difference fits in 64 bits, which the values of a column rarely exceed
+            distance = found - self.origin
+            exact = (cells - cells.dtype.type(self.origin)).astype(np.int64)
+            return np.where(np.abs(distance) < 2.0**62, exact, distance)
         for place in np.flatnonzero(~np.isnan(found)):
             cell = cells[place]
             found[place] = (int(cell) if isinstance(cell, Integral) else cell) - self.origin
@@ -89,3 +96,8 @@ def _power_of_ten(numbers: list[int]) -> int:
     while not any(number % (10 * step) for number in numbers):
         step *= 10
     return step
+
+
+def _fits(number: int, dtype: np.dtype[Any]) -> bool:
+    """Whether a dtype of whole numbers represents a number."""
+    return bool(np.iinfo(dtype).min <= number <= np.iinfo(dtype).max)
