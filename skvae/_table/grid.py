@@ -141,7 +141,10 @@ def _scaled_grid(values: Array, error: float) -> Grid | None:
             offset = float(values[0] - step * np.rint(values[0] / step))
             offset = 0.0 if abs(offset) <= tolerance else offset
             return Grid(step, offset) if _is_real(tolerance / step, len(values) - 2) else None
-        step = float(rest[rest > tolerance].min())
+        left = rest[rest > tolerance]
+        if not len(left):  # the distances are too large for their squares
+            return None
+        step = float(left.min())
     return None
 
 
