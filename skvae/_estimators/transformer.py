@@ -107,9 +107,9 @@ class VAETransformer(
           rows, and for all columns of a table of nothing but 0 and 1;
         - histogram, in tables of at least 1,000 rows and at most 100 numeric columns, for a column
           with a spike (one value in 5 % of the rows) or at most 10 different values;
-        - normal scores for a column whose values are likelier by them than under a normal
-          distribution, by 0.1 nats per row or more, alone and given the other columns, unless
-          columns share a unit;
+        - normal scores for other columns of at most 10 different values, and for a column whose
+          values are likelier by them than under a normal distribution, by over 0.1 nats per row,
+          alone and given the other columns, unless columns share a unit;
         - Gaussian for all other columns.
 
     resolution : "auto", dict or None, default="auto"
@@ -777,7 +777,7 @@ class VAETransformer(
         Returns
         -------
         values : ndarray of shape (n_samples,)
-            Values as in ``fit``: strings, bools, numbers, dates and so on.
+            Strings, bools, numbers, dates and so on. Numbers are in float64 or int64.
 
         Raises
         ------

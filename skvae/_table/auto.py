@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae.likelihoods import LIKELIHOODS, ColumnSample, Likelihood
-from skvae.likelihoods._numerics import normal_scores, standardisation
+from skvae.likelihoods._sample import Others
 
 Array = NDArray[Any]
 
@@ -43,14 +43,9 @@ def choose(
     numeric = ~np.asarray(is_category, dtype=bool)
     is_table_binary = bool(np.asarray(is_binary)[numeric].all())
     found: list[Likelihood | None] = []
-    X_numeric = np.where(numeric, X, np.nan)
-    numbers = [standardised(X_numeric, weight, scores=scores) for scores in (False, True)]
+    others = Others(np.where(numeric, X, np.nan), weight)
     for place, x in enumerate(X.T):
         observed = ~np.isnan(x)
-        others, scores = (
-            np.delete(x if observed.all() else x[observed], place, axis=1) if wanted[place] else x
-            for x in numbers
-        )
         column = ColumnSample(
             values=x[observed],
             weight=weight[observed],
@@ -62,28 +57,11 @@ def choose(
             n_rows=n_rows,
             n_numeric=int(numeric.sum()),
             others=others,
-            scores_of_others=scores,
+            place=place,
+            observed=observed,
         )
         found.append(best(column) if wanted[place] else None)
     return found
-
-
-def standardised(
-    X: Array, weight: NDArray[np.float64], *, scores: bool = False
-) -> NDArray[np.float64]:
-    """Columns (n, d) of mean 0 and variance 1, or their normal scores; 0 for missing values."""
-    out = np.zeros(X.shape)
-    for x, place in zip(X.T, out.T, strict=True):
-        observed = np.isfinite(x)
-        if not observed.any():
-            continue
-        own, share = x[observed], weight[observed] / weight[observed].sum()
-        if scores:
-            values, level = np.unique(own, return_inverse=True)
-            own = normal_scores(values, np.bincount(level, weights=share))[level]
-        location, spread = standardisation(own[:, None], share)
-        place[observed] = (own - location) / (spread if spread > 0 else 1.0)
-    return out
 
 
 def best(column: ColumnSample) -> Likelihood:

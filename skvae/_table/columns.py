@@ -142,14 +142,14 @@ class Columns:
         weight: NDArray[np.float64],
         places: NDArray[np.intp],
         grids: Grids,
-        automatic: NDArray[np.bool_],
+        lenient: NDArray[np.bool_],
     ) -> list[ColumnGroup]:
         """Fit a block of columns: complete columns together, and each of the others alone."""
         whole = ColumnGroup(one, places, {}, grids, np.zeros_like(places, dtype=bool), weight.sum())
         self._check_support(whole, x, whole.seen(x)[1])
 
         def group(some: NDArray[np.bool_], constants: Constants) -> ColumnGroup:
-            own = automatic[places[some]]
+            own = lenient[places[some]]
             return ColumnGroup(one, places[some], constants, grids[some], own, whole.n_rows)
 
         x = grids.steps(x) if one.is_equivariant else x
@@ -202,7 +202,7 @@ class Columns:
         """``X`` with NaN in place of levels that training has not seen.
 
         Warns once for each column with such levels, or with numbers outside the support of a
-        likelihood that "auto" chose. Raises ValueError instead if ``strict``. Returns ``X`` itself
+        lenient column. Raises ValueError instead if ``strict``. Returns ``X`` itself
         if there are no such levels.
         """
         unseen = unseen_values(X, self.groups)
@@ -226,7 +226,7 @@ class Columns:
     def _report_unforeseen(self, place: int, value: float, *, strict: bool) -> None:
         message = (
             f"Column {self.names[place]!r} holds {value:g}, unlike all values of the rows of fit, "
-            "from which 'auto' chose its likelihood."
+            "from which 'auto' chose its likelihood or its resolution."
         )
         if strict:
             raise ValueError(f"{message} Correct the value, or name a likelihood for the column.")
@@ -379,14 +379,13 @@ class Columns:
                 "such as one with library_size=False."
             )
         if not inside.all():
-            inside = inside | np.isnan(x) | (group.automatic & np.isfinite(x))
+            inside = inside | np.isnan(x) | (group.lenient & np.isfinite(x))
         if not inside.all():
             row, column = np.argwhere(~inside)[0]
             raise ValueError(
                 f"Column {self.names[places[column]]!r} is modelled by "
                 f"{type(likelihood).__name__}, whose support is {likelihood.support}, but it "
-                f"holds {x[row, column]}. 'auto' chooses the likelihood from the rows of fit. Fit "
-                "with a likelihood that accepts any number, as in "
+                f"holds {x[row, column]}. Fit with a likelihood that accepts any number, as in "
                 f"likelihood={{{self.names[places[column]]!r}: 'gaussian'}}, or change the value."
             )
 

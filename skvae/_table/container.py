@@ -101,7 +101,10 @@ class Container:
         field = self.fields[place]
         if field.scale is None or self.backend is None:
             return values_of(x, field)
-        return np.asarray(self._cells(x, field, None, floats=False).to_native())
+        column = Column(field.name, self._cells(x, field, None, floats=False))
+        if getattr(column.dtype, "time_zone", None):  # numpy has no time zones
+            return column.objects()
+        return np.asarray(column.cells.to_native())
 
     def sorted_values(self, place: int, x: Array) -> tuple[Array, Array]:
         """These values in the order in which they sort, and the place of each in ``x``. 2 x (n,).

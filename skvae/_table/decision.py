@@ -23,7 +23,8 @@ class Decision(NamedTuple):
     ----------
     likelihoods : list of Likelihood
     lenient : ndarray of bool of shape (d,)
-        Whether later values may lie outside the support, since "auto" chose the likelihood.
+        Whether later values may lie outside the support: "auto" chose the likelihood, or the user
+        named it, but not the step of the grid, and that is no whole number.
     steps : list of float, "auto" or None
         The step of the grid that the user wants.
     grids : list of Grid or None
@@ -80,6 +81,10 @@ def decide(
         if one.takes_levels:  # it takes numbers as they are
             steps[place] = grids[place] = None
     emphasis[[not one.may_share_unit for one in chosen]] = np.nan
+    on_fractions = [
+        step == "auto" and grid is not None and grid.step % 1 != 0
+        for step, grid in zip(steps, grids, strict=True)
+    ]
     # categories that training has not seen count as missing instead
-    lenient = np.array(automatic) & numeric
+    lenient = (np.array(automatic) | on_fractions) & numeric
     return Decision(chosen, lenient, steps, grids, emphasis, unit)

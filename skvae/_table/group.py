@@ -25,16 +25,16 @@ class ColumnGroup:
     ``emphasis`` (d,) is the standard deviation of each column, divided by the root mean square of
     those of all columns that share the unit. It is None for columns that share no unit.
 
-    Columns whose likelihood "auto" chose are ``automatic`` (d,). A later value outside the support
-    counts there as the nearest value inside, with a probability of half a row among the ``n_rows``
-    of training.
+    Columns whose support comes from the rows of training, and not from the user, are ``lenient``
+    (d,). A later value outside the support counts there as the nearest value inside, with a
+    probability of half a row among the ``n_rows`` of training.
     """
 
     likelihood: Likelihood
     places: NDArray[np.intp]
     constants: Constants
     grids: Grids
-    automatic: NDArray[np.bool_]
+    lenient: NDArray[np.bool_]
     n_rows: float
     emphasis: Array | None = None
 
@@ -69,7 +69,7 @@ class ColumnGroup:
     def may_hold_unseen(self) -> bool:
         """Whether ``unseen`` may mark a value."""
         limited = type(self.likelihood).in_support is not Likelihood.in_support
-        return self.likelihood.takes_levels or (limited and bool(self.automatic.any()))
+        return self.likelihood.takes_levels or (limited and bool(self.lenient.any()))
 
     def unseen(self, x: Array) -> NDArray[np.bool_]:
         """Which values are levels that training has not seen, or unforeseen. (n, d) bool."""
@@ -83,12 +83,12 @@ class ColumnGroup:
     ) -> tuple[Array, NDArray[np.bool_] | None]:
         """The result of ``seen`` as working units need it, and which values are unforeseen, if any.
 
-        Unforeseen are finite values of automatic columns outside the support. The nearest values
+        Unforeseen are finite values of lenient columns outside the support. The nearest values
         inside take their place.
         """
         if inside.all():
             return steps, None
-        unforeseen: NDArray[np.bool_] = self.automatic & ~inside & np.isfinite(x)
+        unforeseen: NDArray[np.bool_] = self.lenient & ~inside & np.isfinite(x)
         if not unforeseen.any():
             return steps, None
         nearest = self.likelihood.nearest(steps, self.constants)
@@ -157,9 +157,9 @@ def by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup]
         grids = Grids.joined([group.grids for group in alike])
         order = np.argsort(places)
         constants = {name: array[order] for name, array in constants.items()}
-        automatic = np.concatenate([group.automatic for group in alike])
+        lenient = np.concatenate([group.lenient for group in alike])
         joined = replace(alike[0], places=places[order], constants=constants)
-        groups.append(replace(joined, grids=grids[order], automatic=automatic[order]))
+        groups.append(replace(joined, grids=grids[order], lenient=lenient[order]))
     return groups
 
 

@@ -27,6 +27,7 @@ from skvae.likelihoods._bins import (
 from skvae.likelihoods._levels import _Softmax, gradient_of_logits, level_of
 from skvae.likelihoods._numerics import (
     LOG_SPEED,
+    are_whole,
     atom_cell,
     float32,
     normal_scores,
@@ -124,7 +125,7 @@ class Histogram(_Softmax):
         values, place = np.unique(x[:, 0], return_inverse=True)
         n_rows = weight.sum()
         share = np.bincount(place, weights=weight) / n_rows
-        is_whole = bool(np.all(values == np.floor(values)))
+        is_whole = are_whole(values)
         is_atom = self._is_atom(share, n_rows)
         atoms = values[is_atom]
         skipped = atoms if is_whole else atoms[:0]

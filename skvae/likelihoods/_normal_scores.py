@@ -15,10 +15,9 @@ from skvae._rules import Rule, whole
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._gaussian import _Normal
-from skvae.likelihoods._numerics import LOG_SPEED, atom_cell, float32, standardisation
-from skvae.likelihoods._sample import ColumnSample
+from skvae.likelihoods._numerics import LOG_SPEED, float32, smallest_gap, standardisation
+from skvae.likelihoods._sample import FEW_VALUES, ColumnSample
 from skvae.likelihoods._score_map import ScoreMap
-from skvae.likelihoods._spline import Spline
 from skvae.likelihoods._standardised import SMALLEST_SIGMA
 from skvae.objectives import LOG_2PI
 
@@ -27,8 +26,8 @@ MOST_ROWS_PER_KNOT = 10**12
 # Nats per row over a normal density from which on "auto" chooses normal scores.
 GAIN = 0.1
 # Values at this number of u, from -TABLE_REACH to TABLE_REACH, represent the map in means.
-TABLE_SIZE, TABLE_REACH = 256, 4.5
-COLUMNS_AT_ONCE = 64  # in the table of means, which takes 256 KiB for a column
+TABLE_SIZE, TABLE_REACH = 512, 4.5
+TABLE_STEP = 2 * TABLE_REACH / (TABLE_SIZE - 1)
 INFINITE = 1e4  # the u of an unbounded end: no sigma brings it near
 WHOLE_MASS = -5.0  # above which a standard normal number lies with a probability of 1 in float32
 SMALLEST_MASS = 1e-6  # of an interval, divided by the density at its end
@@ -56,24 +55,26 @@ class NormalScores(_Normal):
 
     The map is a monotone rational quadratic spline through quantiles of the training rows. Both
     tails continue it, as in Tukey's g distribution: with the growth that gives the tail its mean,
-    up to that of a log-normal distribution.
+    up to that of a log-normal distribution whose logarithms have a standard deviation of 4.
 
     An *atom* is a value that at least 1 in ``n_knots`` rows hold, and at least ``rows_per_knot``.
     It takes an interval of u whose normal probability is its share of the rows, and log p is the
     log of N(m, sigma^2)'s mass in the interval: a Tobit model, if the atom is the smallest value,
     and an ordered probit model, if all values are atoms.
 
-    Draws and means stay within the range of the training rows. For log p any number has a density.
+    Draws and means stay within the range of the training rows, and are whole numbers if these held
+    no others. For log p any number has a density.
 
     log p is a density per unit of the column. The mass of an atom is spread over the step of the
     grid on which the values lie. If they lie on none, it is spread over the smallest gap if all
     values are atoms, and else over 1 % of the column's standard deviation.
 
-    sigma stays above 1 %, and above the rounding error of the values on a grid, both in u.
+    sigma stays above 1 %, above the smallest gap between two values over sqrt(12), and above the
+    rounding error of the values on a grid, all in u.
 
-    "auto" chooses it for columns whose values are likelier by more than 0.1 nats per row than under
-    a normal density, both alone, by the Bayesian information criterion, and in linear regressions
-    on the other columns.
+    "auto" chooses it for columns of at most 10 different values, and for those whose values are
+    likelier by more than 0.1 nats per row than under a normal density, both alone, by the Bayesian
+    information criterion, and in linear regressions on the other columns.
     """
 
     n_knots: int = 128
@@ -91,11 +92,12 @@ class NormalScores(_Normal):
 
     @classmethod
     def auto_score(cls, column: ColumnSample) -> float | None:
-        """0.5 for numbers that are likelier by their scores, unless columns share a unit."""
+        """0.5 for few values, or values likelier by scores, unless columns share a unit."""
         values = column.values
         if column.is_category or column.shares_unit or not len(values) or np.ptp(values) == 0:
             return None
-        return 0.5 if cls().gain(column) > GAIN else None
+        has_few_values = len(np.unique(values)) <= FEW_VALUES
+        return 0.5 if has_few_values or cls().gain(column) > GAIN else None
 
     def gain(self, column: ColumnSample) -> float:
         """Nats per row by which the values are likelier than under a normal density.
@@ -106,26 +108,27 @@ class NormalScores(_Normal):
         """
         x, weight = column.values, column.weight
         constants = self.fit(x[:, None], weight)
-        (one,) = _maps(constants)
+        (one,) = constants["map"]
         is_atom, below = one.find(x)
         u = one.to_u(x)
-        log_p = one.log_slope(x) - 0.5 * (np.square(u) + LOG_2PI)
-        log_p[is_atom] = np.log(one.mass[below[is_atom]] / constants["cell"])
-        normal = -np.log(one.spread) - 0.5 * (1 + LOG_2PI)
+        log_p = -0.5 * (np.square(u) + LOG_2PI)
+        log_p[is_atom] = np.log(one.mass[below[is_atom]])
+        # of a normal density with the rounding of the values
+        smallest = smallest_gap(x) / np.sqrt(12)
+        normal = -0.5 * (1 + LOG_2PI) - np.log(max(one.spread, smallest))
         n_parameters = len(one.spline.knots) + len(one.atoms)
         cost = 0.5 * np.log(weight.sum()) * n_parameters / weight.sum()
-        alone = float(np.average(log_p, weights=weight) - normal - cost)
+        alone = float(np.average(log_p + one.log_jacobian(x), weights=weight) - normal - cost)
         if alone <= GAIN:
             return alone
-        by_values = column.unexplained(x, column.others)
-        by_scores = column.unexplained(u, column.scores_of_others)
+        by_values = column.unexplained(x, scores=False)
+        by_scores = column.unexplained(u, scores=True)
         return min(alone, alone + 0.5 * float(np.log(by_values / by_scores)))
 
     def fit(self, x: Array, weight: Array) -> Constants:
         values, place = np.unique(x[:, 0], return_inverse=True)
         n_rows = weight.sum()
         share = np.bincount(place, weights=weight) / n_rows
-        is_whole = bool(np.all(values == np.floor(values)))
         is_atom = (share >= 1 / self.n_knots) & (share * n_rows >= self.rows_per_knot)
         location, spread = standardisation(x, weight)
         spread[spread == 0] = 1.0
@@ -138,27 +141,22 @@ class NormalScores(_Normal):
             n_knots=min(self.n_knots, int(n_free + 0.5) // self.rows_per_knot),
             location=location[0],
             spread=spread[0],
-            whole=is_whole,
         )
-        floor = SMALLEST_SIGMA
-        if is_whole and not is_atom.all():
-            width = np.exp(one.log_slope(values[~is_atom]))
-            floor = max(floor, np.sqrt(np.average(width**2, weights=share[~is_atom]) / 12))
-        arrays = one.spline._asdict() | {
-            name: getattr(one, name) for name in ("atoms", "mass", "low", "high")
-        }
-        return {name: array[None] for name, array in arrays.items()} | {
+        maps = np.empty(1, dtype=object)
+        maps[0] = one
+        return {
+            "map": maps,
+            "low": one.low[None],
+            "high": one.high[None],
             "location": location,
             "spread": spread,
-            "whole": np.array([is_whole]),
             "ends": values[None, [0, -1]],
-            "cell": np.array([1.0 if is_whole else atom_cell(values, is_atom, spread[0])]),
-            "floor": np.array([floor]),
+            "floor": np.array([_smallest_sigma(one, values[~is_atom], share[~is_atom])]),
         }
 
     def size(self, constants: Constants) -> int:
         # atoms cost time, however many there are
-        return 2 if constants["atoms"].shape[1] else 1
+        return 2 if constants["low"].shape[1] else 1
 
     def update_constants(self, x: Array, constants: Constants) -> Constants:
         low, high = constants["ends"].T
@@ -179,9 +177,7 @@ class NormalScores(_Normal):
         return found
 
     def log_jacobian(self, x: Array, constants: Constants) -> Array:
-        found = _by_column(ScoreMap.log_slope, x, constants)
-        is_atom = _by_column(lambda one, column: one.find(column)[0], x, constants)
-        return np.where(is_atom == 1, -np.log(constants["cell"]), found)
+        return _by_column(ScoreMap.log_jacobian, x, constants)
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
         location, spread = constants["location"][:, None], constants["spread"][:, None]
@@ -225,27 +221,36 @@ class NormalScores(_Normal):
         return log_prob, backward
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
-        values, sigma = parameters["values"], self.sigma(parameters)
-        means = torch.cat(
-            list(map(_smoothed, values.split(COLUMNS_AT_ONCE), sigma.split(COLUMNS_AT_ONCE)))
-        )
+        means = _smoothed(parameters["values"], self.sigma(parameters))
         # linear between the m of the table
-        at = (outputs + TABLE_REACH) / (2 * TABLE_REACH / (TABLE_SIZE - 1))
-        at = at.clamp(0, TABLE_SIZE - 1)
+        at = ((outputs + TABLE_REACH) / TABLE_STEP).clamp(0, TABLE_SIZE - 1)
         left = at.long().clamp(max=TABLE_SIZE - 2)
-        column = torch.arange(len(values), device=values.device)
+        column = torch.arange(len(means), device=means.device)
         found: Tensor = torch.lerp(means[column, left], means[column, left + 1], at - left)
         return found
 
 
+def _smallest_sigma(one: ScoreMap, values: Array, share: Array) -> float:
+    """The floor of sigma, by the values that are no atoms, (n,), and their shares of the rows."""
+    if not len(values):
+        return 1.0 if len(one.atoms) == 1 else SMALLEST_SIGMA  # of a constant column
+    floors = [SMALLEST_SIGMA, smallest_gap(one.to_u(values)) / np.sqrt(12)]
+    if one.whole:
+        width = np.exp(one.log_jacobian(values))
+        floors.append(np.sqrt(np.average(width**2, weights=share) / 12))
+    return float(max(floors))
+
+
 def _smoothed(values: Tensor, sigma: Tensor) -> Tensor:
     """E[value(u)] for u ~ N(m, sigma^2), at each m of the table. (d, T), (d,) -> (d, T)."""
-    reach, n = TABLE_REACH, values.shape[-1]
-    u = torch.linspace(-reach, reach, n, dtype=values.dtype, device=values.device)
-    inner = 0.5 * (u[1:] + u[:-1]) - u[:, None]
-    below = torch.special.ndtr(inner / sigma[:, None, None])
+    n = values.shape[-1]
+    # the probability of each step of the table, by its distance from m
+    edges = TABLE_STEP * torch.arange(1.5 - n, n - 1, dtype=values.dtype, device=values.device)
+    below = torch.special.ndtr(edges / sigma[:, None])
     below = nn.functional.pad(nn.functional.pad(below, (0, 1), value=1.0), (1, 0))
-    found: Tensor = (below.diff(dim=-1) @ values.unsqueeze(-1)).squeeze(-1)
+    kernel = below.diff(dim=-1)[:, None]
+    wide = nn.functional.pad(values[None], (n - 1, n - 1), mode="replicate")
+    found: Tensor = nn.functional.conv1d(wide, kernel, groups=len(values))[0]
     return found
 
 
@@ -301,33 +306,10 @@ def mills_ratio(x: Tensor) -> Tensor:
     return found
 
 
-def _maps(constants: Constants) -> list[ScoreMap]:
-    """The map of each column."""
-    found = []
-    for i, whole_numbers in enumerate(constants["whole"]):
-        # the padding of a column is NaN
-        row = {name: array[i] for name, array in constants.items() if array.ndim > 1}
-        row = {name: array[~np.isnan(array)] for name, array in row.items()}
-        spline = Spline(*(row[name] for name in Spline._fields))
-        found.append(
-            ScoreMap(
-                spline,
-                atoms=row["atoms"],
-                mass=row["mass"],
-                low=row["low"],
-                high=row["high"],
-                location=float(constants["location"][i]),
-                spread=float(constants["spread"][i]),
-                whole=bool(whole_numbers),
-            )
-        )
-    return found
-
-
 def _by_column(change: Callable[[ScoreMap, Array], Array], x: Array, constants: Constants) -> Array:
     """A function of the map and the values of each column; NaN stays. (n, d) -> (n, d)."""
     out = np.full(x.shape, np.nan)
-    for one, column, place in zip(_maps(constants), x.T, out.T, strict=True):
+    for one, column, place in zip(constants["map"], x.T, out.T, strict=True):
         observed = ~np.isnan(column)
         place[observed] = change(one, column[observed])
     return out

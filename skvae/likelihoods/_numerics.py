@@ -19,6 +19,7 @@ Array = NDArray[Any]
 # tenfold: what is learned is the log of the scale over this.
 LOG_SPEED = 10.0
 ATOM_CELL = 0.01  # standard deviations
+LARGEST_WHOLE = 2.0**53
 STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
 
 
@@ -58,6 +59,11 @@ def normal_scores(value: Array, share: Array) -> Array:
 def smallest_gap(x: Array) -> float:
     """The smallest distance between two different values, 0 if all are equal. (n,) -> ()."""
     return float(np.diff(np.unique(x)).min(initial=np.inf)) if x.min() < x.max() else 0.0
+
+
+def are_whole(values: Array) -> bool:
+    """Whether numbers are whole, and small enough for float64 to hold others. (n,) -> ()."""
+    return bool(np.all(values == np.floor(values)) and np.abs(values).max() < LARGEST_WHOLE)
 
 
 def atom_cell(values: Array, is_atom: Array, spread: float) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skvae.likelihoods._numerics import standardisation
+from skvae.likelihoods._numerics import normal_scores, standardisation
 
 Array = NDArray[Any]
 
@@ -41,9 +43,12 @@ class ColumnSample:
         The number of rows in the table.
     n_numeric : int
         The number of columns of numbers in the table.
-    others, scores_of_others : ndarray of shape (n, d)
-        The other columns of numbers in these rows, and their normal scores. Both are standardised,
-        and 0 for missing values.
+    others : Others
+        All columns of numbers in the sample.
+    place : int
+        The place of the column among them.
+    observed : ndarray of bool of shape (m,)
+        Which rows of the sample hold ``values``.
     """
 
     values: Array
@@ -55,20 +60,67 @@ class ColumnSample:
     shares_unit: bool
     n_rows: float
     n_numeric: int
-    others: Array
-    scores_of_others: Array
+    others: Others
+    place: int
+    observed: NDArray[np.bool_]
 
-    def unexplained(self, x: Array, others: Array) -> float:
-        """The share of the variance of ``x`` (n,) that a linear regression on ``others`` leaves."""
+    def unexplained(self, x: Array, *, scores: bool) -> float:
+        """The share of the variance of ``x`` (n,) that regression on other columns leaves.
+
+        The regression is linear in the values of the other columns, or in their normal scores.
+        """
         share = self.weight / self.weight.sum()
         location, spread = standardisation(x[:, None], share)
-        x = (x - location) / (spread if spread > 0 else 1.0)
-        correlation = (share * x) @ others
-        most = np.argsort(-np.abs(correlation))[:MOST_OTHERS]
-        correlation, others = correlation[most], others[:, most]
+        target = np.zeros(len(self.observed))
+        target[self.observed] = share * (x - location) / (spread if spread > 0 else 1.0)
+        table = self.others.scores if scores else self.others.values
+        correlation = target @ table
+        order = np.argsort(-np.abs(correlation))
+        most = order[order != self.place][:MOST_OTHERS]
+        others, correlation = table[:, most][self.observed], correlation[most]
         covariance = (others.T * share) @ others + SMALLEST_NOISE * np.eye(len(most))
         explained = correlation @ np.linalg.solve(covariance, correlation)
         return max(1 - float(explained), SMALLEST_NOISE)
+
+
+class Others:
+    """The columns of numbers in a sample of rows (m, d), and 0 for categories.
+
+    Parameters
+    ----------
+    X : ndarray of shape (m, d)
+        NaN for missing values, and throughout for categories.
+    weight : ndarray of shape (m,)
+    """
+
+    def __init__(self, X: Array, weight: Array) -> None:
+        self.X, self.weight = X, weight
+
+    @cached_property
+    def values(self) -> Array:
+        """The values, standardised; 0 for missing ones. (m, d)."""
+        return self._by_column(lambda x, share: x)
+
+    @cached_property
+    def scores(self) -> Array:
+        """The normal scores, standardised; 0 for missing values. (m, d)."""
+
+        def scores_of(x: Array, share: Array) -> Array:
+            values, level = np.unique(x, return_inverse=True)
+            return normal_scores(values, np.bincount(level, weights=share))[level]
+
+        return self._by_column(scores_of)
+
+    def _by_column(self, change: Callable[[Array, Array], Array]) -> Array:
+        out = np.zeros(self.X.shape)
+        for x, place in zip(self.X.T, out.T, strict=True):
+            observed = np.isfinite(x)
+            if observed.any():
+                share = self.weight[observed] / self.weight[observed].sum()
+                changed = change(x[observed], share)
+                location, spread = standardisation(changed[:, None], share)
+                place[observed] = (changed - location) / (spread if spread > 0 else 1.0)
+        return out
 
 
 def is_smooth(x: Array, weight: Array) -> bool:

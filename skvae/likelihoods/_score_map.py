@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from skvae.likelihoods._bins import first_place_above, places
+from skvae.likelihoods._numerics import are_whole, atom_cell
 from skvae.likelihoods._spline import Spline
 
 Array = NDArray[Any]
 
-LARGEST_SCORE = 37.0  # its normal probability is a positive float64
+LARGEST_SCORE = 37.0  # its normal probability is a positive float64; u - s is constant beyond
 
 
 class ScoreMap(NamedTuple):
@@ -38,6 +39,8 @@ class ScoreMap(NamedTuple):
         Mean and standard deviation of the column.
     whole : bool
         Whether all values are whole numbers.
+    cell : float
+        The width over which the mass of an atom is spread, to be a density.
     """
 
     spline: Spline
@@ -48,6 +51,7 @@ class ScoreMap(NamedTuple):
     location: float
     spread: float
     whole: bool
+    cell: float
 
     @classmethod
     def fit(
@@ -60,9 +64,9 @@ class ScoreMap(NamedTuple):
         n_knots: int,
         location: float,
         spread: float,
-        whole: bool,
     ) -> ScoreMap:
         """The map for different, sorted values (n,) with these shares of the rows."""
+        whole = are_whole(values)
         atoms, mass = values[is_atom], share[is_atom]
         skipped = atoms if whole else atoms[:0]
         rest, weight = places(values[~is_atom], skipped), share[~is_atom]
@@ -77,7 +81,8 @@ class ScoreMap(NamedTuple):
             n_knots,
             whole / spread,
         )
-        found = cls(spline, atoms, mass, atoms, atoms, location, spread, whole)
+        cell = 1.0 if whole else atom_cell(values, is_atom, spread)
+        found = cls(spline, atoms, mass, atoms, atoms, location, spread, whole, cell)
         at = found._score(first_place_above(atoms) - 0.5 if whole else atoms)
         k = np.arange(len(atoms))
         return found._replace(low=found._joined(at, k), high=found._joined(at, k + 1))
@@ -100,17 +105,24 @@ class ScoreMap(NamedTuple):
         """The u of each value, the middle of its interval for an atom. (n,) -> (n,)."""
         is_atom, below = self.find(x)
         u = self._joined(self._score(self._place(x)), below)
-        u[is_atom] = self.middle[below[is_atom]]
+        if len(self.atoms):
+            # in float32 too, a value beside an atom is no atom
+            low, high = self.low.astype(np.float32), self.high.astype(np.float32)
+            first = np.r_[-np.inf, high][below]
+            u = u.clip(first, np.r_[np.nextafter(low, np.float32(-np.inf)), np.inf][below])
+            u[is_atom] = self.middle[below[is_atom]]
         return u
 
-    def log_slope(self, x: Array) -> Array:
-        """log du/dx, arbitrary for atoms. (n,) -> (n,)."""
+    def log_jacobian(self, x: Array) -> Array:
+        """log du/dx; for atoms, minus the log of the cell. (n,) -> (n,)."""
+        is_atom, below = self.find(x)
         place = self._place(x)
-        s, (_, below) = self._score(place), self.find(x)
-        u = self._joined(s, below)
-        slope = self.spline.log_slope(self._standard(place)) - np.log(self.spread)
-        found: Array = slope + np.log1p(-self.mass.sum()) - 0.5 * (s * s - u * u)
-        return found
+        found: Array = self.spline.log_slope(self._standard(place)) - np.log(self.spread)
+        if len(self.atoms):
+            s = self._score(place).clip(-LARGEST_SCORE, LARGEST_SCORE)
+            u = self._joined(s, below)
+            found += np.log1p(-self.mass.sum()) - 0.5 * (s * s - u * u)
+        return np.where(is_atom, -np.log(self.cell), found)
 
     def from_u(self, u: Array) -> Array:
         """The value at each u. (n,) -> (n,)."""
@@ -134,14 +146,17 @@ class ScoreMap(NamedTuple):
         return found
 
     def _score(self, place: Array) -> Array:
-        return self.spline.score(self._standard(place)).clip(-LARGEST_SCORE, LARGEST_SCORE)
+        return self.spline.score(self._standard(place))
 
     def _joined(self, s: Array, n_below: Array) -> Array:
         """The u at the score s of the continuous part, above this number of atoms. (n,)."""
         if not len(self.atoms):
             return s
         free, lower, upper = self._masses(n_below)
-        return _normal_quantile(free * ndtr(s) + lower, free * ndtr(-s) + upper)
+        near = s.clip(-LARGEST_SCORE, LARGEST_SCORE)
+        u: Array = _normal_quantile(free * ndtr(near) + lower, free * ndtr(-near) + upper)
+        u += s - near
+        return u
 
     def _continuous(self, u: Array, n_below: Array) -> Array:
         """The inverse of ``_joined``. (n,)."""

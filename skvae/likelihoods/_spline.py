@@ -17,8 +17,8 @@ FEWEST_KNOTS = 3
 TAIL_SHARE, TAIL_ROWS = 0.05, 200.0
 # The slope at an outer knot is that of this share of the segments, since one alone is noisy.
 END_SEGMENTS = 1 / 16
-# Of a tail: 1 is that of a log-normal distribution whose logarithms have a standard deviation of 1.
-LARGEST_GROWTH = 1.0
+# Of a tail: that of a log-normal distribution is the standard deviation of its logarithms.
+LARGEST_GROWTH = 4.0
 # How much larger the score of an extreme value may be than that of its rank.
 EXTREME_RISE = 1.0
 # The share by which the slope of a place may fall from the outer knot to the extreme value.

@@ -56,11 +56,11 @@ def test_a_table_of_yes_and_no_is_bernoulli_throughout():
     ("ones", "expected"),
     [
         (0, Gaussian()),
-        (4, Gaussian()),
+        (4, NormalScores()),
         (5, Bernoulli()),
         (50, Bernoulli()),
         (95, Bernoulli()),
-        (96, Gaussian()),
+        (96, NormalScores()),
         (100, Gaussian()),
     ],
 )
@@ -74,7 +74,7 @@ def test_five_percent_are_of_the_weight_of_the_observed_values():
     assert chosen(yes(4), beside, weight=weight)[0] == Bernoulli()
     half = np.where(np.arange(100) < 50, yes(4), np.nan)  # 4 of 50
     assert chosen(half, beside)[0] == Bernoulli()
-    assert chosen(np.where(np.arange(100) == 99, np.nan, yes(4)), beside)[0] == Gaussian()
+    assert chosen(np.where(np.arange(100) == 99, np.nan, yes(4)), beside)[0] == NormalScores()
 
 
 @pytest.mark.parametrize("value", [2.0, -1.0, 0.5, 1 + 1e-12])

@@ -27,7 +27,6 @@ from skvae.likelihoods import (
     Poisson,
     StudentT,
 )
-from skvae.likelihoods._normal_scores import _maps
 
 RNG = np.random.default_rng(0)
 REALS = RNG.normal([100.0, -7.0], [2.0, 5.0], size=(200, 2))
@@ -127,12 +126,12 @@ def bins_and_atoms(case):
 def smooth_pieces_and_atoms(case):
     """The atoms, and a quadrature of each piece over which the density of scores is smooth."""
     columns = []
-    for one, cell in zip(_maps(case.constants), case.constants["cell"], strict=True):
+    for one in case.constants["map"]:
         spline = one.spline
         edges = spline.inverse(np.linspace(-8.0, 8.0, 321))
         bends = spline.knots[[0, -1]] + [-1, 1] * spline.reach
         edges = one.location + one.spread * np.r_[edges, spline.knots, bends]
-        columns.append(pieces_and_atoms(np.union1d(edges, one.atoms), one.atoms, cell))
+        columns.append(pieces_and_atoms(np.union1d(edges, one.atoms), one.atoms, one.cell))
     return padded(case, columns)
 
 

@@ -18,6 +18,7 @@ from cases import (
     start,
     whole_numbers,
 )
+from constants import assert_close
 from scipy import stats
 from sklearn.base import clone
 from torch.autograd import gradcheck
@@ -198,14 +199,14 @@ class TestEveryLikelihood:
         repeated = fit(case.likelihood, np.repeat(case.table, counts, axis=0))
         assert weighted.keys() == repeated.keys()
         for name in weighted:
-            np.testing.assert_allclose(weighted[name], repeated[name], rtol=1e-12, atol=1e-15)
+            assert_close(weighted[name], repeated[name])
 
     def test_fit_ignores_the_order_of_rows(self, case):
         weight = np.random.default_rng(3).random(len(case.table))
         here = fit(case.likelihood, case.table, weight)
         there = fit(case.likelihood, case.table[::-1], weight[::-1])
         for name in here:
-            np.testing.assert_allclose(here[name], there[name], rtol=1e-12, atol=1e-15)
+            assert_close(here[name], there[name])
 
     def test_features(self, case):
         features = case.likelihood.features(case.working(case.table).float(), case.parameters)

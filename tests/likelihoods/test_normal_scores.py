@@ -21,7 +21,7 @@ from scipy import stats
 
 from skvae.likelihoods import Gaussian, NormalScores
 from skvae.likelihoods._normal_scores import GAIN, LOG_SPEED, normal_mass
-from skvae.likelihoods._sample import ColumnSample
+from skvae.likelihoods._sample import ColumnSample, Others
 
 ZEROS = np.where(RNG.random(600) < 0.5, 0.0, RNG.exponential(1.0, 600))
 
@@ -241,8 +241,9 @@ def sample_of(x, **known):
         is_table_binary=False,
         n_rows=len(x),
         n_numeric=1,
-        others=np.empty((len(x), 0)),
-        scores_of_others=np.empty((len(x), 0)),
+        others=Others(x[:, None], np.ones(len(x))),
+        place=0,
+        observed=np.ones(len(x), dtype=bool),
         **known,
     )
 
