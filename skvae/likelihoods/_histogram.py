@@ -32,6 +32,7 @@ from skvae.likelihoods._numerics import (
     float32,
     normal_scores,
     standardisation,
+    widened,
 )
 from skvae.likelihoods._sample import ColumnSample, is_smooth
 
@@ -69,7 +70,7 @@ class Histogram(_Softmax):
     every value if there are at most ``n_bins`` and each holds ``rows_per_bin`` rows on average.
     The other values fall into bins of equal shares of the rows. The density is constant within a
     bin, and exponential in the first and the last one, which are unbounded. If training held no
-    negative number, the first bin ends at 0, so that negative draws are very rare.
+    negative number, the first bin ends at 0. Draws stay within the range of the training rows.
 
     log p is a density per unit of the column. If the values of the training rows lie on a grid, it
     is the mass of a value divided by the step of the grid, as if the mass were spread evenly
@@ -135,6 +136,8 @@ class Histogram(_Softmax):
         n_bins = min(self.n_bins, int(share_of_rest.sum() * n_rows + 0.5) // self.rows_per_bin)
         edges = bin_edges(rest, share_of_rest, n_bins, ends, unit, is_whole)
         scale = tail_scales(rest, share_of_rest, edges, unit)
+        half = 0.5 if is_whole else 0.0  # the places of whole numbers are a unit wide
+        reach = np.array([edges[0] - ends[0], ends[1] - edges[-1]]) + half
         # an empty bin has half a row, since training holds only a sample of the values
         masses = np.maximum(bin_masses(rest, share_of_rest, edges), 0.5 / n_rows)
         total = np.r_[masses, share[is_atom]]
@@ -149,10 +152,17 @@ class Histogram(_Softmax):
             "log_size": np.r_[np.log(sizes), np.full(len(atoms), np.log(cell))][None],
             "value": np.r_[bin_means(edges, scale, skipped, is_whole), atoms][None],
             "scale": scale[None],
+            "reach": reach.clip(0)[None],
+            "ends": values[None, [0, -1]],
             "whole": np.array([is_whole]),
             "location": location,
             "spread": spread,
         }
+
+    def update_constants(self, x: Array, constants: Constants) -> Constants:
+        ends = widened(constants["ends"], x)
+        reach = constants["reach"] + np.abs(ends - constants["ends"])
+        return constants | {"ends": ends, "reach": reach}
 
     def _is_atom(self, share: Array, n_rows: float) -> Array:
         """Which of the different values, of the given shares of the rows, are atoms. (n,)."""
@@ -187,18 +197,20 @@ class Histogram(_Softmax):
             np.take_along_axis(constants[name].T, level, axis=0) for name in ("low", "high")
         )
         left, right = np.isinf(low), np.isinf(high)
-        excess = -np.log1p(-u)
+        # the tails end where training ended: one value far out would change a table's trends
+        scale, share = constants["scale"], -np.expm1(-constants["reach"] / constants["scale"])
+        excess = -scale * np.log1p(-u[:, :, None] * share)
         with np.errstate(invalid="ignore"):
             value = np.where(low < high, low + u * (high - low), low)
-        value = np.where(left, high - constants["scale"][:, 0] * excess, value)
-        value = np.where(right, low + constants["scale"][:, 1] * excess, value)
+        value = np.where(left, high - excess[..., 0], value)
+        value = np.where(right, low + excess[..., 1], value)
         for i in np.flatnonzero(constants["whole"]):
             atoms = constants["low"][i, constants["low"][i] == constants["high"][i]]
             # edges lie half way between two places
             place = np.where(left[:, i], np.ceil(value[:, i] - 0.5), np.floor(value[:, i] + 0.5))
             place += np.searchsorted(first_place_above(atoms), place, side="right")
             value[:, i] = np.where(low[:, i] < high[:, i], place, low[:, i])
-        return value
+        return value.clip(*constants["ends"].T)
 
     def from_mean(self, x: Array, constants: Constants) -> Array:
         return x * constants["spread"] + constants["location"]

@@ -15,7 +15,7 @@ from skvae._rules import Rule, whole
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._gaussian import _Normal
-from skvae.likelihoods._numerics import LOG_SPEED, float32, smallest_gap, standardisation
+from skvae.likelihoods._numerics import LOG_SPEED, float32, smallest_gap, standardisation, widened
 from skvae.likelihoods._sample import FEW_VALUES, ColumnSample
 from skvae.likelihoods._score_map import ScoreMap
 from skvae.likelihoods._standardised import SMALLEST_SIGMA
@@ -159,12 +159,7 @@ class NormalScores(_Normal):
         return 2 if constants["low"].shape[1] else 1
 
     def update_constants(self, x: Array, constants: Constants) -> Constants:
-        low, high = constants["ends"].T
-        ends = (
-            np.fmin(low, np.nanmin(x, axis=0, initial=np.inf)),
-            np.fmax(high, np.nanmax(x, axis=0, initial=-np.inf)),
-        )
-        return constants | {"ends": np.stack(ends, axis=1)}
+        return constants | {"ends": widened(constants["ends"], x)}
 
     def to_working(self, x: Array, constants: Constants) -> Array:
         return _by_column(ScoreMap.to_u, x, constants)

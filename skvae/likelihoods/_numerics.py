@@ -56,6 +56,14 @@ def normal_scores(value: Array, share: Array) -> Array:
     return score
 
 
+def widened(limits: Array, x: Array) -> Array:
+    """Smallest and largest values (d, 2), moved so that values (n, d) lie between them. (d, 2)."""
+    low, high = limits.T
+    low = np.fmin(low, np.nanmin(x, axis=0, initial=np.inf))
+    high = np.fmax(high, np.nanmax(x, axis=0, initial=-np.inf))
+    return np.stack([low, high], axis=1)
+
+
 def smallest_gap(x: Array) -> float:
     """The smallest distance between two different values, 0 if all are equal. (n,) -> ()."""
     return float(np.diff(np.unique(x)).min(initial=np.inf)) if x.min() < x.max() else 0.0

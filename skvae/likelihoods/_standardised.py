@@ -6,35 +6,47 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from scipy.special import log_ndtr
 from torch import Tensor, nn
 
 from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters
-from skvae.likelihoods._numerics import LOG_SPEED, float32, smallest_gap, standardisation
+from skvae.likelihoods._numerics import LOG_SPEED, float32, smallest_gap, standardisation, widened
 
 SMALLEST_SIGMA = 1e-2  # as a fraction of a column's standard deviation
 RESOLUTION_ROWS = 10_000  # rows that are searched for the rounding of a column
+# Training ends at a limit if a normal column of as many rows would go beyond it with 99 %.
+BY_CHANCE = 0.01
 
 
 class _Standardised(Likelihood):
     """Real numbers, in working units of mean 0 and standard deviation 1.
 
     The decoder yields a location for each column. The scale sigma of the noise around it is
-    learned for each column, and has a floor.
+    learned for each column, and has a floor. Draws beyond a limit of training are reflected at it.
     """
 
     is_density: ClassVar[bool] = True
 
     def fit(self, x: Array, weight: Array) -> Constants:
-        return with_floor(x, *standardisation(x, weight))
+        return constants_of(x, weight, *standardisation(x, weight))
 
     def update_constants(self, x: Array, constants: Constants) -> Constants:
         other = (x != constants["location"]) & ~np.isnan(x)
-        return constants | {"varies": constants["varies"] | other.any(axis=0)}
+        varies = constants["varies"] | other.any(axis=0)
+        return constants | {"varies": varies, "limits": widened(constants["limits"], x)}
 
     def to_working(self, x: Array, constants: Constants) -> Array:
         return (x - constants["location"]) / constants["spread"]
 
     def from_working(self, x: Array, constants: Constants) -> Array:
+        found, (low, high) = self._in_units(x, constants), constants["limits"].T
+        found = np.minimum(np.maximum(found, low - (found - low)), high + (high - found))
+        return found.clip(low, high)
+
+    def from_mean(self, x: Array, constants: Constants) -> Array:
+        return self._in_units(x, constants)
+
+    def _in_units(self, x: Array, constants: Constants) -> Array:
         # draws of a constant column are the constant
         found: Array = x * (constants["spread"] * constants["varies"]) + constants["location"]
         return found
@@ -73,7 +85,7 @@ class _Standardised(Likelihood):
         return outputs
 
 
-def with_floor(x: Array, location: Array, spread: Array) -> Constants:
+def constants_of(x: Array, weight: Array, location: Array, spread: Array) -> Constants:
     """The constants of standardised columns (n, d): no spread is 0, and sigma has a floor."""
     gap = np.array([smallest_gap(column) for column in x[:RESOLUTION_ROWS].T])
     floor = np.maximum(SMALLEST_SIGMA * spread, gap / np.sqrt(12))
@@ -81,9 +93,25 @@ def with_floor(x: Array, location: Array, spread: Array) -> Constants:
     size = np.abs(location[constant])
     spread[constant] = np.where(size == 0, 1.0, np.minimum(size, 1.0))
     floor[constant] = spread[constant] / np.sqrt(12)
+    limits = limits_of(x, weight.sum(), location, spread)
+    limits[constant] = -np.inf, np.inf
     return {
         "location": location,
         "spread": spread,
         "varies": ~constant,
         "floor": floor / spread,
+        "limits": limits,
     }
+
+
+def limits_of(x: Array, n_rows: float, location: Array, spread: Array) -> Array:
+    """The smallest and the largest values (n, d) where they are limits, otherwise infinite. (d, 2).
+
+    Training ended there before a normal column would. The probability that none of n values of a
+    standard normal is below z is (1 - Phi(z))^n.
+    """
+    low, high = x.min(axis=0), x.max(axis=0)
+    limit = np.log(BY_CHANCE) / n_rows
+    ends_low = log_ndtr((location - low) / spread) < limit
+    ends_high = log_ndtr((high - location) / spread) < limit
+    return np.stack([np.where(ends_low, low, -np.inf), np.where(ends_high, high, np.inf)], axis=1)

@@ -14,7 +14,7 @@ from skvae._rules import NOTHING, Rule, number
 from skvae._torch.operations import standard_gamma
 from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._numerics import LOG_SPEED, float32, standardisation
-from skvae.likelihoods._standardised import _Standardised, with_floor
+from skvae.likelihoods._standardised import _Standardised, constants_of
 from skvae.objectives import LOG_2PI
 
 IQR_OF_NORMAL = 1.349  # interquartile range of a standard normal
@@ -57,7 +57,8 @@ class StudentT(_Standardised):
         )
         robust = (high - low) / IQR_OF_NORMAL
         usable = robust > SMALLEST_IQR * spread
-        return with_floor(x, np.where(usable, middle, location), np.where(usable, robust, spread))
+        location = np.where(usable, middle, location)
+        return constants_of(x, weight, location, np.where(usable, robust, spread))
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
         d = constants["spread"].shape

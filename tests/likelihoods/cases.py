@@ -178,6 +178,7 @@ class Case:
     step: float = 0.03  # that what is learned is moved off its start, so that it counts
     mass_error: float = 1e-9  # relative, as that of the mean
     mean_error: float = 2e-6
+    in_range: bool = False  # draws stay within the range of the table
     constants: dict = field(init=False)
     parameters: dict = field(init=False)
 
@@ -257,8 +258,10 @@ CASES = {
     "negative_binomial": Case(NegativeBinomial(), COUNTS, [0.3, -1.2], whole_numbers(4000)),
     "categorical": Case(Categorical(), LEVELS, None, values_seen),
     "ordinal": Case(Ordinal(), LEVELS, [0.8, -0.3, 0.5], values_seen),
-    "histogram": Case(Histogram(), FORMS, None, bins_and_atoms),
-    "histogram-coarse": Case(Histogram(n_bins=9, rows_per_bin=5), FORMS, None, bins_and_atoms),
+    "histogram": Case(Histogram(), FORMS, None, bins_and_atoms, in_range=True),
+    "histogram-coarse": Case(
+        Histogram(n_bins=9, rows_per_bin=5), FORMS, None, bins_and_atoms, in_range=True
+    ),
     # with a noise so small that draws stay within the range of training
     "normal_scores": Case(
         NormalScores(), AMOUNTS, [0.25, -0.4], smooth_pieces_and_atoms, -0.1, mean_error=1e-3

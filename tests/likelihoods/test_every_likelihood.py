@@ -119,7 +119,12 @@ class TestEveryLikelihood:
                 elif len(x):
                     smooth = np.interp(draws[:, place], x, part.cumsum() - 0.5 * part)
                     left, right = left + smooth, right + smooth
-            assert stats.kstest(left + uniform * (right - left), "uniform").pvalue > 1e-3
+            # what lies outside the range of the table moves the distribution by its mass at most
+            low, high = case.table[:, place].min(), case.table[:, place].max()
+            outside = (nodes.x[:, place] < low) | (nodes.x[:, place] > high)
+            moved = mass[outside, place].sum() if case.in_range else 0.0
+            found = stats.kstest(left + uniform * (right - left), "uniform").statistic
+            assert found < moved + stats.kstwo.isf(1e-3, len(draws))
 
     def test_draws_are_reproducible(self, case):
         first, again, other = (case.sample(100, seed=seed) for seed in (1, 1, 2))

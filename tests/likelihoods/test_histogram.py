@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from cases import FEW, FORMS, HOURS, MIXTURE, RNG, SPIKED, fit, start
+from cases import CASES, FEW, FORMS, HOURS, MIXTURE, RNG, SPIKED, fit, start
+from scipy import stats
 
 from skvae.likelihoods import (
     Histogram,
@@ -44,13 +45,40 @@ def test_a_common_value_is_an_atom_and_a_rare_one_is_not():
 
 
 @pytest.mark.parametrize("column", [np.abs(MIXTURE), np.floor(np.abs(40 * MIXTURE))])
-def test_negative_draws_are_rare_without_negative_training_values(column):
+def test_negative_numbers_are_unlikely_without_negative_training_values(column):
     case = start(Histogram(), column[:, None])
-    assert (case.sample(100_000) < 0).mean() < 1 / len(column)
     x = np.array([[-3.0], [-1.0], [0.0], [1.0]])
     log_density = case.log_density(x)[:, 0]
     assert np.isfinite(log_density).all()
     assert log_density[:2].max() < log_density[2:].min()
+
+
+def test_draws_stay_within_the_range_of_training():
+    draws = CASES["histogram"].sample(20_000)  # likelier in the tails than training rows
+    assert (draws >= FORMS.min(axis=0)).all()
+    assert (draws <= FORMS.max(axis=0)).all()
+
+
+def test_draws_of_a_tail_are_exponential_up_to_the_end_of_training():
+    constants = fit(Histogram(), MIXTURE[:, None])
+    last = (constants["low"] < constants["high"]).sum() - 1
+    u = np.arange(0.05, 1.0, 0.1)
+    (scale,), (reach,) = constants["scale"][:, 1], constants["reach"][:, 1]
+    edge = constants["low"][0, last]
+    assert edge + reach == MIXTURE.max()
+    draws = Histogram().from_working(last + u[:, None], constants)[:, 0]
+    np.testing.assert_allclose(stats.truncexpon(reach / scale, edge, scale).cdf(draws), u)
+
+
+def test_further_rows_widen_the_range():
+    constants = fit(Histogram(), FORMS)
+    x = np.array([[-50.0, 0.5, np.nan, 200.0]])
+    wider = Histogram().update_constants(x, constants)
+    ends = constants["ends"].copy()
+    ends[0, 0], ends[3, 1] = -50.0, 200.0
+    np.testing.assert_array_equal(wider["ends"], ends)
+    levels = np.full((1, 4), 0.9999)  # far out in the lower tails
+    assert Histogram().from_working(levels, wider)[0, 0] < FORMS[:, 0].min()
 
 
 def test_initial_masses_are_the_shares_of_the_bins():
