@@ -105,8 +105,8 @@ class VAETransformer(
         - categorical for categories and strings;
         - Bernoulli for bools, for a column that holds only 0 and 1, each in at least 5 % of the
           rows, and for all columns of a table of nothing but 0 and 1;
-        - histogram, in tables of at least 1,000 rows and at most 100 numeric columns, for a column
-          with a spike (one value in 5 % of the rows) or at most 10 different values;
+        - histogram, in tables of at most 100 numeric columns, for a column with a spike: one value
+          in at least 5 % of the rows, and in at least 30;
         - normal scores for other columns of at most 10 different values, and for a column whose
           values are likelier by them than under a normal distribution, by over 0.1 nats per row,
           alone and given the other columns, unless columns share a unit;
@@ -528,12 +528,11 @@ class VAETransformer(
         """Continue training with one pass over the rows of ``X``.
 
         The first call builds the model. Its rows determine the units of the columns, the
-        likelihoods that "auto" chooses (histograms from 1,000 rows on), the levels of categories,
-        and the columns for which the encoder gets an indicator of missing values. Pass a few
-        thousand typical rows to it, with at least one value in each column. A level that first
-        occurs in a later call counts as missing. A number that the dtype of its column cannot
-        represent, such as 2.5 in a column of whole numbers, gives the column a wider dtype, with a
-        warning.
+        likelihoods that "auto" chooses, the levels of categories, and the columns for which the
+        encoder gets an indicator of missing values. Pass a few thousand typical rows to it, with at
+        least one value in each column. A level that first occurs in a later call counts as missing.
+        A number that the dtype of its column cannot represent, such as 2.5 in a column of whole
+        numbers, gives the column a wider dtype, with a warning.
 
         The state of the optimiser is kept between calls. The learning rate is constant, the KL
         divergence has no warm-up, and no rows are held out for validation. A ``prior`` other than

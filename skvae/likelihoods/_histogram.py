@@ -44,9 +44,7 @@ LARGEST_VALUE = 3.0  # standard deviations, at which a value in a location is cl
 LARGEST_SHARPNESS = 1e3  # at the start of training
 MOST_ROWS_PER_BIN = 10**12
 LARGEST_N_BINS = 1000  # beyond about 2000 levels float32 rounds it up to the next
-# For likelihood="auto": each bin has a mass to learn, and each column has many decoder outputs.
-MIN_ROWS = 1000
-MAX_COLUMNS = 100
+MAX_COLUMNS = 100  # for "auto", since each column has many decoder outputs
 
 
 @dataclass
@@ -107,11 +105,10 @@ class Histogram(_Softmax):
 
     @classmethod
     def auto_score(cls, column: ColumnSample) -> float | None:
-        """1 for numbers that no normal fits, in tables of enough rows and not too many columns."""
-        if column.is_category or not len(column.values):
+        """1 for numbers that no smooth density fits, in tables of not too many columns."""
+        if column.is_category or not len(column.values) or column.n_numeric > MAX_COLUMNS:
             return None
-        fits_table = column.n_rows >= MIN_ROWS and column.n_numeric <= MAX_COLUMNS
-        return 1.0 if fits_table and not is_smooth(column.values, column.weight) else None
+        return None if is_smooth(column.values, column.weight) else 1.0
 
     def in_support(self, x: Array, constants: Constants) -> Array:
         inside: Array = np.isfinite(x) & (

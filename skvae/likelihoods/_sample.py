@@ -15,7 +15,7 @@ from skvae.likelihoods._numerics import normal_scores, standardisation
 Array = NDArray[Any]
 
 FEW_VALUES = 10
-SPIKE = 0.05  # share of the rows that a single value holds
+SPIKE, SPIKE_ROWS = 0.05, 30  # the smallest share and number of rows that hold a spike
 MOST_OTHERS = 32  # columns in a regression, the most correlated ones
 SMALLEST_NOISE = 1e-4  # of a column of variance 1
 
@@ -126,10 +126,8 @@ class Others:
 def is_smooth(x: Array, weight: Array) -> bool:
     """Whether a smooth density can explain the values of a column. (n,), (n,).
 
-    It cannot explain few values, or a value that holds many rows.
+    It cannot explain a value that many rows hold, unless all hold it.
     """
     values, place = np.unique(x, return_inverse=True)
-    if len(values) == 1:
-        return True
-    share = np.bincount(place, weights=weight) / weight.sum()
-    return bool(len(values) > FEW_VALUES and share.max() < SPIKE)
+    most = np.bincount(place, weights=weight).max()
+    return bool(len(values) == 1 or most < max(SPIKE * weight.sum(), SPIKE_ROWS))

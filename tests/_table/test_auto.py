@@ -56,11 +56,11 @@ def test_a_table_of_yes_and_no_is_bernoulli_throughout():
     ("ones", "expected"),
     [
         (0, Gaussian()),
-        (4, NormalScores()),
+        (4, Histogram()),
         (5, Bernoulli()),
         (50, Bernoulli()),
         (95, Bernoulli()),
-        (96, NormalScores()),
+        (96, Histogram()),
         (100, Gaussian()),
     ],
 )
@@ -74,7 +74,7 @@ def test_five_percent_are_of_the_weight_of_the_observed_values():
     assert chosen(yes(4), beside, weight=weight)[0] == Bernoulli()
     half = np.where(np.arange(100) < 50, yes(4), np.nan)  # 4 of 50
     assert chosen(half, beside)[0] == Bernoulli()
-    assert chosen(np.where(np.arange(100) == 99, np.nan, yes(4)), beside)[0] == NormalScores()
+    assert chosen(np.where(np.arange(100) == 99, np.nan, yes(4)), beside)[0] == Histogram()
 
 
 @pytest.mark.parametrize("value", [2.0, -1.0, 0.5, 1 + 1e-12])
@@ -143,13 +143,15 @@ def test_columns_likelier_by_their_scores(x, scale):
 
 def test_evidence_is_needed_for_atoms():
     assert chosen(np.arange(N) % 30, np.where(Q < 0.02, 0.0, NORMAL)) == [Gaussian()] * 2
-    assert chosen(np.where(Q < 0.1, 0.0, NORMAL), n_rows=500) == [NormalScores()]
 
 
-def test_a_histogram_needs_rows():
-    spiky = np.where(Q < 0.4, 0.0, NORMAL)
-    assert chosen(spiky, n_rows=999) == [NormalScores()]
-    assert chosen(spiky[::10], n_rows=1000) == [Histogram()]  # a sample of them
+def test_a_histogram_needs_a_spike_of_thirty_rows():
+    ranks = np.arange(200)
+    x = stats.norm.ppf((ranks + 0.5) / 200)
+    assert chosen(np.where(ranks < 29, 0.0, x)) == [Gaussian()]
+    assert chosen(np.where(ranks < 30, 0.0, x)) == [Histogram()]
+    assert chosen(ranks % 7) == [NormalScores()]
+    assert chosen(ranks % 6) == [Histogram()]
 
 
 def test_a_histogram_needs_a_table_of_few_columns_of_numbers():
@@ -166,7 +168,7 @@ def test_weights_are_repetitions():
     for special in (x, np.where(np.arange(200) < 6, 0.0, x)):
         weighed = is_smooth(special, counts.astype(float))
         assert weighed == is_smooth(special.repeat(counts), np.ones(counts.sum()))
-    heavy = np.where(np.arange(200) == 0, 20.0, 1.0)  # 20 of 219 rows
+    heavy = np.where(np.arange(200) == 0, 30.0, 1.0)  # 30 of 229 rows
     assert is_smooth(x, np.ones(200))
     assert not is_smooth(x, heavy)
 
