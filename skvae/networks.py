@@ -254,9 +254,7 @@ class MLP(Network):
     rules: ClassVar[Mapping[str, Rule]] = {
         "hidden_layer_sizes": WIDTH | WIDTHS,
         "activation": one_of(*ACTIVATIONS),
-        "dropout": Rule(
-            "a number in [0, 1)", lambda share: number(0, 1).holds(share) and share < 1
-        ),
+        "dropout": number(0, 1, closed="left"),
         "initialization": one_of(*INITIALIZATIONS),
         "skip": TRUTH | NOTHING,
     }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skvae._rules import NOTHING, Rule, is_number, one_of
+from skvae._rules import NOTHING, POSITIVE, one_of
 
 Array = NDArray[Any]
 
@@ -23,7 +23,6 @@ LARGEST_WHOLE = 2.0**53
 CLEAR, MOST_STEPS = 1000.0, 2.0**30
 # Probability that values would lie on the grid by chance, below which it is taken for real.
 BY_CHANCE = 1e-9
-STEP = Rule("a positive number", lambda step: is_number(step) and step > 0)
 # Distance from the grid, in steps, below which a value lies on it.
 CLOSE = 1e-3
 
@@ -75,11 +74,11 @@ def wanted_steps(
 ) -> list[str | float | None]:
     """For each column the step that the user wants: a number, None for no grid, or "auto".
 
-    Raises ValueError for unknown names, and for steps that are no positive numbers.
+    Raises ValueError for unknown names, and for steps that are not positive numbers.
     """
     if not isinstance(resolution, Mapping):
         return [resolution] * len(names)
-    rule = one_of("auto") | STEP | NOTHING
+    rule = one_of("auto") | POSITIVE | NOTHING
     for name, step in resolution.items():
         if name not in names:
             raise ValueError(

@@ -6,16 +6,10 @@ from pandas.api.types import infer_dtype
 from scipy.sparse import issparse
 from sklearn.metrics import r2_score
 
+from skvae._rules import whole
 from skvae._table.frames import as_frame
 from skvae.plots._images import ImagesDisplay, as_images
-from skvae.plots._shared import (
-    check_whole,
-    fitted_model,
-    given_or_new_axes,
-    is_whole,
-    pyplot,
-    shorten,
-)
+from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot, shorten
 
 N_IMAGES = 10  # unless n_rows is given
 N_PANELS = 16  # unless features are given
@@ -163,7 +157,7 @@ class ReconstructionDisplay(ImagesDisplay):
         pyplot()
         fitted_model(estimator)
         if n_rows is not None:
-            check_whole(n_rows, "n_rows")
+            whole(1).check("'n_rows'", n_rows)
         elif image_shape is not None:
             n_rows = N_IMAGES
         X = _first_rows(X, n_rows)
@@ -250,7 +244,7 @@ def _place(feature, names):
     """The position of a column given by position or name."""
     if isinstance(feature, str) and feature in names:
         return names.index(feature)
-    if is_whole(feature, 0) and feature < len(names):
+    if whole(0, len(names) - 1).holds(feature):
         return int(feature)
     raise ValueError(
         f"'features' must be names of columns or positions from 0 to {len(names) - 1}; got "
