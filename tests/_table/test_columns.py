@@ -1,13 +1,11 @@
 """Between the table of numbers and working units: mixed likelihoods, gaps and blocks included."""
 
-import warnings
-
 import numpy as np
 import pytest
 from constants import assert_close
+from mixed_table import GAPS, INDEX, MIXED, NAMES, REAL, RNG, WEIGHT, N, X, fit, fit_numbers
 
 from skvae._table import columns as _columns
-from skvae._table import unseen as _unseen
 from skvae._table.columns import Columns
 from skvae.likelihoods import (
     LIKELIHOODS,
@@ -19,58 +17,6 @@ from skvae.likelihoods import (
     Ordinal,
     Poisson,
 )
-
-RNG = np.random.default_rng(0)
-N = 50
-# real, grey, yes/no, category, real, grey, category of more levels: likelihoods that take turns
-X = np.column_stack(
-    [
-        RNG.normal(100, 3, N),
-        RNG.random(N),
-        RNG.integers(0, 2, N),
-        RNG.integers(0, 3, N),
-        RNG.normal(-2, 0.1, N),
-        RNG.random(N),
-        RNG.permutation(N) % 9,
-    ]
-)
-NAMES = ["height", "red", "member", "colour", "depth", "blue", "town"]
-IS_CATEGORY = [name in ("colour", "town") for name in NAMES]
-NO_BOOLS = [False] * len(NAMES)
-MIXED = {"red": "continuous_bernoulli", "blue": "continuous_bernoulli"}
-INDEX, WEIGHT = np.arange(N), RNG.random(N)
-REAL = [0, 1, 4, 5]
-GAPS = X.copy()
-GAPS[RNG.random(X.shape) < 0.2] = np.nan
-
-
-def fit(
-    X=X,
-    index=INDEX,
-    weight=WEIGHT,
-    names=NAMES,
-    likelihood=MIXED,
-    is_category=IS_CATEGORY,
-    is_bool=NO_BOOLS,
-):
-    return Columns.fit(
-        X,
-        index,
-        weight,
-        names=names,
-        likelihood=likelihood,
-        is_category=is_category,
-        is_bool=is_bool,
-    )
-
-
-def fit_numbers(X, names=None, **how):
-    """Of a table without categories, all rows weighing the same."""
-    n, d = X.shape
-    no = [False] * d
-    names = range(d) if names is None else names
-    how = {"likelihood": "auto", "weight": np.ones(n), "is_bool": no} | how
-    return fit(X, np.arange(n), names=names, is_category=no, **how)
 
 
 def in_table_order(columns, working):
@@ -288,56 +234,6 @@ def test_a_column_without_a_value_is_an_error_that_names_it(name):
     table = np.column_stack([np.arange(N) % 2, np.full(N, np.nan)])
     with pytest.raises(ValueError, match="Column 'b' holds no value in any row"):
         fit_numbers(table, "ab", likelihood={"a": "bernoulli", "b": name})
-
-
-# -- values that training has not seen --------------------------------------------
-
-
-def test_new_values_of_levels_warn_and_count_as_missing():
-    columns, table = fit(likelihood=MIXED | {"member": "ordinal"}), X[:4].copy()
-    table[1, 2], table[2, 2], table[3, 2] = 0.5, -1, np.nan
-    message = r"Column 'member' .* has not seen, which count as missing: -1\.0, 0\.5\. Imp"
-    with pytest.warns(UserWarning, match=message):
-        masked = columns.foreseen(table)
-    assert table[2, 2] == -1  # the caller's is as it was
-    assert np.argwhere(np.isnan(masked)).tolist() == [[1, 2], [2, 2], [3, 2]]
-    np.testing.assert_array_equal(np.isnan(masked[[2, 0]]).sum(axis=1), [1, 0])
-    with pytest.raises(ValueError, match=r"'member' holds -1\.0, which training has not seen"):
-        columns.foreseen(table, strict=True)
-
-
-def test_a_missing_cell_is_no_new_value():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert fit().foreseen(GAPS, strict=True) is GAPS
-
-
-def test_unseen_levels_are_found_in_one_pass_and_masked_block_by_block(monkeypatch):
-    class Counted:
-        shape, dtype, rows_read, largest = X.shape, X.dtype, 0, 0
-
-        def __len__(self):
-            return N
-
-        def __getitem__(self, rows):
-            found = table[rows]
-            self.rows_read += len(found)
-            self.largest = max(self.largest, len(found))
-            return found
-
-    monkeypatch.setattr(_unseen, "BLOCK_CELLS", 7 * len(NAMES))
-    monkeypatch.setattr(_columns, "BLOCK_CELLS", 7 * len(NAMES))
-    columns, table, counted = fit(), X.copy(), Counted()
-    table[[5, 40], [3, 6]] = 99
-    with pytest.warns(UserWarning, match="not seen"):
-        masked = columns.foreseen(counted)
-    assert counted.rows_read == N
-    expected = X.copy()
-    expected[[5, 40], [3, 6]] = np.nan
-    found, wanted = (columns.to_working(one, None, np.float64) for one in (masked, expected))
-    np.testing.assert_array_equal(found, wanted)
-    assert counted.largest == 7
-    np.testing.assert_array_equal(masked, expected)
 
 
 # -- support ----------------------------------------------------------------------
