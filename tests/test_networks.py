@@ -302,6 +302,18 @@ class TestModulesOfTorch:
         assert not module.module.training
         assert drawn[0].shape == (2, 5, 4)
 
+    def test_a_single_row_is_normalised_by_the_running_statistics(self):
+        module, x = self.module(), normal(5, 6)
+        module(x, torch.Generator())  # changes the statistics
+        running = module.module[1].running_mean.clone()
+        one = module.module[1](module.module[0](x[:1]))  # as in evaluation
+        module.module[2].p = 0.0
+        found = module(x[:1], torch.Generator())
+        torch.testing.assert_close(found, module.module[3](one))
+        assert torch.equal(module.module[1].running_mean, running)
+        drawn = module(x, torch.Generator())
+        assert not torch.allclose(drawn[:1], found)
+
     def test_a_fit_repeats_and_keeps_the_buffers_of_its_best_epoch(self):
         X = load_wine().data
         fits = [
