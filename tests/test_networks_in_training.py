@@ -41,7 +41,7 @@ def test_a_training_pass_is_the_map_and_its_gradient(name, sizes, skip, shape):
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["once", "recorded again on the way back"])
-def test_autograd_stands_in_for_a_way_back_of_ones_own(again):
+def test_autograd_agrees_with_the_closed_form(again):
     module, x = stirred(build(MLP((5, 3)))), normal(8, 6)
     expected, by = training_pass(module, x, torch.Generator())
     plain = partial(type(module).forward, module)
@@ -55,7 +55,7 @@ def test_autograd_stands_in_for_a_way_back_of_ones_own(again):
         torch.testing.assert_close(one, other)
 
 
-def test_what_does_not_learn_or_does_not_look_has_a_way_back():
+def test_constant_networks_have_a_backward_function():
     module, x = build(MLP((5, 3))), normal(8, 6)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -113,7 +113,7 @@ def test_a_training_pass_in_bfloat16(name, able, capabilities):
         assert 1e-4 < error < 2e-2
 
 
-def test_a_module_in_bfloat16_is_recorded_by_autograd():
+def test_autograd_records_a_module_in_bfloat16():
     module, x = stirred(build(MLP((5, 3)))), normal(8, 6)
     expected = gradients(module, x)
     found = gradients(module.to(torch.bfloat16), x.to(torch.bfloat16))

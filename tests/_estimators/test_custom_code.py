@@ -148,7 +148,7 @@ class Scalar(Objective):
         return (log_px.mean(0) - draws.kl().sum(-1)).mean()
 
 
-def test_what_custom_code_returns_has_its_shape(wine):
+def test_wrong_shapes_from_custom_code_are_refused(wine):
     with pytest.raises(ValueError, match=r"decoder that Wide.build .* \(2, 14\); .* \(2, 13\)"):
         VAETransformer(3, decoder=Wide(), likelihood="bernoulli", **QUICK).fit(wine > 5)
     with pytest.raises(ValueError, match=r"Scalar.bound must return .* got the shape \(\)"):

@@ -73,7 +73,7 @@ def test_weights_equal_repetitions_in_the_choice():
     assert weighed.likelihoods[0] == Bernoulli()
 
 
-def test_rows_left_out_have_no_say_in_the_choice():
+def test_rows_left_out_do_not_affect_the_choice():
     table = np.r_[np.arange(100) % 2, 7.0][:, None]
     columns = Columns.fit(
         table,
@@ -99,7 +99,7 @@ def test_groups_hold_each_column_once(table):
             assert len(constant) == len(group.places)
 
 
-def test_columns_of_one_likelihood_lie_together_unless_their_levels_differ_much_in_number():
+def test_columns_with_similar_numbers_of_levels_form_one_group():
     likelihoods = [group.likelihood for group in fit().groups]
     assert [likelihoods.count(one) for one in likelihoods if one != Categorical()] == [1, 1, 1]
     levels = [group.constants["values"] for group in fit().groups if group.likelihood.takes_levels]
@@ -146,14 +146,14 @@ def test_means_have_units_of_their_own():
     np.testing.assert_allclose(np.diag(one - zero), table.std(axis=0), rtol=1e-12)
 
 
-def test_order_tells_the_places_of_the_working_columns():
+def test_order_gives_the_places_of_the_working_columns():
     columns = fit()
     assert sorted(columns.order) == list(range(7)) != columns.order
     row = in_table_order(columns, columns.to_working(X[:1], None, np.float64))
     assert row[0, NAMES.index("red")] == X[0, NAMES.index("red")]
 
 
-def test_gaussian_columns_are_standardised_by_the_weights_of_the_cells_that_are_there():
+def test_gaussian_columns_are_standardised_by_their_weighted_observed_values():
     for table in (X[:, REAL], GAPS[:, REAL]):
         columns = fit_numbers(table, weight=WEIGHT, likelihood="gaussian")
         working = columns.to_working(table, None, np.float64)
@@ -176,7 +176,7 @@ def test_index_names_the_rows():
 
 
 @pytest.mark.parametrize("missing", [[], [0], [0, 1, 3]])
-def test_log_jacobian_is_the_log_determinant_of_the_cells_that_are_there(missing):
+def test_log_jacobian_is_the_log_determinant_of_the_observed_values(missing):
     names = ["log_normal", "continuous_bernoulli", "gaussian", "beta"]
     columns = fit_numbers(X[:, REAL], likelihood=dict(enumerate(names)))
     row, step = np.array([[101.0, 0.3, -2.1, 0.7]]), 1e-6
@@ -192,7 +192,7 @@ def test_log_jacobian_is_the_log_determinant_of_the_cells_that_are_there(missing
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_working_dtype_is_the_one_asked_for(dtype):
+def test_working_units_have_the_requested_dtype(dtype):
     working = fit().to_working(X, None, dtype)
     assert working.dtype == dtype
     assert fit().from_working(working).dtype == np.float64
@@ -219,7 +219,7 @@ def test_gaps_are_the_columns_that_miss_cells_in_training():
     assert fit(table, np.arange(4, N), WEIGHT[4:]).gaps == []
 
 
-def test_a_column_with_gaps_is_fitted_to_the_cells_that_are_there():
+def test_a_column_with_missing_values_is_fitted_to_its_observed_values():
     columns = fit(GAPS)
     for group in columns.groups:
         for at, place in enumerate(group.places):
@@ -273,7 +273,7 @@ def test_a_likelihood_of_the_row_sum_refuses_missing_values():
         fit_numbers(counts, "abc", likelihood=Poisson(library_size=True))
 
 
-def test_one_value_beyond_a_sample_tells_that_a_column_is_no_yes_or_no():
+def test_a_value_beyond_the_sample_shows_that_a_column_is_not_binary():
     table = np.column_stack([np.arange(30_000) % 5 == 0, np.arange(30_000) / 7]).astype(float)
     table[20_000, 0] = 2.0
     chosen = fit_numbers(table, "ab").likelihoods
