@@ -180,7 +180,7 @@ def _describe_components(
     model, few = fitted.module, _sample(fitted, rows)
     with torch_runtime(fitted.device):
         if order and model.learned_prior is None:  # the dimensions of a learned prior differ
-            model.components.reset()  # an interrupt may have left one
+            model.components.reset()  # an interrupted call may have set it
             kl, _ = posterior_means(model, few)
             _, loadings = fitted.loadings()
             model.components.sort(torch.from_numpy(kl), torch.from_numpy(loadings.T))

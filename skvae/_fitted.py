@@ -37,7 +37,8 @@ from skvae.priors import Prior
 
 Array = NDArray[Any]
 
-# Largest number of weighted codes for the conditional draws of a row, of each of two kinds.
+# Largest number of weighted codes for the conditional draws of a row, from the posterior and again
+# from the modes.
 MOST_IN_POOL = 2**12
 # Number of codes over which the slopes of the decoder are averaged.
 SLOPE_DRAWS = 256

@@ -37,6 +37,12 @@ def as_frame(X: Any) -> nw.DataFrame[Any] | None:
     return frame if isinstance(frame, nw.DataFrame) else None
 
 
+def index_of(X: Any) -> Any:
+    """The index of a data frame; None for other tables and for libraries without an index."""
+    frame = as_frame(X)
+    return None if frame is None else nw.maybe_get_index(frame)
+
+
 @dataclass
 class Column:
     """A column of a table: a narwhals Series, or an array of objects."""

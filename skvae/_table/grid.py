@@ -18,8 +18,8 @@ Array = NDArray[Any]
 ROUNDING, ROUNDING_32 = 2.0**-50, 2.0**-21
 MOST_DECIMALS = 12
 LARGEST_WHOLE = 2.0**53
-# A step that is no decimal number must be this many times as large as the errors, and at most
-# MOST_STEPS of them must cover the column. All numbers lie on a grid if it is fine enough.
+# A step that is not a decimal number must be this many times as large as the errors, and at most
+# MOST_STEPS of them must cover the column, since all numbers lie on some very fine grid.
 CLEAR, MOST_STEPS = 1000.0, 2.0**30
 # Probability that values would lie on the grid by chance, below which it is taken for real.
 BY_CHANCE = 1e-9
@@ -43,7 +43,7 @@ def find_grid(x: Array) -> Grid | None:
     """The coarsest grid that holds all values, None if they lie on none. (n,) without NaN.
 
     First the values are tried as decimal numbers, then as whole numbers that were scaled and
-    shifted. Both allow for errors of rounding. Two different values at least are needed.
+    shifted. Both allow for errors of rounding. At least two different values are needed.
     """
     values = np.unique(x)
     if len(values) < 2:
@@ -229,7 +229,7 @@ class Grids:
         return out
 
     def holds(self, x: Array) -> Array:
-        """Which values lie on their grids, or belong to a column without one. (n, d) bool."""
+        """Whether values lie on their grids, True in a column without one. (n, d) bool."""
         steps = self.steps(x)
         with np.errstate(invalid="ignore"):
             found: Array = np.isnan(self.step) | np.isnan(x) | (steps == np.rint(steps))

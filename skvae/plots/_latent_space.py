@@ -7,7 +7,7 @@ from pandas.api.types import infer_dtype
 from skvae._rules import whole
 from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot
 
-MOST_WHOLE_NUMBERS = 20  # distinct ones; with more, y is a quantity and not classes
+MOST_WHOLE_NUMBERS = 20  # distinct whole numbers; with more, y is a quantity
 MOST_IN_LEGEND = 100  # classes
 LEGEND_ROWS = 15  # in a column of the legend
 

@@ -16,7 +16,7 @@ N_PANELS = 16  # unless features are given
 PANEL = (2.2, 2.5)  # inches of a new figure
 # Left, bottom, width and height of the axes in a panel; the rest is for labels.
 PLACE_IN_PANEL = np.array([0.26, 0.2, 0.68, 0.6])
-# Points of the text in panels of at least so many inches; less in narrower ones, down to a least.
+# Size of the text in points, in panels of at least FULL_WIDTH inches; smaller in narrower ones.
 FONT_SIZE, FULL_WIDTH, LEAST_FONT_SIZE = 9, 1.6, 5
 NUMBERS = ("floating", "integer", "mixed-integer-float", "boolean", "decimal", "empty")
 
@@ -189,7 +189,7 @@ def _plot_column(panel, x, reconstruction, style):
     both = np.concatenate([x, reconstruction])
     panel.update_datalim(np.column_stack([both, both]))  # the same limits on both axes
     panel.autoscale_view()
-    panel.autoscale(False)  # the diagonal shall not extend them to 0
+    panel.autoscale(False)  # so that the diagonal does not extend them to 0
     panel.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
     panel.set_box_aspect(1)
     panel.locator_params(nbins=3)

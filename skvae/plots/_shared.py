@@ -1,4 +1,4 @@
-"""What all displays share: the axes, the fitted model inside an estimator, and checks."""
+"""What all displays share: the axes, and the fitted model inside an estimator."""
 
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
