@@ -1,32 +1,21 @@
-"""Speed: VAETransformer beside a plain PyTorch loop, peers, and the matrix products alone.
+"""Speed: a training step beside the plain loop's and its matrix products, and a fitted model.
 
-    SKVAE_DATA=folder python benchmarks/speed.py [elbo step compiled busy inference precision tvae]
-                                                 [--runs 3] [--epochs 300] [--device cpu]
+    python benchmarks/speed.py [step compiled busy inference precision] [--runs 3] [--device cpu]
 
-elbo       MNIST as in mnist.py, the article's 784-500-500-50 with ELU: the plain loop and pythae
-           for 10 epochs of batches of 128 at 1e-3, VAETransformer for 4 of batches of 288; seconds
-           and the held-out negative ELBO. Each contender in a process of its own, in turn.
-step       a training step of the same networks, and of a 20-64-64-8 table, beside the plain loop's
-           and beside their matrix products alone: medians of steps taken in turn in one process
+step       a training step of the article's 784-500-500-50 with ELU, and of a 20-64-64-8 table,
+           beside the plain loop's and beside their matrix products alone: medians of steps taken
+           in turn in one process
 compiled   the image's step beside that of a plain loop by torch.compile, which needs a C++ compiler
 busy       the table's step and the image's, on one and two threads, with the machine idle and with
            another process on one core; and a grid search with one and two jobs
 inference  milliseconds a row of what a fitted model does, on rows with and without gaps
 precision  held-out log-likelihood in float32 and bfloat16, ten columns that follow from the codes
            with a noise of 10 % and of 1 %
-tvae       100,000 rows of 50 mixed columns: ctgan's TVAE for --epochs, and VAETransformer, tuned as
-           in adult.py, for 4 to 16; seconds, and detection as there
 
-With --device cuda, elbo and step are of a GPU. The plain loop is what one writes in an hour: a
-DataLoader, nn.Sequential, torch.optim.Adam at 1e-3.
-pythae and ctgan need the extra `peers`. Medians; run it alone on the machine.
+With --device cuda, step is of a GPU. The plain loop is what one writes in an hour: a DataLoader,
+nn.Sequential, torch.optim.Adam at 1e-3. Medians; run it alone on the machine.
 """
 
-import argparse
-import importlib.util
-import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -35,190 +24,22 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import pandas as pd
 import torch
-from adult import TUNED, detection
-from mnist import ARTICLE, drawn, images
+from parts import parser_of, run
+from plain import CODE, LAYERS, PlainVAE, synchronize
 from sklearn.datasets import load_wine
 from sklearn.model_selection import GridSearchCV
 from torch import nn
-from torch.nn import functional as F
 
 from skvae import VAETransformer, _data, _fit
-from skvae._torch.fused import fused, kernels
+from skvae._torch.fused import fused
 from skvae._torch.random import draw_bernoulli
 from skvae._torch.runtime import LARGE_WORK, networks_in
 from skvae._training.loop import Step, _epoch
 from skvae._training.optimizer import Optimizer
 from skvae.likelihoods import Bernoulli, Gaussian
 
-LAYERS, CODE = ARTICLE["hidden_layer_sizes"], ARTICLE["n_components"]
-BATCH, EPOCHS = 128, 10  # of the plain loop and of pythae
 EPOCH_ROWS = {784: 60_000, 20: 4_096}  # of the images, and of a small table, by the columns
-OURS = ARTICLE | {"batch_size": 288, "learning_rate_init": 7e-3, "max_iter": 4}
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="part")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=300, help="of TVAE")
-    parser.add_argument("--device", default="cpu", help="of elbo and step")
-    parser.add_argument("--contender", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.contender:
-        seconds, elbo = CONTENDERS[arguments.contender](arguments.device)
-        print(json.dumps({"seconds": seconds, "elbo": elbo}))
-        return
-    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
-    able = torch.cpu.get_capabilities()
-    fast = [name for name in ("amx_bf16", "avx512_bf16") if able.get(name)]
-    print(f"{able.get('cpu_name')}, bfloat16 by {', '.join(fast) or 'no instructions'}")
-    with fused(True):
-        print(f"{'no ' if kernels() is None else ''}kernels by numba")
-    if arguments.device != "cpu":
-        print(torch.cuda.get_device_name(arguments.device))
-    for part in arguments.parts or list(PARTS):
-        print(f"\n{part}")
-        PARTS[part](arguments)
-
-
-# -- time to a held-out ELBO --------------------------------------------------------
-
-
-def compare_elbo(arguments):
-    names = [name for name in CONTENDERS if name != "pythae" or importlib.util.find_spec("pythae")]
-    found = {name: [] for name in names}
-    for _ in range(arguments.runs):
-        for name in names:  # in turn, so that a slow minute of the machine hits all
-            command = [sys.executable, __file__, "--contender", name, "--device", arguments.device]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            found[name].append(json.loads(out.splitlines()[-1]))
-    plain = statistics.median(run["seconds"] for run in found["plain loop"])
-    print(f"{'':24}{'seconds':>9}{'-ELBO':>9}{'times faster':>14}")
-    for name in names:
-        seconds = statistics.median(run["seconds"] for run in found[name])
-        elbo = statistics.median(run["elbo"] for run in found[name])
-        print(f"{name:24}{seconds:9.1f}{elbo:9.2f}{plain / seconds:14.1f}", flush=True)
-
-
-def binarised():
-    """Training images in [0, 1], test images drawn to 0 or 1."""
-    return images()[0], drawn(images()[1])
-
-
-def skvae(precision, device):
-    train, test = binarised()
-    start = time.perf_counter()
-    vae = VAETransformer(**OURS, precision=precision, device=device).fit(train)
-    seconds = time.perf_counter() - start
-    return seconds, -float(vae.elbo(test, n_draws=64).mean())
-
-
-def plain_loop(device):
-    train, test = binarised()
-    torch.manual_seed(0)
-    start = time.perf_counter()
-    model = PlainVAE(784, LAYERS, CODE, nn.ELU).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    dataset = torch.utils.data.TensorDataset(torch.from_numpy(train))
-    for _ in range(EPOCHS):
-        for (x,) in torch.utils.data.DataLoader(dataset, batch_size=BATCH, shuffle=True):
-            optimizer.zero_grad()
-            model.loss(torch.bernoulli(x.to(device))).backward()
-            optimizer.step()
-    synchronize(device)
-    seconds = time.perf_counter() - start
-    test = torch.from_numpy(test).to(device)
-    with torch.no_grad():
-        return seconds, np.mean([float(model.loss(test)) for _ in range(16)])
-
-
-def synchronize(device):
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-
-
-class PlainVAE(nn.Module):
-    """A VAE of binary (or, with ``binary=False``, real) columns as one would write it."""
-
-    def __init__(self, d, layers, n_components, activation, *, binary=True):
-        super().__init__()
-        self.encoder = stack(d, *layers, 2 * n_components, activation=activation)
-        self.decoder = stack(n_components, *layers[::-1], d, activation=activation)
-        self.binary = binary
-
-    def loss(self, x):
-        mean, log_variance = self.encoder(x).chunk(2, dim=-1)
-        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        out = self.decoder(z)
-        if self.binary:
-            loss = F.binary_cross_entropy_with_logits(out, x, reduction="none").sum(-1)
-        else:
-            loss = 0.5 * (x - out).square().sum(-1)
-        kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(-1)
-        return (loss + kl).mean()
-
-
-def stack(*sizes, activation):
-    layers = [nn.Linear(*pair) for pair in pairwise(sizes)]
-    between = [module for layer in layers for module in (layer, activation())]
-    return nn.Sequential(*between[:-1])
-
-
-def pythae(device):
-    import logging
-    import tempfile
-
-    from pythae.models import VAE, VAEConfig
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
-    from pythae.pipelines import TrainingPipeline
-    from pythae.trainers import BaseTrainerConfig
-
-    logging.disable(logging.WARNING)
-
-    class Encoder(BaseEncoder):
-        def __init__(self):
-            super().__init__()
-            self.layers = stack(784, *LAYERS, 2 * CODE, activation=nn.ELU)
-
-        def forward(self, x):
-            mean, log_variance = self.layers(x.flatten(1)).chunk(2, dim=-1)
-            return ModelOutput(embedding=mean, log_covariance=log_variance)
-
-    class Decoder(BaseDecoder):
-        def __init__(self):
-            super().__init__()
-            self.layers = stack(CODE, *LAYERS[::-1], 784, activation=nn.ELU)
-
-        def forward(self, z):
-            return ModelOutput(reconstruction=torch.sigmoid(self.layers(z)))
-
-    train, test = binarised()
-    # it takes the images as they are drawn once
-    train = (np.random.default_rng(1).random(train.shape) < train).astype(np.float32)
-    torch.manual_seed(0)
-    model = VAE(VAEConfig((784,), CODE, reconstruction_loss="bce"), Encoder(), Decoder())
-    with tempfile.TemporaryDirectory() as folder:
-        training = BaseTrainerConfig(
-            output_dir=folder, num_epochs=EPOCHS, learning_rate=1e-3, no_cuda=device == "cpu",
-            per_device_train_batch_size=BATCH, per_device_eval_batch_size=1000,
-        )  # fmt: skip
-        start = time.perf_counter()
-        TrainingPipeline(training_config=training, model=model)(train_data=train)
-        seconds = time.perf_counter() - start
-    model.to(device).eval()
-    with torch.no_grad():
-        return seconds, float(model({"data": torch.from_numpy(test).to(device)}).loss)
-
-
-CONTENDERS = {
-    "plain loop": plain_loop,
-    "skvae, float32": lambda device: skvae("float32", device),
-    "skvae, auto": lambda device: skvae("auto", device),
-    "pythae": pythae,
-}
 
 
 # -- a step beside its matrix products ------------------------------------------------
@@ -482,56 +303,13 @@ def compare_precisions(arguments):
         print(f"noise {noise:4.0%}: {means}", flush=True)
 
 
-# -- a mixed table beside TVAE ----------------------------------------------------------
-
-
-def compare_tvae(arguments):
-    """Seconds of a fit and the detection of synthetic rows, TVAE's and ours."""
-    train, test = mixed_table(100_000), mixed_table(20_000, seed=1)
-    from ctgan import TVAE
-
-    start = time.perf_counter()
-    torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002  TVAE draws from the global generator
-    theirs = TVAE(epochs=arguments.epochs)
-    theirs.fit(train, list(train.select_dtypes(exclude="number")))
-    theirs_seconds = time.perf_counter() - start
-    report_table("TVAE", theirs_seconds, theirs.sample(len(test)).astype(train.dtypes), test)
-    for epochs in (4, 8, 16):
-        start = time.perf_counter()
-        vae = VAETransformer(**TUNED | {"n_components": 10, "max_iter": epochs}).fit(train)
-        seconds = time.perf_counter() - start
-        report_table(f"skvae, {epochs} epochs", seconds, vae.sample(len(test)), test)
-
-
-def report_table(name, seconds, drawn, test):
-    print(f"{name:20}{seconds:9.0f} s, detection {detection(drawn, test):.3f}", flush=True)
-
-
-def mixed_table(n, seed=0):
-    """30 columns of numbers and 20 of categories that follow from 8 codes."""
-    world, rng = np.random.default_rng(0), np.random.default_rng([seed, 1])
-    codes = rng.normal(size=(n, 8))
-    table = {}
-    for place in range(30):
-        x = np.tanh(codes @ world.normal(size=8)) + 0.3 * rng.normal(size=n)
-        table[f"x{place}"] = np.exp(x) if place % 3 == 0 else x
-    for place in range(20):
-        n_levels = int(world.integers(2, 12))
-        scores = 1.5 * codes @ world.normal(size=(8, n_levels)) + rng.gumbel(size=(n, n_levels))
-        table[f"c{place}"] = np.array(list("abcdefghijkl"))[scores.argmax(1)]
-    return pd.DataFrame(table)
-
-
 PARTS = {
-    "elbo": compare_elbo,
     "step": compare_steps,
     "compiled": compare_compiled,
     "busy": compare_busy,
     "inference": compare_inference,
     "precision": compare_precisions,
-    "tvae": compare_tvae,
 }
 
 if __name__ == "__main__":
-    main()
+    run(PARTS, parser_of(__doc__, PARTS).parse_args())

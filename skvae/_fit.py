@@ -21,7 +21,7 @@ from skvae._start import start_from_pca
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import seeded, torch_runtime
 from skvae._training.bounds import draw_codes, posterior_means
-from skvae._training.loop import MIN_STEPS, History
+from skvae._training.loop import History
 from skvae._training.plan import Plan, Stage, auto_batch_size, auto_kl_warmup, stages
 from skvae._training.rows import Rows, WeightedRows
 from skvae._training.schedules import SCHEDULES, resolve_schedule
@@ -74,7 +74,6 @@ def train(
         todo,
         parameters,
         is_fresh=is_fresh,
-        min_steps=MIN_STEPS,
         validation=held_out,
         on_epoch=on_epoch,
     )
@@ -98,10 +97,9 @@ def train_once(
     return _run(
         fitted,
         rows,
-        [Stage(fitted.training.phase, plan, range(n, n + 1))],
+        [Stage(fitted.training.phase, plan, range(n, n + 1), min_steps=1)],
         parameters,
         is_fresh=is_fresh,
-        min_steps=1,
         validation=None,
         on_epoch=on_epoch,
     )
@@ -142,7 +140,6 @@ def _run(
     parameters: Any,
     *,
     is_fresh: bool,
-    min_steps: int,
     validation: Rows | None,
     on_epoch: Callable[[History], bool],
 ) -> History:
@@ -157,7 +154,6 @@ def _run(
         stages,
         rows,
         seed=fitted.seed,
-        min_steps=min_steps,
         validation=validation,
         on_epoch=on_epoch,
     )
@@ -184,7 +180,7 @@ def _describe_components(
     model, few = fitted.module, _sample(fitted, rows)
     with torch_runtime(fitted.device):
         if order and model.learned_prior is None:  # the dimensions of a learned prior differ
-            model.components.reset()  # an interrupt may have left one
+            model.components.reset()  # an interrupted call may have set it
             kl, _ = posterior_means(model, few)
             _, loadings = fitted.loadings()
             model.components.sort(torch.from_numpy(kl), torch.from_numpy(loadings.T))

@@ -22,6 +22,7 @@ from skvae._inference.map_rows import Input, Size, map_rows
 from skvae._inference.modes import size_of_search
 from skvae._inference.proposals import FEWEST_TO_ADAPT
 from skvae._inference.scores import log_likelihood, weighted_draws
+from skvae._inference.slopes import mean_slopes
 from skvae._model.cells import Cells
 from skvae._model.vae import VAE
 from skvae._table.columns import Columns
@@ -36,7 +37,8 @@ from skvae.priors import Prior
 
 Array = NDArray[Any]
 
-# Largest number of weighted codes for the conditional draws of a row, of each of two kinds.
+# Largest number of weighted codes for the conditional draws of a row, from the posterior and again
+# from the modes.
 MOST_IN_POOL = 2**12
 # Number of codes over which the slopes of the decoder are averaged.
 SLOPE_DRAWS = 256
@@ -144,7 +146,7 @@ class Fitted:
         parameter = next(self.module.parameters())
         with torch_runtime(parameter.device):
             draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
-            slopes = self.module.slopes(draws)
+            slopes = mean_slopes(self.module, draws)
         names: list[str] = []
         loadings: list[Array] = []
         places: list[int] = []

@@ -17,7 +17,7 @@ from skvae._training.rows import Rows
 
 # Mean KL divergence, in nats, below which a component carries no information.
 UNUSED = 0.01
-# Fall of the mean bound, in nats, from which on training has failed. The noise of a mean of few
+# Training has failed if the mean bound fell by more than this, in nats. The noise of a mean of few
 # rows is smaller.
 LOST = 1.0
 # The rows whose bounds change most are not used to judge training: this share of the rows, and at

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,16 +47,24 @@ def whole(least: int, most: float = math.inf) -> Rule:
     )
 
 
-def number(least: float, most: float = math.inf) -> Rule:
-    """Finite numbers from ``least`` to ``most``."""
-    return Rule(
-        f"a finite number {_from_to(least, most)}",
-        # comparing a float16 with a larger bound would overflow
-        lambda value: (
-            is_number(value)
-            and least <= (float(value) if isinstance(value, np.floating) else value) <= most
-        ),
-    )
+def number(
+    least: float,
+    most: float = math.inf,
+    closed: Literal["both", "left", "right", "neither"] = "both",
+) -> Rule:
+    """Finite numbers from ``least`` to ``most``; ``closed`` names the bounds that are included."""
+    left, right = closed in ("both", "left"), closed in ("both", "right")
+    ends = "[" if left else "(", "]" if right else ")"
+    interval = _from_to(least, most) if left and right else f"in {ends[0]}{least}, {most}{ends[1]}"
+
+    def holds(value: Any) -> bool:
+        if not is_number(value):
+            return False
+        if isinstance(value, np.floating):
+            value = float(value)  # comparing a float16 with a larger bound would overflow
+        return bool(least <= value <= most and (left or value > least) and (right or value < most))
+
+    return Rule(f"a finite number {interval}", holds)
 
 
 def one_of(*names: str) -> Rule:
@@ -70,6 +78,7 @@ def one_of(*names: str) -> Rule:
 
 TRUTH = Rule("a bool", lambda value: isinstance(value, bool | np.bool_))
 NOTHING = Rule("None", lambda value: value is None)
+POSITIVE = Rule("a positive finite number", lambda value: is_number(value) and value > 0)
 
 
 def _from_to(least: float, most: float) -> str:

@@ -90,7 +90,8 @@ class TorchModule(NetworkModule):
     """Wrapper of any torch module, which is in training mode only during training.
 
     The module draws from torch's global generator, which is seeded for each step. Its state is
-    restored afterwards.
+    restored afterwards. In a minibatch of a single row, which has no variance, batch normalisation
+    uses its running statistics.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -107,6 +108,10 @@ class TorchModule(NetworkModule):
         seed = torch.randint(2**62, (), generator=generator, device=generator.device)
         with seeded_generators(int(seed), rows.device):
             self.module.train()
+            if len(rows) == 1:
+                for part in self.module.modules():
+                    if isinstance(part, nn.BatchNorm1d):
+                        part.eval()
             try:
                 found: Tensor = self.module(rows)
             finally:
@@ -254,9 +259,7 @@ class MLP(Network):
     rules: ClassVar[Mapping[str, Rule]] = {
         "hidden_layer_sizes": WIDTH | WIDTHS,
         "activation": one_of(*ACTIVATIONS),
-        "dropout": Rule(
-            "a number in [0, 1)", lambda share: number(0, 1).holds(share) and share < 1
-        ),
+        "dropout": number(0, 1, closed="left"),
         "initialization": one_of(*INITIALIZATIONS),
         "skip": TRUTH | NOTHING,
     }

@@ -102,7 +102,7 @@ class Draws:
     def log_ratio(self) -> Tensor:
         """log q(z|x) - log p(z) of each draw. -> (S, N)."""
         if self.log_prior is None:
-            # by the noise, since z - mean would cancel if std is small
+            # from the noise, since z - mean would lose its digits if std is small
             return (0.5 * (self.z.square() - self.noise.square()) - self.log_std).sum(-1)
         log_q = (-0.5 * (self.noise.square() + LOG_2PI) - self.log_std).sum(-1)
         return log_q - self.log_prior(self.z)
@@ -243,7 +243,9 @@ class IWAE(Objective):
         if draws.log_prior is not None:
             return super().vjp(log_px, draws, scale=scale)
         log_weight = self._log_weight(log_px(), draws)
-        weight = scale * torch.softmax(log_weight, dim=0)  # the sum over a row's draws is scale
+        weight = scale * torch.softmax(
+            log_weight, dim=0
+        )  # the weights of the draws of a row sum to scale
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
             by_mean, by_std = draws.pulled_back(by_z - self.beta * weight.unsqueeze(-1) * draws.z)

@@ -226,7 +226,7 @@ def wide(z):
     ids=str,
 )
 @pytest.mark.parametrize("n_draws", [1, 8])
-def test_the_way_back_is_the_gradient(objective, n_draws, log_prior):
+def test_vjp_is_the_gradient_of_the_bound(objective, n_draws, log_prior):
     mean, log_std = (tensor.clone().requires_grad_() for tensor in OFF)
     draws = Draws.of(mean, log_std, normal(n_draws, 5, 2), log_prior)
     log_px = MODEL.log_px_given(draws.z)

@@ -44,7 +44,7 @@ def exact_pca(y, n_components):
 
 
 @pytest.mark.parametrize("n_components", [1, 3, 5])
-def test_it_is_the_pca_of_scikit_learn(n_components):
+def test_pca_is_that_of_scikit_learn(n_components):
     y = correlated(200, 8)
     y -= y.mean(axis=0)
     components, variance, noise = probabilistic_pca(y, equal(200), n_components, 0)
@@ -311,6 +311,6 @@ def test_the_smallest_noise_is_what_pca_leaves(with_category):
         assert np.hypot(start, smallest) == pytest.approx(np.sqrt(left), rel=1e-3)
 
 
-def test_noise_stays_above_nothing():
+def test_noise_has_a_lower_limit():
     model, _, _ = started(np.ones((1000, 3)), 2, "histogram", MLP((8,)))
     assert float(model.location_noise.smallest) == pytest.approx(LEAST_NOISE)

@@ -16,7 +16,7 @@ def test_a_warning_shows_who_called():
 
 
 @pytest.mark.parametrize("before", [[], [StandardScaler()]], ids=["alone", "in a Pipeline"])
-def test_scikit_learn_between_them_is_passed_over(before):
+def test_a_warning_through_scikit_learn_shows_the_caller(before):
     settings = {"likelihood": "gaussian", "max_iter": 1, "early_stopping": False, "random_state": 0}
     vae = VAETransformer(2, **settings)
     with pytest.warns(UserWarning, match="only 3 different values") as found:

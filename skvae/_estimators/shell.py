@@ -7,9 +7,9 @@ from typing import ClassVar
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from skvae._estimators.constraints import RANDOM_STATE
+from skvae._estimators.constraints import Ruled
 from skvae._estimators.transformer import VAETransformer
-from skvae._torch.random import seed_from
+from skvae._torch.random import RANDOM_STATE, seed_from
 
 
 class Shell(BaseEstimator):
@@ -17,7 +17,7 @@ class Shell(BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [VAETransformer, None],
-        "random_state": RANDOM_STATE,
+        "random_state": [Ruled(RANDOM_STATE)],
     }
 
     def _default(self):

@@ -19,12 +19,12 @@ from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skvae import _rules
 from skvae._build import architecture, check_parts, continued, untrained
 from skvae._data import WeightedTable
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
-from skvae._estimators.constraints import RANDOM_STATE, number, whole
+from skvae._estimators.constraints import Ruled
 from skvae._fit import train, train_once
+from skvae._rules import NOTHING, number, whole
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
 from skvae._table.frames import as_frame
@@ -37,7 +37,7 @@ from skvae._table.validation import (
     validate_weight,
 )
 from skvae._torch.activations import ACTIVATIONS
-from skvae._torch.random import MOST_COMPONENTS, seed_from
+from skvae._torch.random import MOST_COMPONENTS, RANDOM_STATE, seed_from
 from skvae._training.schedules import SCHEDULES
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
@@ -348,8 +348,8 @@ class VAETransformer(
         "https://skvae.readthedocs.io/en/stable/generated/skvae.{estimator_name}.html"
     )
     _parameter_constraints: ClassVar[dict] = {
-        "n_components": [whole(1, MOST_COMPONENTS)],
-        "hidden_layer_sizes": ["array-like", whole(1, WIDEST)],
+        "n_components": [Ruled(whole(1, MOST_COMPONENTS))],
+        "hidden_layer_sizes": ["array-like", Ruled(whole(1, WIDEST))],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "encoder": [Network, None],
         "decoder": [Network, None],
@@ -358,25 +358,25 @@ class VAETransformer(
         "whiten": ["boolean"],
         "prior": [StrOptions(set(PRIORS)), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
-        "beta": [number(0, LARGEST_WEIGHT)],
-        "kl_warmup": [number(0, 1), StrOptions({"auto"})],
-        "free_bits": [number(0, LARGEST_WEIGHT)],
-        "n_draws": [whole(1, MOST_DRAWS)],
-        "dropout": [number(0, 1, closed="left")],
-        "alpha": [number(0, LARGEST_WEIGHT), StrOptions({"auto"})],
+        "beta": [Ruled(number(0, LARGEST_WEIGHT))],
+        "kl_warmup": [Ruled(number(0, 1)), StrOptions({"auto"})],
+        "free_bits": [Ruled(number(0, LARGEST_WEIGHT))],
+        "n_draws": [Ruled(whole(1, MOST_DRAWS))],
+        "dropout": [Ruled(number(0, 1, closed="left"))],
+        "alpha": [Ruled(number(0, LARGEST_WEIGHT)), StrOptions({"auto"})],
         "learning_rate": [StrOptions(set(SCHEDULES)), callable],
-        "learning_rate_init": [number(0, LARGEST_STEP, closed="right")],
-        "batch_size": [whole(1), StrOptions({"auto"})],
-        "max_iter": [whole(1, MOST_EPOCHS)],
-        "gradient_clip": [number(0, LARGEST_STEP, closed="right"), None],
+        "learning_rate_init": [Ruled(number(0, LARGEST_STEP, closed="right"))],
+        "batch_size": [Ruled(whole(1)), StrOptions({"auto"})],
+        "max_iter": [Ruled(whole(1, MOST_EPOCHS))],
+        "gradient_clip": [Ruled(number(0, LARGEST_STEP, closed="right")), None],
         "early_stopping": ["boolean"],
-        "validation_fraction": [number(0, 1, closed="neither")],
-        "n_iter_no_change": [whole(1)],
-        "tol": [number(0, LARGEST_STEP)],
+        "validation_fraction": [Ruled(number(0, 1, closed="neither"))],
+        "n_iter_no_change": [Ruled(whole(1))],
+        "tol": [Ruled(number(0, LARGEST_STEP))],
         "warm_start": ["boolean"],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str, torch.device],
-        "random_state": RANDOM_STATE,
+        "random_state": [Ruled(RANDOM_STATE)],
         "verbose": ["verbose"],
     }
 
@@ -746,7 +746,7 @@ class VAETransformer(
         .. [1] P.-A. Mattei and J. Frellsen, "MIWAE: Deep Generative Modelling and Imputation of
                Incomplete Data Sets", ICML 2019.
         """
-        (_rules.NOTHING | _rules.whole(1, MOST_DRAWS)).check("'n_imputations'", n_imputations)
+        (NOTHING | whole(1, MOST_DRAWS)).check("'n_imputations'", n_imputations)
         table, dtype = self._checked(X)
         table, fitted = np.asarray(table), self._fitted
         rows = np.flatnonzero(np.isnan(table).any(axis=1))
@@ -875,7 +875,7 @@ class VAETransformer(
             training, and as in :meth:`impute`.
         """
         check_is_fitted(self)
-        _rules.whole(1, MOST_SAMPLES).check("'n_samples'", n_samples)
+        whole(1, MOST_SAMPLES).check("'n_samples'", n_samples)
         n_samples, fitted, seed = int(n_samples), self._fitted, seed_from(random_state)
         if given is None:
             return fitted.container.wrap(fitted.sample(n_samples, seed))
@@ -1051,7 +1051,7 @@ def _no_epoch_left(estimator):
 
 def _checked_draws(name, n):
     """The number of draws of a score as an int, or None."""
-    (_rules.NOTHING | _rules.whole(1, MOST_SCORING_DRAWS)).check(repr(name), n)
+    (NOTHING | whole(1, MOST_SCORING_DRAWS)).check(repr(name), n)
     return None if n is None else int(n)
 
 

@@ -44,7 +44,9 @@ NEGLIGIBLE = 100.0  # nats below the highest at which a mode is ignored
 STEP_LENGTHS, LONGER, SHORTER = (2.0, 1.0, 0.3, 0.03), 4.0, 0.03
 MAX_FAILURES = 3  # steps without an increase
 TOLERANCE = 0.02  # nats that a step must gain for another step
-NARROWEST = 0.1  # least standard deviation of first steps, since an encoder's can be far too small
+NARROWEST = (
+    0.1  # smallest standard deviation of first steps, since that of an encoder can be far too small
+)
 SMALLEST_COSINE = 1e-6
 
 

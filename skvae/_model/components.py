@@ -1,4 +1,4 @@
-"""The order and the signs in which the components of a model are displayed."""
+"""The order and the signs of the components that users see."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class ComponentOrder(nn.Module):
     """A permutation and signs between the networks' own components and those that users see.
 
-    ``order`` (K,) has, for each displayed component, the number of that of the networks. ``place``
-    is its inverse. ``sign`` is that of the displayed components before, and that of the networks'
-    components after their permutation.
+    ``order`` (K,) holds, for each component that users see, the number of the networks' component.
+    ``place`` is its inverse. ``sign`` (K,) is the sign of each component that users see, relative
+    to that of the networks.
     """
 
     order: Tensor

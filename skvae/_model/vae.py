@@ -29,7 +29,6 @@ ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
 # Bounds on log std of the posterior, so that rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
 PRIORS = "prior.", "learned_prior."  # the names of whose tensors begin so
-SLOPE_STEP = 0.1  # step of the central differences that estimate slopes
 
 
 class VAE(nn.Module):
@@ -323,29 +322,6 @@ class VAE(nn.Module):
     def mean(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """E[x|z] in the units of means; for categories, the mode. (N, K), (N, C) -> (N, D)."""
         return self.summary(self.weighted_statistics(z[None], z.new_ones(1, len(z)), context))
-
-    @torch.no_grad()
-    def slopes(self, z: Tensor, context: Tensor | None = None) -> list[Tensor]:
-        """The mean derivative of E[x|z], or of the mass of each level, by each component of z.
-
-        Central differences, averaged over the codes (N, K) and their context (N, C). Codes and
-        results have the order and the signs of the networks' own components.
-        -> (K, d, M) of each group.
-        """
-        z = z.index_select(-1, self.components.order) * self.components.sign
-
-        def statistics(at: Tensor) -> list[Tensor]:
-            outputs = self.decode(at.unsqueeze(0), context)
-            pairs = zip(self.groups, outputs, strict=True)
-            return [group.statistics(out)[0].double().mean(0) for group, out in pairs]
-
-        found: list[list[Tensor]] = [[] for _ in self.groups]
-        for step in SLOPE_STEP * torch.eye(self.n_components, dtype=z.dtype, device=z.device):
-            for kept, above, below in zip(
-                found, statistics(z + step), statistics(z - step), strict=True
-            ):
-                kept.append((above - below) / (2 * SLOPE_STEP))
-        return [torch.stack(kept) for kept in found]
 
     def weighted_statistics(
         self, z: Tensor, weight: Tensor, context: Tensor | None = None

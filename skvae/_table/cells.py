@@ -1,4 +1,4 @@
-"""The cells of a column as numbers, and errors for those that are no numbers."""
+"""The cells of a column as numbers, and errors for cells that are not numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skvae._table.frames import Column
 
 Array = NDArray[Any]
 
-# What to do with a column of such cells; the first type that fits
+# The remedy for a column with cells of a type; the first type that fits
 REMEDIES_OF_CELLS: dict[type | tuple[type, ...], str] = {
     (date, np.datetime64, type(pd.NaT)): "Convert the column with pandas.to_datetime.",
     (timedelta, np.timedelta64): "Convert the column with pandas.to_timedelta.",
@@ -45,7 +45,7 @@ def is_missing(cell: Any) -> bool:
 
 
 def check_number(name: Any, cell: Any) -> None:
-    """Raise ValueError for a string, and TypeError for anything else that is no number."""
+    """Raise ValueError for a string, and TypeError for anything else that is not a number."""
     if isinstance(cell, str):
         raise ValueError(
             f"Column {name!r} holds the string {cell!r}, but it held numbers in training."

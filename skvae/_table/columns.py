@@ -97,18 +97,13 @@ class Columns:
         typical = np.median(np.nan_to_num(np.abs(sample[:FEWEST_SAMPLE_ROWS])), axis=0)
         order = np.argsort(index)
         for one, in_unit in _distinct(list(zip(chosen, shared.tolist(), strict=True))):
-            alike = np.array([other == one for other in chosen])
-            places = np.flatnonzero(alike & (shared == in_unit))
+            alike = np.flatnonzero([other == one for other in chosen] & (shared == in_unit))
             fitted = []
-            for block in chunks(len(places), COLUMN_CELLS // max(1, len(X))):
-                cells = X[:, neighbours(places[block])]
-                x = np.empty((len(index), cells.shape[1]))
-                for rows, part in _row_blocks(cells, index, order):
-                    x[rows] = part
-                missing[places[block]] = np.isnan(x).any(axis=0)
-                grids = columns._grids(x, places[block], decision)
-                fitted += columns._fit_block(one, x, weight, places[block], grids, decision.lenient)
-                columns._warn_of_extremes(x, index, places[block], EXTREME * typical)
+            for places, x in _column_blocks(X, index, order, alike):
+                missing[places] = np.isnan(x).any(axis=0)
+                grids = columns._grids(x, places, decision)
+                fitted += columns._fit_block(one, x, weight, places, grids, decision.lenient)
+                columns._warn_of_extremes(x, index, places, EXTREME * typical)
             groups = by_size(one, fitted)
             if in_unit:
                 groups = [g.in_unit(decision.unit, decision.emphasis[g.places]) for g in groups]
@@ -425,6 +420,21 @@ def _row_blocks(
         cells = np.asarray(X[rows], dtype=np.float64)
         cells.flags.writeable = False  # may be the caller's memory
         yield places, cells
+
+
+def _column_blocks(
+    X: Array, index: NDArray[np.intp], order: NDArray[np.intp], places: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
+    """Read the columns at ``places`` in blocks. Yields their places and their rows ``index``.
+
+    ``order`` is the permutation that sorts ``index``.
+    """
+    for block in chunks(len(places), COLUMN_CELLS // max(1, len(X))):
+        cells = X[:, neighbours(places[block])]
+        x = np.empty((len(index), cells.shape[1]))
+        for rows, part in _row_blocks(cells, index, order):
+            x[rows] = part
+        yield places[block], x
 
 
 def _distinct(values: Sequence[_T]) -> list[_T]:

@@ -27,7 +27,7 @@ from skvae._table.fields import (
     warn_of_numbers,
     widened,
 )
-from skvae._table.frames import Column, as_frame, cast, columns_of, pandas_series
+from skvae._table.frames import Column, as_frame, cast, columns_of, index_of, pandas_series
 from skvae._table.masked import fill_masked
 
 Array = NDArray[Any]
@@ -109,7 +109,7 @@ class Container:
     def sorted_values(self, place: int, x: Array) -> tuple[Array, Array]:
         """These values in the order in which they sort, and the place of each in ``x``. 2 x (n,).
 
-        As the classes of scikit-learn, categories are sorted too, whatever order they have.
+        As in scikit-learn's ``classes_``, categories are sorted whatever order their dtype has.
         """
         rank, values = pd.factorize(self.values(place, x), sort=True)
         return values, np.argsort(rank)
@@ -186,8 +186,7 @@ class Container:
         self, array: Array, fields: Sequence[Field], like: Any, *, floats: bool = False
     ) -> list[Column]:
         """Numbers (n, d) as columns with the dtypes that ``fit`` saw, or as ``floats``."""
-        source = as_frame(like)
-        index = None if source is None else nw.maybe_get_index(source)
+        index = index_of(like)
         return [
             Column(field.name, self._cells(x, field, index, floats=floats))
             for x, field in zip(array.T, fields, strict=True)
@@ -247,8 +246,7 @@ def as_pandas(table: Any, like: Any) -> Any:
     columns = None if isinstance(table, pd.DataFrame) else columns_of(table)
     if columns is None:
         return table
-    source = as_frame(like)
-    index = None if source is None else nw.maybe_get_index(source)
+    index = index_of(like)
     return pd.concat([_pandas_series(column, index) for column in columns], axis=1)
 
 

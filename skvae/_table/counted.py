@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# Up to so many steps from the origin, a number of units in float64 determines the step: the first
-# if a step is a unit, the second with the rounding of the conversion.
+# Up to this many steps from the origin, a number of units in float64 determines the step:
+# MOST_UNITS if a step is a unit, and MOST_STEPS if the conversion to units rounds.
 MOST_UNITS, MOST_STEPS = 2**53, 2**50
 
 
@@ -26,7 +26,8 @@ class Counted:
     origin : int
         The value of the number 0, in units.
     step : int
-        All values of training are whole numbers of steps of so many ticks: of a day, for example.
+        The number of ticks in a step, such as a day. All values of training are whole numbers of
+        steps.
     per_unit : int
         The number of ticks in a unit.
     bounds : (int, int)

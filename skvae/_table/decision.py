@@ -1,4 +1,4 @@
-"""What is decided about each column from a sample of the rows: likelihood, grid and unit."""
+"""Decide about each column from a sample of the rows: its likelihood, grid and unit."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Array = NDArray[Any]
 
 
 class Decision(NamedTuple):
-    """What is decided about each of d columns.
+    """The decisions about each of d columns.
 
     Attributes
     ----------
     likelihoods : list of Likelihood
     lenient : ndarray of bool of shape (d,)
-        Whether later values may lie outside the support: "auto" chose the likelihood, or the user
-        named it, but not the step of the grid, and that is no whole number.
+        Whether later values may lie outside the support. This is so if "auto" chose the
+        likelihood, or if it chose a grid whose step is not a whole number.
     steps : list of float, "auto" or None
         The step of the grid that the user wants.
     grids : list of Grid or None
@@ -56,8 +56,8 @@ def decide(
 ) -> Decision:
     """Decide about columns by a sample of the rows (m, d), whose spreads are (d,).
 
-    ``weight`` (n,) is that of all rows, and ``blocks`` hold all of them, in case that a decision
-    needs them.
+    ``weight`` (n,) is that of all rows, and ``blocks`` hold all rows, which are read only if a
+    decision needs them.
     """
     numeric = ~np.asarray(is_category, dtype=bool)
     is_yes_no = yes_no_columns(sample, weight[: len(sample)])

@@ -23,6 +23,8 @@ def as_frame(X: Any) -> nw.DataFrame[Any] | None:
 
     Raises ValueError if two columns have the same name.
     """
+    if isinstance(X, np.ndarray):  # narwhals would ask one library after another
+        return None
     try:
         frame = nw.from_native(X, eager_only=True, pass_through=True)
     except DuplicateError as error:
@@ -33,6 +35,12 @@ def as_frame(X: Any) -> nw.DataFrame[Any] | None:
             "stand for one column. Rename them, or drop all but one."
         ) from error
     return frame if isinstance(frame, nw.DataFrame) else None
+
+
+def index_of(X: Any) -> Any:
+    """The index of a data frame; None for other tables and for libraries without an index."""
+    frame = as_frame(X)
+    return None if frame is None else nw.maybe_get_index(frame)
 
 
 @dataclass

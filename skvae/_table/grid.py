@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skvae._rules import NOTHING, Rule, is_number, one_of
+from skvae._rules import NOTHING, POSITIVE, one_of
 
 Array = NDArray[Any]
 
@@ -18,12 +18,11 @@ Array = NDArray[Any]
 ROUNDING, ROUNDING_32 = 2.0**-50, 2.0**-21
 MOST_DECIMALS = 12
 LARGEST_WHOLE = 2.0**53
-# A step that is no decimal number must be this many times as large as the errors, and at most
-# MOST_STEPS of them must cover the column. All numbers lie on a grid if it is fine enough.
+# A step that is not a decimal number must be this many times as large as the errors, and at most
+# MOST_STEPS of them must cover the column, since all numbers lie on some very fine grid.
 CLEAR, MOST_STEPS = 1000.0, 2.0**30
 # Probability that values would lie on the grid by chance, below which it is taken for real.
 BY_CHANCE = 1e-9
-STEP = Rule("a positive number", lambda step: is_number(step) and step > 0)
 # Distance from the grid, in steps, below which a value lies on it.
 CLOSE = 1e-3
 
@@ -44,7 +43,7 @@ def find_grid(x: Array) -> Grid | None:
     """The coarsest grid that holds all values, None if they lie on none. (n,) without NaN.
 
     First the values are tried as decimal numbers, then as whole numbers that were scaled and
-    shifted. Both allow for errors of rounding. Two different values at least are needed.
+    shifted. Both allow for errors of rounding. At least two different values are needed.
     """
     values = np.unique(x)
     if len(values) < 2:
@@ -75,11 +74,11 @@ def wanted_steps(
 ) -> list[str | float | None]:
     """For each column the step that the user wants: a number, None for no grid, or "auto".
 
-    Raises ValueError for unknown names, and for steps that are no positive numbers.
+    Raises ValueError for unknown names, and for steps that are not positive numbers.
     """
     if not isinstance(resolution, Mapping):
         return [resolution] * len(names)
-    rule = one_of("auto") | STEP | NOTHING
+    rule = one_of("auto") | POSITIVE | NOTHING
     for name, step in resolution.items():
         if name not in names:
             raise ValueError(
@@ -230,7 +229,7 @@ class Grids:
         return out
 
     def holds(self, x: Array) -> Array:
-        """Which values lie on their grids, or belong to a column without one. (n, d) bool."""
+        """Whether values lie on their grids, True in a column without one. (n, d) bool."""
         steps = self.steps(x)
         with np.errstate(invalid="ignore"):
             found: Array = np.isnan(self.step) | np.isnan(x) | (steps == np.rint(steps))

@@ -130,7 +130,7 @@ class Times(Counted):
 
     def values(self, x: Array) -> Array:
         """The times closest to the numbers: numpy's dates or durations, or ordinals of periods."""
-        # the product may exceed 64 bits, and the sum is right again
+        # the product may overflow 64 bits, which the sum undoes
         ticks = self.steps(x).astype(np.int64) * self.step + self.start
         if not self.unit:
             return ticks

@@ -13,7 +13,7 @@ from skvae.likelihoods._numerics import standardisation
 Array = NDArray[Any]
 
 FEWEST_COLUMNS = 8
-SHARE = 0.3  # of the columns that vary, the least that must reach both ends of the scale
+SHARE = 0.3  # smallest share of the varying columns that must reach both ends of the scale
 
 
 def shared_unit(X: Array, spread: Array, numeric: NDArray[np.bool_]) -> tuple[Array, float]:

@@ -39,7 +39,7 @@ def validate_table(
     Raises ValueError or TypeError for infinities, complex numbers, arrays of dates, whole numbers
     that float64 rounds, lazy frames, a wrong shape or wrong feature names.
     """
-    as_frame(X)  # raises
+    frame = as_frame(X)
     refuse_lossy(X)
     checks: dict[str, Any] = {
         "dtype": None,
@@ -49,7 +49,7 @@ def validate_table(
     }
     if issparse(X) or isinstance(X, RowSource):
         table = _checked_numbers(estimator, X, container, reset=reset, **checks)
-    elif as_frame(X) is None:
+    elif frame is None:
         table = validate_data(estimator, container.numbers(X), reset=reset, **checks)
     else:  # first the names and number of columns, then the numbers
         validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -138,7 +138,9 @@ def _objects(cells: Sequence[Any]) -> NDArray[Any]:
 
 def refuse_lossy(X: Any) -> None:
     """Raise if converting ``X`` to numbers would lose or invent information."""
-    if isinstance(nw.from_native(X, pass_through=True), nw.LazyFrame):
+    if not isinstance(X, np.ndarray) and isinstance(
+        nw.from_native(X, pass_through=True), nw.LazyFrame
+    ):
         raise TypeError("X is a lazy frame, whose rows are not computed yet. Collect it first.")
     kind = getattr(getattr(X, "dtype", None), "kind", "")
     if kind and kind in "mMV":

@@ -15,7 +15,7 @@ from torch import Generator
 
 # Calls before a recording. In the first call libraries initialise, which cannot be recorded.
 CALLS_BEFORE = 3
-FEWEST_STEPS = 64  # least total for which recordings pay, each of which costs some twenty steps
+FEWEST_STEPS = 64  # a recording takes as long as some twenty steps
 _one_recording = threading.Lock()  # a recording begins by waiting for all work on the device
 
 

@@ -18,9 +18,9 @@ from threadpoolctl import ThreadpoolController
 
 from skvae._torch.fused import fused
 
-# The work of a step is its rows, times draws, times weights of the networks. Below this, two
-# threads gain less than half, and they wait in each operation while another process occupies a
-# core. bfloat16 and kernels gain little.
+# The work of a step is its rows, times draws, times weights of the networks. Below this, a second
+# thread saves less than half of the time, and slows the step down while another process occupies a
+# core. bfloat16 and kernels save little.
 LARGE_WORK = 75_000_000
 
 # glibc returns memory to the system if more is free than twice the largest block that it ever

@@ -24,17 +24,13 @@ from skvae._torch.replay import FEWEST_STEPS, Replay
 from skvae._torch.runtime import networks_in
 from skvae._training.bounds import MeanBound
 from skvae._training.optimizer import Optimizer
-from skvae._training.plan import Plan
+from skvae._training.plan import Plan, Stage
 from skvae._training.rows import Rows, WeightedRows
 from skvae._training.snapshot import Snapshot
 from skvae.objectives import Objective
 
 # "adaptive" multiplies the learning rate by this, once, when the validation score stops rising.
 REDUCTION = 0.2
-# The minimum number of steps in an epoch of fit, which therefore passes several times over a small
-# table. Otherwise validation would cost more than training, and early stopping would end training
-# after a few steps.
-MIN_STEPS = 16
 # An epoch's loss is the mean over evenly spaced steps, with at least this many rows and steps in
 # total. The other steps compute only the gradient, which saves a twentieth of their time.
 LOSS_ROWS, LOSS_STEPS = 2**13, 8
@@ -124,21 +120,15 @@ class Step:
 def train(
     model: VAE,
     rows: WeightedRows,
-    plan: Plan,
+    stage: Stage,
     *,
-    epochs: range,
-    min_steps: int,
     validation: Rows | None,
     optimizer: Optimizer,
     generator: Generator,
     on_epoch: Callable[[History], bool],
-    phase: Phase = WHOLE,
-    history: History | None = None,
-) -> History:
-    """Train ``model`` in place, and return ``history`` with the new epochs appended.
-
-    Runs the epochs numbered ``epochs``, of ``epochs.stop`` in total. Each is a pass over the rows,
-    of at least ``min_steps`` steps.
+    history: History,
+) -> None:
+    """Train ``model`` in place by the epochs of a stage, and append these to ``history``.
 
     With ``plan.early_stopping`` training ends when the validation bound has not risen by ``tol``
     nats in ``n_iter_no_change`` epochs, and the weights of the best epoch are restored. The
@@ -149,10 +139,10 @@ def train(
     the keyboard also ends training; the steps of the interrupted epoch are discarded. Raises
     ValueError if an epoch's loss, its validation score or a weight is not finite.
     """
-    history = History() if history is None else history
+    phase, plan, epochs = stage.phase, stage.plan, stage.epochs
+    per_epoch = stage.steps_of_epoch(len(rows))
     history.best_validation_score = None
     score = None if validation is None else MeanBound(model, validation, plan, generator, phase)
-    per_epoch = max(min_steps, -(-len(rows) // plan.batch_size))
     n_steps = per_epoch * len(epochs)
     step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
     optimizer.average_over(plan.learning_rate.averaged_steps(per_epoch * epochs.stop))
@@ -187,7 +177,6 @@ def train(
     history.best_validation_score = watch.best_score
     if plan.early_stopping and watch.best_score is not None:
         watch.best.restore()
-    return history
 
 
 def _refuse_divergence(plan: Plan, epoch: int, loss: float, score: float, weights: Tensor) -> None:

@@ -20,6 +20,10 @@ CODES_SHARE = 2 / 3
 CODES_BATCH = 2
 # The L2 penalty of alpha="auto" in that stage, for each column that shares a unit.
 UNIT_ALPHA = 1 / 64
+# The minimum number of steps in an epoch of fit, which therefore passes several times over a small
+# table. Otherwise validation would cost more than training, and early stopping would end training
+# after a few steps.
+MIN_STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,20 @@ class Plan:
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs of training: what they learn, and how. ``epochs.stop`` is the total of the fit."""
+    """Epochs of training: what they learn, and how.
+
+    ``epochs`` are their numbers, and ``epochs.stop`` is the total of the fit. An epoch is a pass
+    over the rows, of at least ``min_steps`` steps.
+    """
 
     phase: Phase
     plan: Plan
     epochs: range
+    min_steps: int = MIN_STEPS
+
+    def steps_of_epoch(self, n_rows: int) -> int:
+        """The number of steps in an epoch."""
+        return max(self.min_steps, -(-n_rows // self.plan.batch_size))
 
 
 def auto_batch_size(n_rows: int) -> int:

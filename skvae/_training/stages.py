@@ -49,59 +49,52 @@ def train_stages(
     rows: WeightedRows,
     *,
     seed: int,
-    min_steps: int,
     validation: Rows | None,
     on_epoch: Callable[[History], bool],
 ) -> tuple[TrainingState, History]:
     """Train ``model`` in place, stage by stage. Returns the new state and this run's history.
 
-    A stage gets the epochs that the stages before it left. ``min_steps``, ``validation`` and
-    ``on_epoch`` are those of ``train``; ``on_epoch`` runs in the caller's torch modes. Raises
-    KeyboardInterrupt if interrupted before the first epoch is complete.
+    A stage gets the epochs that the stages before it left. ``validation`` and ``on_epoch`` are
+    those of ``train``; ``on_epoch`` runs in the caller's torch modes. Raises KeyboardInterrupt if
+    interrupted before the first epoch is complete.
     """
     device = rows.weight.device
     n_weights = sum(parameter.numel() for parameter in model.parameters())
     work = max(stage.plan.n_draws * stage.plan.batch_size for stage in stages) * n_weights
-    history = History()
+    history, after = History(), replace(state)
     with torch_runtime(device, work=work) as caller:
         generator = generator_from(derive(seed, "training", state.n_epochs), device)
-        optimizer_state, phase, precision = state.optimizer, state.phase, state.precision
         for stage in stages:
-            finds_codes, phase = stage.phase == CODES, stage.phase
             precision = resolve_precision(stage.plan.precision, device, work)
             plan = replace(stage.plan, precision=precision)
-            optimizer = Optimizer(model, plan, optimizer_state, model.learned(phase))
             n_left = len(stage.epochs) - len(history.loss_curve)
+            optimizer = Optimizer(model, plan, after.optimizer, model.learned(stage.phase))
             train(
                 model,
                 rows,
-                plan,
-                phase=phase,
-                epochs=stage.epochs[:n_left],
+                replace(stage, plan=plan, epochs=stage.epochs[:n_left]),
+                validation=validation,
                 optimizer=optimizer,
                 generator=generator,
-                history=history,
-                min_steps=min_steps,
-                validation=validation,
                 on_epoch=caller.modes()(on_epoch),
+                history=history,
             )
             model.zero_grad(set_to_none=True)
-            optimizer_state = optimizer.state()
-            if finds_codes:
+            after.precision, after.optimizer, after.phase = (
+                precision,
+                optimizer.state(),
+                stage.phase,
+            )
+            if stage.phase == CODES:
                 history.finish(partial(_fit_noise, model, rows, generator))
-                optimizer_state, phase = None, WHOLE
+                after.optimizer, after.phase = None, WHOLE
             if history.stopped:
                 break
     if history.interrupted and not history.loss_curve:
         raise KeyboardInterrupt
-    after = TrainingState(
-        state.loss_curve + history.loss_curve,
-        state.validation_scores + history.validation_scores,
-        history.best_validation_score,
-        precision,
-        optimizer_state,
-        phase,
-    )
+    after.loss_curve = state.loss_curve + history.loss_curve
+    after.validation_scores = state.validation_scores + history.validation_scores
+    after.best_validation_score = history.best_validation_score
     return after, history
 
 

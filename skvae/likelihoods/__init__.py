@@ -1,6 +1,6 @@
 r"""Observation models p(x|z), one density or mass per column.
 
-A likelihood is a value, chosen by the user. It has methods for the table and for the model.
+A likelihood is chosen by the user or by "auto". It has methods for the table and for the model.
 
 *Methods for the table* are numpy in float64. ``in_support`` checks values, and ``fit`` learns the
 constants of a block of columns. ``to_working`` and ``from_working`` convert between the caller's

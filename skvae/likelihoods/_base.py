@@ -37,8 +37,8 @@ class Likelihood(Value, ABC):
     ``torch.inference_mode(False)``.
 
     A subclass does not inherit ``vjp``, ``takes_bfloat16`` and ``replayable``, since they may be
-    wrong once it overrides another method. One whose density is its parent's states it, as in
-    ``vjp = Parent.vjp``.
+    wrong once it overrides another method. A subclass with the density of its parent declares
+    them, as in ``vjp = Parent.vjp``.
 
     Attributes
     ----------
@@ -66,8 +66,8 @@ class Likelihood(Value, ABC):
         Whether ``vjp`` accepts outputs in bfloat16. It may then return gradients in bfloat16.
     replayable : bool
         Whether a CUDA graph may record ``features``, ``draw_target`` and ``vjp`` once and replay
-        them: none reads a value back to the CPU or branches by one, and all random numbers come
-        from the generator.
+        them. None of them may read a value back to the CPU or branch on one, and all random
+        numbers must come from the generator.
     """
 
     support: ClassVar[str] = "the finite real numbers"
@@ -95,10 +95,10 @@ class Likelihood(Value, ABC):
 
     @classmethod
     def auto_score(cls, column: ColumnSample) -> float | None:
-        """How well the likelihood suits a column, None if "auto" must not choose it.
+        """How well the likelihood suits a column; None if "auto" must not choose it.
 
-        "auto" takes the likelihood of the highest score with its default parameters. The score is
-        0 if it takes any numbers, 1 if the values have its shape, and 2 if they are its support.
+        "auto" takes the likelihood with the highest score, with its default parameters. The score
+        is 0 if it takes any numbers, 1 if the values have its shape, and 2 if they are its support.
         """
         return None
 
@@ -121,7 +121,7 @@ class Likelihood(Value, ABC):
     def fit(self, x: Array, weight: Array) -> Constants:
         """Constants of the columns of ``x`` (n, d) with row weights (n,); each (d, ...).
 
-        ``x`` has no missing values. A weight is how many rows a row stands for.
+        ``x`` has no missing values. A weight is the number of rows that a row stands for.
         """
         return {}
 

@@ -33,8 +33,8 @@ class Bernoulli(_UnitInterval):
     Parameters
     ----------
     binarize : bool, default=False
-        Whether each training step draws every value to 0 or 1 again, its grey level being the
-        probability of a 1 (dynamic binarisation). Rows to be scored are not drawn.
+        Whether each training step replaces every value by a new draw of 0 or 1, with the grey
+        level as the probability of a 1 (dynamic binarisation). Rows to be scored are not drawn.
     """
 
     takes_bfloat16: ClassVar[bool] = True

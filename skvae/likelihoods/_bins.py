@@ -1,7 +1,7 @@
 """The bins of a histogram, of one column.
 
 Whole numbers are binned by their *places*: a number less the number of atoms below it. The places
-of all numbers that are no atoms are consecutive.
+of all numbers that are not atoms are consecutive.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def quantile_edges(values: Array, share: Array, n_bins: int, whole: bool) -> Arr
 
     Fewer where values repeat.
     """
-    levels = np.arange(1, n_bins) / n_bins * (1 - 1e-12)  # less what the sums round
+    levels = np.arange(1, n_bins) / n_bins * (1 - 1e-12)  # less the rounding error of the sums
     quantiles = np.quantile(values, levels, weights=share, method="inverted_cdf")
     at = np.unique(np.minimum(np.searchsorted(values, quantiles), len(values) - 2))
     edges = 0.5 * (values[at] + values[at + 1])
@@ -103,7 +103,7 @@ def _tail_scale(excess: Array, share: Array, span: float) -> float:
 
 
 def bin_sizes(edges: Array, scale: Array, whole: bool) -> Array:
-    """What the density at the start of each bin is multiplied by to give its mass. -> (E + 1,)."""
+    """The mass of each bin, divided by the density at its start. -> (E + 1,)."""
     size: Array = np.r_[scale[0], np.diff(edges), scale[1]]
     if whole:
         # the sum of e^(-distance / scale) over 1/2, 3/2, ...

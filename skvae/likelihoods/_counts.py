@@ -53,8 +53,8 @@ class _Counts(Likelihood):
     def rate(self, outputs: Tensor, parameters: Parameters, library: Tensor | None) -> Tensor:
         """The mean of each value. (S, N, d) -> (S, N, d).
 
-        ``library`` holds the row sums (N, 1) of which rates are shares with ``library_size``; None
-        is the mean row sum.
+        With ``library_size``, rates are shares of the row sums ``library`` (N, 1), or of the mean
+        row sum for None.
         """
         log_rate = outputs.clamp(max=LARGEST_LOG_RATE) + parameters["log_mean"]
         if not self.library_size:

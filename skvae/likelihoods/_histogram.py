@@ -36,9 +36,10 @@ from skvae.likelihoods._numerics import (
 )
 from skvae.likelihoods._sample import ColumnSample, is_smooth
 
-LARGEST_U = 0.9999  # position within a level: with the level's number it stays below the next
-# The weight of a standardised value beside its normal score in the location of a level. PCA would
-# not see a few rows far out by scores alone, and would see little else by values alone.
+# The largest position in a level, which float32 still distinguishes from the next level.
+LARGEST_U = 0.9999
+# The weight of a standardised value beside its normal score in the location of a level. By scores
+# alone, PCA would ignore a few extreme rows; by values alone, they would dominate it.
 VALUE_WEIGHT = 0.5
 LARGEST_VALUE = 3.0  # standard deviations, at which a value in a location is clipped
 LARGEST_SHARPNESS = 1e3  # at the start of training
@@ -187,14 +188,14 @@ class Histogram(_Softmax):
         return np.where(np.isnan(x), np.nan, level)
 
     def from_working(self, x: Array, constants: Constants) -> Array:
-        """The value at the level and the position in it, of whole and fractional part of ``x``."""
+        """The value at the level and the position in it: whole and fractional part of ``x``."""
         level = np.floor(x)
         u, level = (x - level).clip(0, LARGEST_U), level.astype(np.intp)
         low, high = (
             np.take_along_axis(constants[name].T, level, axis=0) for name in ("low", "high")
         )
         left, right = np.isinf(low), np.isinf(high)
-        # the tails end where training ended: one value far out would change a table's trends
+        # tails end at the extreme values of training, since one far value would change trends
         scale, share = constants["scale"], -np.expm1(-constants["reach"] / constants["scale"])
         excess = -scale * np.log1p(-u[:, :, None] * share)
         with np.errstate(invalid="ignore"):

@@ -35,7 +35,7 @@ class _Levels(Likelihood):
             return {"log_share": float32(np.log(np.nan_to_num(constants["share"])))}
 
     def features(self, x: Tensor, parameters: Parameters) -> Tensor:
-        # one of the L is not 0: as sqrt(L), their mean square is 1
+        # only one of the L features is not 0; as sqrt(L), it gives them a mean square of 1
         n_levels = parameters["log_share"].shape[-1]
         out = x.new_zeros(*x.shape, n_levels)
         return out.scatter_(-1, x.long().unsqueeze(-1), n_levels**0.5)

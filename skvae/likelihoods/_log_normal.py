@@ -12,7 +12,7 @@ from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._gaussian import _Normal
 from skvae.likelihoods._numerics import float32
 
-# of a finite amount; 2^-1074 is the smallest, which arithmetic may take for 0
+# of the smallest amount; processors may round the denormal numbers below it to 0
 LOG_RANGE = (-1074 * np.log(2), np.log(np.finfo(np.float64).max))
 LARGEST_LOG_MEAN = 80.0  # so that float32 holds its exponential
 

@@ -23,7 +23,7 @@ from skvae.objectives import LOG_2PI
 
 LARGEST_N_KNOTS = 1000
 MOST_ROWS_PER_KNOT = 10**12
-# Nats per row over a normal density from which on "auto" chooses normal scores.
+# Gain over a normal density, in nats per row, above which "auto" chooses normal scores.
 GAIN = 0.1
 # Values at this number of u, from -TABLE_REACH to TABLE_REACH, represent the map in means.
 TABLE_SIZE, TABLE_REACH = 512, 4.5
@@ -155,7 +155,7 @@ class NormalScores(_Normal):
         }
 
     def size(self, constants: Constants) -> int:
-        # atoms cost time, however many there are
+        # atoms take time, whatever their number
         return 2 if constants["low"].shape[1] else 1
 
     def update_constants(self, x: Array, constants: Constants) -> Constants:
@@ -271,7 +271,7 @@ def _atoms(x: Tensor, outputs: Tensor, sigma: Tensor, parameters: Parameters) ->
     k = torch.searchsorted(high, x.T.contiguous(), right=True).clamp_(max=high.shape[-1] - 1)
     low, high = low.gather(-1, k).T, high.gather(-1, k).T
     here = (low <= x) & (x < high)
-    # any interval will do for other values
+    # other values have an arbitrary interval
     low, high = torch.where(here, low, x - 1), torch.where(here, high, x + 1)
     low, high = (low - outputs) / sigma, (high - outputs) / sigma
     return _Atoms(here, low, high, *normal_mass(low, high))
@@ -286,7 +286,7 @@ def normal_mass(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     ratio = (-0.5 * (far - near) * (far + near)).exp()
     rest = (mills_ratio(near) - mills_ratio(far) * ratio).clamp(min=SMALLEST_MASS)
     log_mass = rest.log() - 0.5 * (near.square() + LOG_2PI)
-    # without the near end, if that lies too far out to count
+    # 0 at the near end if it is too far out to matter
     at_near, at_far = (near > WHOLE_MASS) / rest, ratio / rest
     at_low, at_high = (
         torch.where(is_right, at_near, at_far),

@@ -15,8 +15,8 @@ from skvae._blocks import PIECE_CELLS, chunks
 
 Array = NDArray[Any]
 
-# Adam moves a parameter by about the learning rate a step, too slow for a scale that has to fall
-# tenfold: what is learned is the log of the scale over this.
+# Adam changes a parameter by about the learning rate in a step, which is too slow for a scale that
+# has to fall tenfold. The parameter is therefore the log of the scale, divided by this.
 LOG_SPEED = 10.0
 ATOM_CELL = 0.01  # standard deviations
 LARGEST_WHOLE = 2.0**53
@@ -70,7 +70,7 @@ def smallest_gap(x: Array) -> float:
 
 
 def are_whole(values: Array) -> bool:
-    """Whether numbers are whole, and small enough for float64 to hold others. (n,) -> ()."""
+    """Whether numbers are whole, and so small that float64 represents fractions there. -> ()."""
     return bool(np.all(values == np.floor(values)) and np.abs(values).max() < LARGEST_WHOLE)
 
 
@@ -78,7 +78,7 @@ def atom_cell(values: Array, is_atom: Array, spread: float) -> float:
     """The width over which the mass of an atom is spread to be a density, for sorted values (n,).
 
     The smallest gap if all values are atoms, as in the columns of whole numbers, and otherwise a
-    small share of the spread: values between the atoms may be as close as any.
+    small share of the spread, since values between the atoms may be close to them.
     """
     gap = smallest_gap(values) if is_atom.all() else 0.0
     return gap or ATOM_CELL * spread

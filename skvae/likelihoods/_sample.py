@@ -22,7 +22,7 @@ SMALLEST_NOISE = 1e-4  # of a column of variance 1
 
 @dataclass
 class ColumnSample:
-    """A sample of a column, and what is known of the whole table.
+    """A sample of a column, and facts about the whole table.
 
     Attributes
     ----------

@@ -14,7 +14,8 @@ from skvae.likelihoods._numerics import LOG_SPEED, float32, smallest_gap, standa
 
 SMALLEST_SIGMA = 1e-2  # as a fraction of a column's standard deviation
 RESOLUTION_ROWS = 10_000  # rows that are searched for the rounding of a column
-# Training ends at a limit if a normal column of as many rows would go beyond it with 99 %.
+# An extreme value of training is a limit if all values of a normal column of as many rows would
+# stay within it with at most this probability.
 BY_CHANCE = 0.01
 
 
@@ -107,8 +108,8 @@ def constants_of(x: Array, weight: Array, location: Array, spread: Array) -> Con
 def limits_of(x: Array, n_rows: float, location: Array, spread: Array) -> Array:
     """The smallest and the largest values (n, d) where they are limits, otherwise infinite. (d, 2).
 
-    Training ended there before a normal column would. The probability that none of n values of a
-    standard normal is below z is (1 - Phi(z))^n.
+    They are limits where a normal column would have had more extreme values. The probability that
+    none of n values of a standard normal is below z is (1 - Phi(z))^n.
     """
     low, high = x.min(axis=0), x.max(axis=0)
     limit = np.log(BY_CHANCE) / n_rows

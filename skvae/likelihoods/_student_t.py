@@ -32,7 +32,8 @@ class StudentT(_Standardised):
     Parameters
     ----------
     df : float, default=None
-        Degrees of freedom: 1 is Cauchy, many are normal. None learns them for each column, above 1.
+        Degrees of freedom: 1 gives the Cauchy distribution, and many approach the normal one. None
+        learns them for each column, above 1.
 
     Notes
     -----

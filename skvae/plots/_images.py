@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skvae.plots._shared import given_or_new_axes, is_whole
+from skvae._rules import whole
+from skvae.plots._shared import given_or_new_axes
 
 GAP = 0.08  # between images, as a share of their shorter side
 LONGEST_SIDE = 7.0  # of a new figure, in inches
@@ -58,7 +59,7 @@ def as_images(rows, image_shape):
         )
     sizes = tuple(image_shape) if np.iterable(image_shape) else ()
     is_grey_or_rgb = len(sizes) == 2 or (len(sizes) == 3 and sizes[2] == 3)
-    if not (is_grey_or_rgb and all(is_whole(size, 1) for size in sizes)):
+    if not (is_grey_or_rgb and all(map(whole(1).holds, sizes))):
         raise ValueError(
             "'image_shape' must be (height, width) or (height, width, 3), in positive whole "
             f"numbers of pixels; got {image_shape!r}."

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from skvae._rules import whole
 from skvae.plots._images import ImagesDisplay, decoded_images
-from skvae.plots._shared import check_whole, fitted_model, pyplot
+from skvae.plots._shared import fitted_model, pyplot
 
 
 class InterpolationDisplay(ImagesDisplay):
@@ -90,7 +91,7 @@ class InterpolationDisplay(ImagesDisplay):
         """
         pyplot()
         fitted_model(estimator)
-        check_whole(n_steps, "n_steps", least=2)
+        whole(2).check("'n_steps'", n_steps)
         start, stop = (np.asarray(estimator.transform(X)) for X in (X_start, X_stop))
         if len(start) != len(stop):
             raise ValueError(

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype
 
-from skvae.plots._shared import fitted_model, given_or_new_axes, is_whole, pyplot
+from skvae._rules import whole
+from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot
 
-MOST_WHOLE_NUMBERS = 20  # distinct ones; with more, y is a quantity and not classes
+MOST_WHOLE_NUMBERS = 20  # distinct whole numbers; with more, y is a quantity
 MOST_IN_LEGEND = 100  # classes
 LEGEND_ROWS = 15  # in a column of the legend
 
@@ -162,7 +163,7 @@ def _checked_components(components, model):
     if components is None:
         return tuple(sorted(np.argsort(-model.kl_divergence_, kind="stable")[:2].tolist()))
     chosen = tuple(components) if np.iterable(components) else ()
-    if not (len(set(chosen)) == len(chosen) == 2 and all(is_whole(k, 0) and k < n for k in chosen)):
+    if not (len(set(chosen)) == len(chosen) == 2 and all(map(whole(0, n - 1).holds, chosen))):
         raise ValueError(
             f"'components' must be two different whole numbers from 0 to {n - 1}, as the estimator "
             f"has {n} components; got {components!r}."

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from skvae.plots._shared import check_whole, fitted_model, given_or_new_axes, pyplot, shorten
+from skvae._rules import whole
+from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot, shorten
 
 
 class LoadingsDisplay:
@@ -93,7 +94,7 @@ class LoadingsDisplay:
         """
         pyplot()
         model = fitted_model(estimator)
-        check_whole(n_features, "n_features")
+        whole(1).check("'n_features'", n_features)
         loadings = model.loadings()
         largest = np.abs(loadings.to_numpy()).max(axis=1)
         shown = np.sort(np.argsort(-largest, kind="stable")[:n_features])

@@ -12,8 +12,8 @@ class LossCurveDisplay:
     It is recommended to use :meth:`from_estimator` to create a display. All parameters are stored
     as attributes.
 
-    In tables with histograms or columns in one unit, the first epochs train another objective: the
-    curves may jump where that ends.
+    For tables with histograms or columns in one unit, the first epochs train another objective, and
+    the curves may jump when these end.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class LossCurveDisplay:
         pyplot()
         model = fitted_model(estimator)
         scores = np.asarray(model.validation_scores_)
-        # of equal scores the last: training may have several stages, and keeps the last one's best
+        # the last of equal scores, since training keeps the best epoch of its last stage
         best = np.flatnonzero(scores == model.best_validation_score_)
         display = cls(
             loss_curve=np.asarray(model.loss_curve_),

@@ -1,12 +1,11 @@
 """The images that a two-dimensional latent space decodes to."""
 
-from numbers import Real
-
 import numpy as np
 from scipy.stats import norm
 
+from skvae._rules import POSITIVE, whole
 from skvae.plots._images import ImagesDisplay, decoded_images
-from skvae.plots._shared import check_whole, fitted_model, pyplot
+from skvae.plots._shared import fitted_model, pyplot
 
 MOST_TICKS = 8
 
@@ -125,12 +124,10 @@ class ManifoldDisplay(ImagesDisplay):
 
 def _grid(n_steps, spacing, extent):
     """Positions along a component, in standard deviations of N(0, 1). -> (n_steps,)."""
-    check_whole(n_steps, "n_steps", least=2)
+    whole(2).check("'n_steps'", n_steps)
     if spacing not in ("linear", "percentile"):
         raise ValueError(f"'spacing' must be 'linear' or 'percentile'; got {spacing!r}.")
     if spacing == "percentile":
         return norm.ppf((np.arange(n_steps) + 0.5) / n_steps)
-    is_number = isinstance(extent, Real) and not isinstance(extent, bool)
-    if not (is_number and 0 < float(extent) < np.inf):
-        raise ValueError(f"'extent' must be a positive finite number; got {extent!r}.")
+    POSITIVE.check("'extent'", extent)
     return np.linspace(-float(extent), float(extent), n_steps)

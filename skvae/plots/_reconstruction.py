@@ -6,23 +6,17 @@ from pandas.api.types import infer_dtype
 from scipy.sparse import issparse
 from sklearn.metrics import r2_score
 
+from skvae._rules import whole
 from skvae._table.frames import as_frame
 from skvae.plots._images import ImagesDisplay, as_images
-from skvae.plots._shared import (
-    check_whole,
-    fitted_model,
-    given_or_new_axes,
-    is_whole,
-    pyplot,
-    shorten,
-)
+from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot, shorten
 
 N_IMAGES = 10  # unless n_rows is given
 N_PANELS = 16  # unless features are given
 PANEL = (2.2, 2.5)  # inches of a new figure
 # Left, bottom, width and height of the axes in a panel; the rest is for labels.
 PLACE_IN_PANEL = np.array([0.26, 0.2, 0.68, 0.6])
-# Points of the text in panels of at least so many inches; less in narrower ones, down to a least.
+# Size of the text in points, in panels of at least FULL_WIDTH inches; smaller in narrower ones.
 FONT_SIZE, FULL_WIDTH, LEAST_FONT_SIZE = 9, 1.6, 5
 NUMBERS = ("floating", "integer", "mixed-integer-float", "boolean", "decimal", "empty")
 
@@ -163,7 +157,7 @@ class ReconstructionDisplay(ImagesDisplay):
         pyplot()
         fitted_model(estimator)
         if n_rows is not None:
-            check_whole(n_rows, "n_rows")
+            whole(1).check("'n_rows'", n_rows)
         elif image_shape is not None:
             n_rows = N_IMAGES
         X = _first_rows(X, n_rows)
@@ -195,7 +189,7 @@ def _plot_column(panel, x, reconstruction, style):
     both = np.concatenate([x, reconstruction])
     panel.update_datalim(np.column_stack([both, both]))  # the same limits on both axes
     panel.autoscale_view()
-    panel.autoscale(False)  # the diagonal shall not extend them to 0
+    panel.autoscale(False)  # so that the diagonal does not extend them to 0
     panel.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
     panel.set_box_aspect(1)
     panel.locator_params(nbins=3)
@@ -250,7 +244,7 @@ def _place(feature, names):
     """The position of a column given by position or name."""
     if isinstance(feature, str) and feature in names:
         return names.index(feature)
-    if is_whole(feature, 0) and feature < len(names):
+    if whole(0, len(names) - 1).holds(feature):
         return int(feature)
     raise ValueError(
         f"'features' must be names of columns or positions from 0 to {len(names) - 1}; got "

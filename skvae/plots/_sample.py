@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from skvae._rules import whole
 from skvae.plots._images import ImagesDisplay, as_images
-from skvae.plots._shared import fitted_model, is_whole, pyplot, undo_steps
+from skvae.plots._shared import fitted_model, pyplot, undo_steps
 
 
 class SampleDisplay(ImagesDisplay):
@@ -93,7 +94,7 @@ class SampleDisplay(ImagesDisplay):
         pyplot()
         model = fitted_model(estimator)
         shape = tuple(grid) if np.iterable(grid) else ()
-        if len(shape) != 2 or not all(is_whole(size, 1) for size in shape):
+        if len(shape) != 2 or not all(map(whole(1).holds, shape)):
             raise ValueError(
                 f"'grid' must be two positive whole numbers, of rows and columns; got {grid!r}."
             )

@@ -1,6 +1,4 @@
-"""What all displays share: the axes, the fitted model inside an estimator, and checks."""
-
-from numbers import Integral
+"""What all displays share: the axes, and the fitted model inside an estimator."""
 
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
@@ -64,17 +62,6 @@ def undo_steps(estimator, rows):
         rows = undo_steps(estimator[-1], rows)
         return estimator[:-1].inverse_transform(rows) if len(estimator) > 1 else rows
     return rows
-
-
-def is_whole(value, least):
-    """Whether a value is a whole number of at least ``least``; booleans are not."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
-
-
-def check_whole(value, name, least=1):
-    """Raise ValueError unless the argument ``name`` is a whole number of at least ``least``."""
-    if not is_whole(value, least):
-        raise ValueError(f"'{name}' must be a whole number of at least {least}; got {value!r}.")
 
 
 def shorten(name):

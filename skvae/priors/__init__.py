@@ -103,7 +103,9 @@ class Mixture(Prior):
     def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule:
         from sklearn import config_context
         from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture  # would be half of skvae's import time
+        from sklearn.mixture import (
+            GaussianMixture,
+        )  # imported here, since this would take half of the time to import skvae
 
         z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))
         parameters = 1 + n_components + n_components * (n_components + 1) // 2
@@ -114,7 +116,7 @@ class Mixture(Prior):
         )
         # the arrays are numpy's, even if the caller dispatches to another library
         with config_context(array_api_dispatch=False), one_thread(), warnings.catch_warnings():
-            # more iterations of EM would change the mixture little
+            # further iterations of EM would hardly change the mixture
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(z)
         roots = np.linalg.cholesky(mixture.covariances_)

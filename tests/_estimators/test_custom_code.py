@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -64,6 +65,7 @@ def test_custom_code_gets_a_generator_of_the_fit(wine):
     assert (square != weights[0][:3, :3]).any()
 
 
+@dataclass
 class Dropped(Network):
     """With dropout, batch normalisation and a part named ``prior``."""
 
@@ -76,10 +78,18 @@ class Dropped(Network):
         return module
 
 
-def dropped(random_state):
-    return VAETransformer(
-        3, encoder=Dropped(), decoder=Dropped(), **QUICK | {"random_state": random_state}
-    )
+def dropped(random_state, **settings):
+    settings = QUICK | {"random_state": random_state} | settings
+    return VAETransformer(3, encoder=Dropped(), decoder=Dropped(), **settings)
+
+
+@pytest.mark.parametrize("batch_size", [1, "auto"])
+def test_batch_normalisation_accepts_minibatches_of_one_row(wine, batch_size):
+    copies = np.repeat(wine[:1], 40, axis=0)
+    for table in (wine[:20], copies):
+        vae = dropped(0, batch_size=batch_size).fit(table)
+        assert np.isfinite(vae.transform(table)).all()
+    assert np.isfinite(dropped(0).partial_fit(wine).partial_fit(wine[:1]).transform(wine)).all()
 
 
 def test_threads_do_not_share_a_generator(wine):
@@ -138,7 +148,7 @@ class Scalar(Objective):
         return (log_px.mean(0) - draws.kl().sum(-1)).mean()
 
 
-def test_what_custom_code_returns_has_its_shape(wine):
+def test_wrong_shapes_from_custom_code_are_refused(wine):
     with pytest.raises(ValueError, match=r"decoder that Wide.build .* \(2, 14\); .* \(2, 13\)"):
         VAETransformer(3, decoder=Wide(), likelihood="bernoulli", **QUICK).fit(wine > 5)
     with pytest.raises(ValueError, match=r"Scalar.bound must return .* got the shape \(\)"):

@@ -45,7 +45,7 @@ NO_TABLES = {
 
 
 @pytest.mark.parametrize(("X", "error", "message"), NO_TABLES.values(), ids=NO_TABLES)
-def test_what_is_no_table_is_refused(X, error, message):
+def test_invalid_tables_are_refused(X, error, message):
     vae = VAETransformer(**QUICK)
     with pytest.raises(error, match=message):
         vae.fit(X)
@@ -117,7 +117,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("settings", "arguments", "message"), FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("warm", [False, True])
-def test_a_fault_leaves_the_estimator_as_it_was(wine, fitted, settings, arguments, message, warm):
+def test_an_error_leaves_the_estimator_unchanged(wine, fitted, settings, arguments, message, warm):
     vae = copy.deepcopy(fitted) if warm else VAETransformer(3, **QUICK)
     vae.set_params(**settings)
     before = dict(vars(vae))
@@ -130,7 +130,7 @@ def test_a_fault_leaves_the_estimator_as_it_was(wine, fitted, settings, argument
         np.testing.assert_array_equal(vae.transform(wine), fitted.transform(wine))
 
 
-def test_a_fault_while_going_on_keeps_the_model(wine):
+def test_an_error_in_a_continued_fit_keeps_the_model(wine):
     vae = VAETransformer(3, **QUICK).fit(wine)
     before = vae.transform(wine)
     vae.set_params(learning_rate_init=1e30, gradient_clip=None)

@@ -38,7 +38,7 @@ def test_a_fit_on_cuda_repeats_itself_and_loads_anywhere(wine, precision):
 
 @needs_cuda
 @pytest.mark.parametrize("kind", ["in memory", "stored", "gaps", "iwae", "bfloat16"])
-def test_steps_that_arereplayed_are_those_done_one_by_one(monkeypatch, wine, kind):
+def test_replayed_steps_equal_steps_taken_one_by_one(monkeypatch, wine, kind):
     X = np.where(np.arange(wine.size).reshape(wine.shape) % 7 == 0, np.nan, wine)
     changes = {"iwae": {"objective": "iwae", "n_draws": 3}, "bfloat16": {"precision": "bfloat16"}}
     settings = QUICK | {"batch_size": 32, "device": "cuda", "max_iter": 6} | changes.get(kind, {})
@@ -78,7 +78,7 @@ def test_no_step_on_cuda_waits_for_the_device(monkeypatch, wine, likelihood):
 
 
 @needs_cuda
-def test_a_likelihood_of_ones_own_may_read_results_on_cuda(wine):
+def test_a_custom_likelihood_may_read_results_on_cuda(wine):
     class Careful(Gaussian):
         def log_prob(self, x, outputs, parameters):
             found = super().log_prob(x, outputs, parameters)

@@ -106,7 +106,7 @@ def test_names_come_and_go_with_the_table(table):
 
 
 @pytest.mark.parametrize("estimator", ["vae", LogisticRegression()])
-def test_takes_nothing_but_a_vae(estimator, table):
+def test_the_estimator_must_be_a_vae(estimator, table):
     with pytest.raises(ValueError, match="'estimator' parameter of VAEImputer"):
         VAEImputer(estimator).fit(table)
 

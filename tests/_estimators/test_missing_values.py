@@ -41,7 +41,7 @@ def gappy():
     return vae, gaps[:20], exact
 
 
-def test_score_is_the_marginal_of_the_cells_that_are_there(gappy):
+def test_score_is_the_marginal_density_of_the_observed_values(gappy):
     vae, rows, exact = gappy
     np.testing.assert_allclose(vae.score_samples(rows), [log_p for log_p, *_ in exact], atol=0.05)
 
@@ -67,7 +67,7 @@ def test_draws_given_some_cells_follow_the_conditional(gappy):
             )
 
 
-def test_score_of_a_cell_is_that_of_the_row_less_that_of_the_others(gappy):
+def test_score_of_a_cell_is_that_of_the_row_minus_that_of_the_other_cells(gappy):
     vae, rows, _ = gappy
     cells = vae.score_cells(rows)
     np.testing.assert_array_equal(np.isnan(cells), np.isnan(rows))
@@ -82,7 +82,7 @@ def test_score_of_a_cell_is_that_of_the_row_less_that_of_the_others(gappy):
     assert (vae.score_cells(odd).argmin(axis=1) == 3).all()
 
 
-def test_scores_of_rows_with_gaps_do_not_depend_on_the_rows_beside_them(wine):
+def test_scores_of_rows_with_missing_values_do_not_depend_on_other_rows(wine):
     rng = np.random.default_rng(0)
     rows = np.where(rng.random((12, wine.shape[1])) < 0.3, np.nan, wine[:12])
     vae = VAETransformer(12, **QUICK).fit(wine)  # most of whose components tell nothing
@@ -91,7 +91,7 @@ def test_scores_of_rows_with_gaps_do_not_depend_on_the_rows_beside_them(wine):
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
-def test_few_draws_find_the_codes_of_odd_rows_too():
+def test_few_draws_find_the_codes_of_unusual_rows():
     """Rows along a curve, one of whose cells is another row's."""
     rng = np.random.default_rng(0)
 
@@ -116,7 +116,7 @@ def test_few_draws_find_the_codes_of_odd_rows_too():
 
 
 @pytest.mark.parametrize("table", [np.asarray, csr_matrix])
-def test_cells_are_scored_in_lots_of_any_size(gappy, table, monkeypatch):
+def test_scores_of_cells_do_not_depend_on_the_size_of_blocks(gappy, table, monkeypatch):
     vae, rows, _ = gappy
     rows = table(np.nan_to_num(rows[:3]))
     expected = vae.score_cells(rows, n_importance=16)
@@ -152,7 +152,7 @@ def test_one_hidden_layer_may_be_an_integer(wine):
     assert vae.n_iter_ == 4
 
 
-def test_a_row_with_nothing_in_it_has_likelihood_one(gappy):
+def test_a_row_without_observed_values_has_likelihood_one(gappy):
     vae, *_ = gappy
     empty = np.full((1, 6), np.nan)
     assert vae.score_samples(empty)[0] == pytest.approx(0.0, abs=0.02)

@@ -39,7 +39,7 @@ ODD = {
 
 @pytest.mark.filterwarnings("ignore:Posterior collapse")  # as the columns are independent
 @pytest.mark.parametrize("X", ODD.values(), ids=ODD)
-def test_odd_tables_simply_work(X):
+def test_odd_tables_are_accepted(X):
     vae = VAETransformer(2, **QUICK).fit(X)
     for result in (
         vae.transform(X),
@@ -92,7 +92,7 @@ def test_chunks_side_by_side_do_not_show(wine, fitted, monkeypatch, request):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
 
 
-def test_what_fails_in_one_of_many_chunks_is_raised(fitted, wine, chunks_side_by_side):
+def test_an_error_in_one_of_many_chunks_is_raised(fitted, wine, chunks_side_by_side):
     X = np.tile(wine, (20, 1))
     X[3000, 2] = 1e200  # no code explains it
     X[:, 0] = np.nan
@@ -134,7 +134,7 @@ def test_scores_of_cells_of_an_impossible_row(fitted, wine):
 
 @pytest.mark.parametrize("share", [0.01, 0.3])
 @pytest.mark.parametrize("value", [3.4e38, -1e20])
-def test_fit_points_out_values_that_may_mark_missing_ones(wine, value, share):
+def test_fit_warns_of_values_that_may_mark_missing_ones(wine, value, share):
     X = pd.DataFrame(wine.astype(np.float32)).rename(columns="c{}".format)
     X.iloc[7 : 7 + int(share * 178), 3] = value
     message = r"'c3' holds .* in row \d+, over 1e\+12 times.*replace them by NaN: numpy.where"
@@ -164,7 +164,7 @@ def test_rows_too_far_out_to_train_on_are_named(wine, likelihood, train):
     np.testing.assert_array_equal(vae.transform(X), before)
 
 
-def test_a_likelihood_that_is_no_number_is_pointed_out(wine):
+def test_a_likelihood_that_is_not_a_number_warns(wine):
     class Broken(Gaussian):
         def log_prob(self, x, outputs, parameters):
             found = super().log_prob(x, outputs, parameters)

@@ -121,7 +121,7 @@ def test_invalid_contamination(contamination, wine):
         VAEOutlierDetector(contamination=contamination).fit(wine)
 
 
-def test_a_fit_that_fails_leaves_the_detector_as_it_was(wine, monkeypatch):
+def test_a_failed_fit_leaves_the_detector_unchanged(wine, monkeypatch):
     detector = VAEOutlierDetector(MODEL, random_state=0).fit(wine)
     before = detector.score_samples(wine), detector.offset_
 

@@ -58,7 +58,7 @@ def test_histograms_are_learned_once_the_codes_are_found(spiky):
     assert all(watch.changes("decoder"))
 
 
-def test_codes_of_columns_in_one_unit_stay_once_they_are_found():
+def test_the_decoder_phase_keeps_the_codes_of_columns_in_one_unit():
     pytest.importorskip("sklearn.callback")
     watch = Watch()
     X = load_digits().data[:300]
@@ -150,7 +150,7 @@ def test_a_callback_ends_both_phases(spiky, epoch):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_training_goes_on_after_two_phases(spiky, early_stopping):
+def test_training_continues_after_two_phases(spiky, early_stopping):
     vae = VAETransformer(
         2, early_stopping=early_stopping, warm_start=True, **QUICK | {"max_iter": 9}
     ).fit(spiky)

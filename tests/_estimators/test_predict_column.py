@@ -67,7 +67,7 @@ def test_predictions_are_the_imputed_values(vae, rows, column):
 
 
 @pytest.mark.parametrize("n_rows", [1, 7])
-def test_a_row_is_predicted_alike_beside_any_others(vae, rows, n_rows):
+def test_the_prediction_of_a_row_does_not_depend_on_other_rows(vae, rows, n_rows):
     together = vae.predict_column_proba(rows, "kind")
     part = vae.predict_column_proba(rows[::-1][:n_rows], "kind")
     np.testing.assert_allclose(part, together[::-1][:n_rows], rtol=1e-9)
@@ -114,7 +114,7 @@ def test_columns_of_an_array_are_named_by_position(store):
         (0, "'column' names 0, but the columns are"),
     ],
 )
-def test_a_column_without_such_probabilities(vae, rows, column, message):
+def test_a_column_without_probabilities_is_refused(vae, rows, column, message):
     with pytest.raises(ValueError, match=message):
         vae.predict_column_proba(rows, column)
 

@@ -129,7 +129,10 @@ def test_a_resolution_may_be_given():
     ("resolution", "message"),
     [
         ({"age": 2.0}, r"resolution of column 'age' must be a step .* got 2\.0, but .* apart"),
-        ({"age": 0}, "resolution of column 'age' must be 'auto' or a positive number or None"),
+        (
+            {"age": 0},
+            "resolution of column 'age' must be 'auto' or a positive finite number or None",
+        ),
         ({"ages": 1.0}, "'resolution' names the column 'ages', but the columns are"),
     ],
 )

@@ -87,7 +87,7 @@ def test_products_in_bfloat16_learn_as_well():
     assert scores["auto"] == scores["float32"]
 
 
-def test_a_network_that_goes_through_an_mlp_trains_in_bfloat16():
+def test_a_network_that_wraps_an_mlp_trains_in_bfloat16():
     class Through(NetworkModule):
         def __init__(self, inner):
             super().__init__()
@@ -184,7 +184,7 @@ def test_the_bounds_are_in_order(fitted, wine):
 
 
 @pytest.mark.parametrize("settings", [{"beta": 5.0}, {"free_bits": 0.5}, {"objective": "iwae"}])
-def test_likelihoods_do_not_depend_on_how_the_objective_is_weighed(wine, settings):
+def test_scores_do_not_depend_on_parameters_of_the_objective(wine, settings):
     vae = VAETransformer(2, **QUICK).fit(wine)
     before = vae.score_samples(wine)
     vae.set_params(**settings)
@@ -219,7 +219,7 @@ def test_kl_divergence_of_many_rows_is_that_of_a_sample():
     np.testing.assert_allclose(vae.kl_divergence_, kl, rtol=0.05)
 
 
-def test_codes_that_tell_nothing_are_reported(wine):
+def test_codes_without_information_are_reported(wine):
     with pytest.warns(ConvergenceWarning, match=r"Posterior collapse: .* lower .*beta=20\.0"):
         vae = VAETransformer(2, beta=20.0, max_iter=20, random_state=0).fit(wine)
     assert np.all(vae.kl_divergence_ < 0.01)
@@ -227,7 +227,7 @@ def test_codes_that_tell_nothing_are_reported(wine):
 
 # an early stop keeps the weights that it started from
 @pytest.mark.parametrize("warm_start", [False, True])
-def test_a_ruined_model_is_reported(wine, warm_start):
+def test_a_model_that_training_made_worse_is_reported(wine, warm_start):
     vae = VAETransformer(
         2, early_stopping=False, learning_rate="cosine", max_iter=4, random_state=0
     )

@@ -29,7 +29,7 @@ def vae():
     return VAETransformer(2, **QUICK).fit(TABLE)
 
 
-def test_they_score_low_and_count_as_the_nearest_value(vae):
+def test_unforeseen_values_score_low_and_count_as_the_nearest_value(vae):
     kinds = {name: type(one).__name__ for name, one in vae.likelihoods_.items()}
     assert kinds == {"visits": "Histogram", "yes": "Bernoulli", "size": "Gaussian"}
     with pytest.warns(UserWarning, match="'visits' holds 2.4") as seen:
@@ -52,7 +52,7 @@ def test_one_warning_names_a_column_whatever_its_rows(vae):
     assert len(seen) == 2
 
 
-def test_they_are_kept_in_a_completed_table(vae):
+def test_unforeseen_values_are_kept_in_a_completed_table(vae):
     gappy = ODD.assign(size=np.nan)
     with pytest.warns(UserWarning, match="'visits'"):
         completed = vae.impute(gappy)
@@ -60,7 +60,7 @@ def test_they_are_kept_in_a_completed_table(vae):
     assert not completed["size"].isna().any()
 
 
-def test_they_do_not_stop_an_imputer_before_a_detector():
+def test_unforeseen_values_pass_an_imputer_before_a_detector():
     imputer = VAEImputer(VAETransformer(2, **QUICK), random_state=0)
     detector = VAEOutlierDetector(VAETransformer(2, **QUICK), random_state=0)
     pipeline = make_pipeline(imputer, detector).fit(TABLE)
@@ -70,7 +70,7 @@ def test_they_do_not_stop_an_imputer_before_a_detector():
     assert set(labels) <= {-1, 1}
 
 
-def test_training_may_go_on_with_them(vae):
+def test_training_continues_with_unforeseen_values(vae):
     more = VAETransformer(2, **QUICK).partial_fit(TABLE)
     with pytest.warns(UserWarning, match="'visits' holds 2.4"):
         more.partial_fit(pd.concat([TABLE[:100], ODD]))

@@ -16,7 +16,7 @@ from skvae.priors import Prior
 from skvae.priors._modules import NormalMixture
 
 
-def test_warm_start_goes_on_to_max_iter(wine):
+def test_warm_start_continues_to_max_iter(wine):
     vae = VAETransformer(2, **QUICK, warm_start=True).fit(wine)
     before = vae.loss_curve_
     with pytest.warns(ConvergenceWarning, match=r"No epoch is left.*max_iter=3.*Raise max_iter"):

@@ -27,7 +27,7 @@ def test_weights_are_repetitions_and_order_does_not_matter(settings):
 
 
 @pytest.mark.parametrize("scale", [0.25, 1e-308, 1e307], ids=str)
-def test_only_the_ratios_of_weights_that_are_no_repetitions_count(scale):
+def test_only_the_ratios_of_fractional_weights_matter(scale):
     rng = np.random.default_rng(0)
     X, weight = rng.normal(size=(60, 4)), rng.random(60)
     one = VAETransformer(2, **QUICK).fit(X, sample_weight=weight)
@@ -37,7 +37,7 @@ def test_only_the_ratios_of_weights_that_are_no_repetitions_count(scale):
 
 
 @pytest.mark.parametrize("as_table", [pd.DataFrame, pl.from_pandas, pd.DataFrame.to_numpy])
-def test_a_row_of_no_weight_is_as_if_it_were_not_there(as_table):
+def test_a_row_of_weight_0_has_no_effect(as_table):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"a": ["0", *rng.choice(["1", "2"], 60)], "b": rng.normal(size=61)})
     with_it, without_it = as_table(frame), as_table(frame[1:])

@@ -36,7 +36,7 @@ def test_a_mode_climbs_from_where_the_curvature_is_of_the_wrong_sign():
     torch.testing.assert_close(found.mean, torch.zeros(2, 1), atol=0.2, rtol=0)
 
 
-def test_where_the_density_is_not_finite_the_prior_stands():
+def test_a_density_that_is_not_finite_gives_the_width_of_the_prior():
     def log_joint(z, rows):
         return z.square().sum(-1) * torch.nan
 
@@ -45,7 +45,7 @@ def test_where_the_density_is_not_finite_the_prior_stands():
     torch.testing.assert_close(found.root @ found.root.mT, torch.eye(2)[None])
 
 
-def test_a_way_stays_where_its_gradient_is_not_finite():
+def test_a_climb_stays_where_the_gradient_is_not_finite():
     def log_joint(z, rows):
         return -(z - 1).abs().sqrt().sum(-1) * torch.where(rows == 0, torch.inf, 1.0)[None]
 
@@ -89,7 +89,7 @@ def test_the_highest_are_apart():
 
 
 @pytest.mark.parametrize("log_std", [0.0, -3.0, -6.0, -10.0])
-def test_tails_that_are_heavy_do_not_stop_the_way(log_std):
+def test_heavy_tails_do_not_stop_a_climb(log_std):
     """Far from its mode a t density is so flat that steps by the posterior's width gain nothing."""
 
     def cauchy(z, rows):
@@ -112,7 +112,7 @@ def test_the_root_does_not_turn_with_axes_of_equal_curvature():
     torch.testing.assert_close(found.whiten, truth.whiten)
 
 
-def test_rows_do_not_depend_on_the_rows_beside_them():
+def test_results_of_a_row_do_not_depend_on_other_rows():
     truth = correlated(5, 3)
     alone = laplace(lambda z, rows: truth[2:3][rows].log_prob(z), *origin(1, 3))
     together = laplace(lambda z, rows: truth[rows].log_prob(z), *origin(5, 3))

@@ -79,14 +79,14 @@ def test_even_weights_are_good_and_a_single_one_is_not():
     assert is_good(log_weight).tolist() == [True, False]
 
 
-def test_no_weights_and_weights_that_are_no_numbers_are_not_good():
+def test_weights_of_zero_and_nan_are_not_good():
     log_weight = torch.zeros(64, 3)
     log_weight[:32, 0], log_weight[:, 1], log_weight[0, 2] = -torch.inf, -torch.inf, torch.nan
     assert is_good(log_weight).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("mean", [1e30, torch.inf, torch.nan])
-def test_draws_that_are_in_no_normal_weigh_nothing(mean):
+def test_weights_of_draws_from_a_far_normal_are_not_nan(mean):
     posterior = narrow([[0.0, 0.0], [mean, 0.0]])
     pool = Pool.around(posterior, quasi(64, 2), lambda z, rows: torch.zeros(z.shape[:2]).double())
     log_weight = pool.log_weight()
@@ -126,7 +126,7 @@ def test_both_of_two_modes_are_found():
 
 @pytest.mark.parametrize("n_draws", [32, 256])
 @pytest.mark.parametrize("log_std", [0.0, -3.0, -6.0, -10.0])
-def test_a_far_narrow_mode_is_found_however_few_the_draws_and_sure_the_posterior(log_std, n_draws):
+def test_a_far_narrow_mode_is_found_with_few_draws_and_a_narrow_posterior(log_std, n_draws):
     """The posterior looks at the origin; the way to the mode bends."""
 
     def banana(z, rows):

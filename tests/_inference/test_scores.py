@@ -45,7 +45,7 @@ def test_the_bound_only_falls_by_draws_that_are_no_numbers(n_draws):
     torch.testing.assert_close(found, torch.tensor([-3.0, -5.0]).double() + less, atol=0.1, rtol=0)
 
 
-def test_rows_of_density_0_and_rows_without_any_are_told_apart():
+def test_rows_of_density_0_differ_from_rows_of_undefined_density():
     found = log_likelihood(
         model(lambda x, z: x.expand(z.shape[:-1])), cells(-1.0, -torch.inf, torch.nan), quasi(64, 2)
     )

@@ -105,7 +105,7 @@ def test_the_gradient_is_that_of_the_objective(groups, phase, share_missing, obj
     assert all(p.grad is None for p in model.parameters() if p not in learned)
 
 
-def test_a_phase_learns_what_it_is_for():
+def test_a_phase_learns_its_own_parameters():
     model, _ = build(LOCATED)
     encoder, shapes = set(model.encoder.parameters()), set(model.shapes.parameters())
     located, others = set(), set()
@@ -124,7 +124,7 @@ def test_a_phase_learns_what_it_is_for():
 
 
 @pytest.mark.parametrize("phase", [WHOLE])
-def test_rows_are_modelled_by_all_that_is_decoded(phase):
+def test_log_prob_sums_over_all_groups(phase):
     model, x = build(LOCATED)
     z = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
     outputs, start = model.decode(z, phase=phase), 0
@@ -227,7 +227,7 @@ def test_a_module_that_is_no_network_is_refused():
         VAE([group], [], Plain(), MLP(), 3, torch.Generator())
 
 
-def test_a_step_is_replayable_where_all_that_it_calls_is():
+def test_a_step_is_replayable_if_all_its_parts_are():
     class Own(Gaussian):
         pass
 
@@ -250,7 +250,7 @@ def test_a_step_is_replayable_where_all_that_it_calls_is():
     assert not replayable(Gaussian(), OwnNetwork(3))
 
 
-def test_no_gradient_pulls_back_what_is_cut_off():
+def test_log_std_beyond_its_range_has_no_gradient():
     model, x = build(PLAIN[:1])
     with torch.no_grad():
         model.encoder.layers[-1][1][3:] = -20.0  # log std far below its range

@@ -64,11 +64,11 @@ def test_a_table_of_yes_and_no_is_bernoulli_throughout():
         (100, Gaussian()),
     ],
 )
-def test_beside_reals_a_yes_no_column_needs_both_in_five_percent(ones, expected):
+def test_a_binary_column_among_reals_needs_five_percent_of_each_value(ones, expected):
     assert chosen(yes(ones), np.linspace(0, 1, 100)) == [expected, Gaussian()]
 
 
-def test_five_percent_are_of_the_weight_of_the_observed_values():
+def test_the_five_percent_are_a_share_of_the_weight_of_observed_values():
     beside = np.linspace(0, 1, 100)
     weight = 1 + yes(4)  # 8 of 104
     assert chosen(yes(4), beside, weight=weight)[0] == Bernoulli()

@@ -48,7 +48,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("X", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_neither_numbers_nor_categories_is_refused_by_name(X, message):
+def test_columns_of_neither_numbers_nor_categories_are_refused_by_name(X, message):
     with pytest.raises((ValueError, TypeError), match=message):
         Container.of(X)
 
@@ -67,7 +67,7 @@ def test_other_values_in_a_column_of_numbers_are_refused_by_name(frame, message)
         Container.of(pandas([1.0])).numbers(frame)
 
 
-def test_what_cannot_be_a_level_is_refused_by_name():
+def test_cells_that_cannot_be_levels_are_refused_by_name():
     with pytest.raises(TypeError, match="'x' holds no categories: unhashable"):
         Container.of(pandas(["a"])).numbers(pandas([["a"]], object))
 
@@ -78,7 +78,7 @@ def test_the_number_of_columns_of_an_array(X):
         Container.of(pandas([1.0])).numbers(X)
 
 
-def test_many_numbers_as_text_are_pointed_out():
+def test_many_numbers_as_text_warn():
     with pytest.warns(UserWarning, match="Column 'b' holds 101 different numbers as text"):
         Container.of(pd.DataFrame({"a": ["x"] * 101, "b": [f"{i / 4}" for i in range(101)]}))
     # few of them, or one that is none, may well be categories

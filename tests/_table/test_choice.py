@@ -69,7 +69,7 @@ def test_categories_need_a_likelihood_of_levels(name):
         choose(TABLE, {"colour": name}, category=["colour"])
 
 
-def test_all_rows_are_read_to_find_binary_columns_unless_none_is_left():
+def test_rows_are_read_until_no_column_can_be_binary():
     blocks = iter([[[0, 1, np.nan], [1, 5, 1]], [[1, 1, 2]], [[0, 0, 0]], [[7, 7, 7]]])
     arrays = (np.array(block, dtype=float) for block in blocks)
     assert binary_columns(arrays, [False, True, True])[1:].tolist() == [False, False]

@@ -1,13 +1,11 @@
 """Between the table of numbers and working units: mixed likelihoods, gaps and blocks included."""
 
-import warnings
-
 import numpy as np
 import pytest
 from constants import assert_close
+from mixed_table import GAPS, INDEX, MIXED, NAMES, REAL, RNG, WEIGHT, N, X, fit, fit_numbers
 
 from skvae._table import columns as _columns
-from skvae._table import unseen as _unseen
 from skvae._table.columns import Columns
 from skvae.likelihoods import (
     LIKELIHOODS,
@@ -19,58 +17,6 @@ from skvae.likelihoods import (
     Ordinal,
     Poisson,
 )
-
-RNG = np.random.default_rng(0)
-N = 50
-# real, grey, yes/no, category, real, grey, category of more levels: likelihoods that take turns
-X = np.column_stack(
-    [
-        RNG.normal(100, 3, N),
-        RNG.random(N),
-        RNG.integers(0, 2, N),
-        RNG.integers(0, 3, N),
-        RNG.normal(-2, 0.1, N),
-        RNG.random(N),
-        RNG.permutation(N) % 9,
-    ]
-)
-NAMES = ["height", "red", "member", "colour", "depth", "blue", "town"]
-IS_CATEGORY = [name in ("colour", "town") for name in NAMES]
-NO_BOOLS = [False] * len(NAMES)
-MIXED = {"red": "continuous_bernoulli", "blue": "continuous_bernoulli"}
-INDEX, WEIGHT = np.arange(N), RNG.random(N)
-REAL = [0, 1, 4, 5]
-GAPS = X.copy()
-GAPS[RNG.random(X.shape) < 0.2] = np.nan
-
-
-def fit(
-    X=X,
-    index=INDEX,
-    weight=WEIGHT,
-    names=NAMES,
-    likelihood=MIXED,
-    is_category=IS_CATEGORY,
-    is_bool=NO_BOOLS,
-):
-    return Columns.fit(
-        X,
-        index,
-        weight,
-        names=names,
-        likelihood=likelihood,
-        is_category=is_category,
-        is_bool=is_bool,
-    )
-
-
-def fit_numbers(X, names=None, **how):
-    """Of a table without categories, all rows weighing the same."""
-    n, d = X.shape
-    no = [False] * d
-    names = range(d) if names is None else names
-    how = {"likelihood": "auto", "weight": np.ones(n), "is_bool": no} | how
-    return fit(X, np.arange(n), names=names, is_category=no, **how)
 
 
 def in_table_order(columns, working):
@@ -127,7 +73,7 @@ def test_weights_equal_repetitions_in_the_choice():
     assert weighed.likelihoods[0] == Bernoulli()
 
 
-def test_rows_left_out_have_no_say_in_the_choice():
+def test_rows_left_out_do_not_affect_the_choice():
     table = np.r_[np.arange(100) % 2, 7.0][:, None]
     columns = Columns.fit(
         table,
@@ -153,7 +99,7 @@ def test_groups_hold_each_column_once(table):
             assert len(constant) == len(group.places)
 
 
-def test_columns_of_one_likelihood_lie_together_unless_their_levels_differ_much_in_number():
+def test_columns_with_similar_numbers_of_levels_form_one_group():
     likelihoods = [group.likelihood for group in fit().groups]
     assert [likelihoods.count(one) for one in likelihoods if one != Categorical()] == [1, 1, 1]
     levels = [group.constants["values"] for group in fit().groups if group.likelihood.takes_levels]
@@ -200,14 +146,14 @@ def test_means_have_units_of_their_own():
     np.testing.assert_allclose(np.diag(one - zero), table.std(axis=0), rtol=1e-12)
 
 
-def test_order_tells_the_places_of_the_working_columns():
+def test_order_gives_the_places_of_the_working_columns():
     columns = fit()
     assert sorted(columns.order) == list(range(7)) != columns.order
     row = in_table_order(columns, columns.to_working(X[:1], None, np.float64))
     assert row[0, NAMES.index("red")] == X[0, NAMES.index("red")]
 
 
-def test_gaussian_columns_are_standardised_by_the_weights_of_the_cells_that_are_there():
+def test_gaussian_columns_are_standardised_by_their_weighted_observed_values():
     for table in (X[:, REAL], GAPS[:, REAL]):
         columns = fit_numbers(table, weight=WEIGHT, likelihood="gaussian")
         working = columns.to_working(table, None, np.float64)
@@ -230,7 +176,7 @@ def test_index_names_the_rows():
 
 
 @pytest.mark.parametrize("missing", [[], [0], [0, 1, 3]])
-def test_log_jacobian_is_the_log_determinant_of_the_cells_that_are_there(missing):
+def test_log_jacobian_is_the_log_determinant_of_the_observed_values(missing):
     names = ["log_normal", "continuous_bernoulli", "gaussian", "beta"]
     columns = fit_numbers(X[:, REAL], likelihood=dict(enumerate(names)))
     row, step = np.array([[101.0, 0.3, -2.1, 0.7]]), 1e-6
@@ -246,7 +192,7 @@ def test_log_jacobian_is_the_log_determinant_of_the_cells_that_are_there(missing
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_working_dtype_is_the_one_asked_for(dtype):
+def test_working_units_have_the_requested_dtype(dtype):
     working = fit().to_working(X, None, dtype)
     assert working.dtype == dtype
     assert fit().from_working(working).dtype == np.float64
@@ -273,7 +219,7 @@ def test_gaps_are_the_columns_that_miss_cells_in_training():
     assert fit(table, np.arange(4, N), WEIGHT[4:]).gaps == []
 
 
-def test_a_column_with_gaps_is_fitted_to_the_cells_that_are_there():
+def test_a_column_with_missing_values_is_fitted_to_its_observed_values():
     columns = fit(GAPS)
     for group in columns.groups:
         for at, place in enumerate(group.places):
@@ -288,56 +234,6 @@ def test_a_column_without_a_value_is_an_error_that_names_it(name):
     table = np.column_stack([np.arange(N) % 2, np.full(N, np.nan)])
     with pytest.raises(ValueError, match="Column 'b' holds no value in any row"):
         fit_numbers(table, "ab", likelihood={"a": "bernoulli", "b": name})
-
-
-# -- values that training has not seen --------------------------------------------
-
-
-def test_new_values_of_levels_warn_and_count_as_missing():
-    columns, table = fit(likelihood=MIXED | {"member": "ordinal"}), X[:4].copy()
-    table[1, 2], table[2, 2], table[3, 2] = 0.5, -1, np.nan
-    message = r"Column 'member' .* has not seen, which count as missing: -1\.0, 0\.5\. Imp"
-    with pytest.warns(UserWarning, match=message):
-        masked = columns.foreseen(table)
-    assert table[2, 2] == -1  # the caller's is as it was
-    assert np.argwhere(np.isnan(masked)).tolist() == [[1, 2], [2, 2], [3, 2]]
-    np.testing.assert_array_equal(np.isnan(masked[[2, 0]]).sum(axis=1), [1, 0])
-    with pytest.raises(ValueError, match=r"'member' holds -1\.0, which training has not seen"):
-        columns.foreseen(table, strict=True)
-
-
-def test_a_missing_cell_is_no_new_value():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert fit().foreseen(GAPS, strict=True) is GAPS
-
-
-def test_unseen_levels_are_found_in_one_pass_and_masked_block_by_block(monkeypatch):
-    class Counted:
-        shape, dtype, rows_read, largest = X.shape, X.dtype, 0, 0
-
-        def __len__(self):
-            return N
-
-        def __getitem__(self, rows):
-            found = table[rows]
-            self.rows_read += len(found)
-            self.largest = max(self.largest, len(found))
-            return found
-
-    monkeypatch.setattr(_unseen, "BLOCK_CELLS", 7 * len(NAMES))
-    monkeypatch.setattr(_columns, "BLOCK_CELLS", 7 * len(NAMES))
-    columns, table, counted = fit(), X.copy(), Counted()
-    table[[5, 40], [3, 6]] = 99
-    with pytest.warns(UserWarning, match="not seen"):
-        masked = columns.foreseen(counted)
-    assert counted.rows_read == N
-    expected = X.copy()
-    expected[[5, 40], [3, 6]] = np.nan
-    found, wanted = (columns.to_working(one, None, np.float64) for one in (masked, expected))
-    np.testing.assert_array_equal(found, wanted)
-    assert counted.largest == 7
-    np.testing.assert_array_equal(masked, expected)
 
 
 # -- support ----------------------------------------------------------------------
@@ -377,7 +273,7 @@ def test_a_likelihood_of_the_row_sum_refuses_missing_values():
         fit_numbers(counts, "abc", likelihood=Poisson(library_size=True))
 
 
-def test_one_value_beyond_a_sample_tells_that_a_column_is_no_yes_or_no():
+def test_a_value_beyond_the_sample_shows_that_a_column_is_not_binary():
     table = np.column_stack([np.arange(30_000) % 5 == 0, np.arange(30_000) / 7]).astype(float)
     table[20_000, 0] = 2.0
     chosen = fit_numbers(table, "ab").likelihoods

@@ -116,7 +116,7 @@ def test_the_strings_of_numpy_are_levels():
     assert Container.of(X).wrap(np.zeros((2, 2))).tolist() == [["a", "x"]] * 2
 
 
-def test_the_index_is_that_of_the_table_at_hand():
+def test_the_index_is_that_of_the_given_table():
     fitted = pd.DataFrame(VALUES, columns=["b", "a"], index=INDEXES["strings"])
     container = Container.of(fitted)
     other = pd.DataFrame(VALUES, index=INDEXES["dates"])  # codes, for example

@@ -75,7 +75,7 @@ def test_missing_cells_are_alike_in_any_dtype(dtype):
     assert np.array_equal(row_hashes(gaps.astype(dtype)), row_hashes(gaps))
 
 
-def test_which_cell_is_missing_tells_rows_apart():
+def test_rows_that_differ_in_their_missing_cells_are_distinct():
     rows = np.array(list(product([0.0, 1.0, np.nan], repeat=6)))
     assert len(np.unique(row_hashes(rows))) == 3**6
 
@@ -104,17 +104,17 @@ def test_memory_layout_does_not_matter(layout, tmp_path):
 
 
 @pytest.mark.parametrize("values", [(0, 1), (-1, 1), (0.0, 1e-300), (1.0, 1 + 2**-52)])
-def test_rows_of_few_values_are_told_apart(values):
+def test_rows_of_few_values_are_distinct(values):
     rows = np.array(list(product(values, repeat=13)))
     assert len(np.unique(row_hashes(rows))) == 2**13
 
 
-def test_one_cell_among_many_tells_rows_apart():
+def test_rows_that_differ_in_one_cell_of_many_are_distinct():
     rows = np.eye(784)
     assert len(np.unique(row_hashes(np.vstack([rows, -rows, np.zeros(784)])))) == 2 * 784 + 1
 
 
-def test_columns_are_told_apart():
+def test_rows_with_swapped_columns_are_distinct():
     assert len(np.unique(row_hashes(np.array([[0.0, 1.0], [1.0, 0.0]])))) == 2
 
 

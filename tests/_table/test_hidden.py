@@ -71,5 +71,5 @@ def test_an_array_keeps_its_other_values(X, dtype, expected):
 
 
 @pytest.mark.parametrize("X", [WHOLE[0], WHOLE[:, :2], WHOLE.astype(complex), 3.0])
-def test_what_is_no_such_table_is_left_for_validation(X):
+def test_invalid_tables_are_left_for_validation(X):
     assert hide_column(X, range(3), 1) is X

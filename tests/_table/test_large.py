@@ -42,7 +42,7 @@ def test_large_whole_numbers_come_back_exactly(table):
         assert end >= max(drawn)
 
 
-def test_a_frame_whose_large_numbers_are_floats_by_now():
+def test_large_numbers_may_be_floats_in_a_later_frame():
     container = Container.of(pandas([2**60, 2**60 + 1]))
     np.testing.assert_array_equal(
         container.numbers(pandas([2.0**60, NAN, 2.0**60 + 1024])), [[0], [NAN], [1024]]

@@ -62,7 +62,7 @@ class Loaded:
     ],
     ids=repr,
 )
-def test_brackets_are_those_of_the_array(parts, key):
+def test_indexing_is_that_of_the_array(parts, key):
     np.testing.assert_array_equal(Parts(parts)[key], WHOLE[key])
 
 
@@ -81,7 +81,7 @@ def test_brackets_are_those_of_the_array(parts, key):
     ],
     ids=str,
 )
-def test_what_selects_nothing_of_an_array_is_an_error(key, message):
+def test_a_key_that_numpy_refuses_is_refused(key, message):
     with pytest.raises(IndexError, match=message):
         Parts(PIECES)[key]
 

@@ -26,7 +26,7 @@ class Rows(RowSource):
     [slice(None), slice(5, 50, 3), np.array([7, 3, 3, -1]), X[:, 0] > 0, 5, [[1, 2], [3, 4]]],
     ids=str,
 )
-def test_brackets_select_as_in_an_array(key):
+def test_indexing_selects_as_in_an_array(key):
     rows = Rows(X)
     np.testing.assert_array_equal(rows[key], X[key])
     assert all((np.diff(asked) >= 0).all() for asked in rows.asked)
@@ -55,7 +55,7 @@ def test_a_source_is_a_table_of_numbers(shape, dtype, message):
         RowSource(shape, dtype)
 
 
-def test_what_a_source_lacks_or_gets_wrong_is_named():
+def test_errors_of_a_source_are_named():
     with pytest.raises(NotImplementedError, match=r"RowSource has no method read\(rows\)"):
         RowSource((3, 2))[:]
 

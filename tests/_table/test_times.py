@@ -249,7 +249,7 @@ def test_columns_of_other_kinds_are_refused_by_name(table):
                 Container.of(table).numbers(other)
 
 
-def test_times_that_a_later_batch_records_finer():
+def test_a_later_batch_may_record_times_more_finely():
     container = Container.of(DATES)
     later = pd.DataFrame({"x": pd.to_datetime(["2020-01-01 12:30", "2020-01-03 00:00"])})
     with pytest.warns(UserWarning, match="held dates of whole days .* dates of whole minutes"):

@@ -39,7 +39,7 @@ def test_pixels_share_a_unit(X):
 
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer, load_iris])
-def test_measurements_share_none(load):
+def test_measurements_share_no_unit(load):
     X = load().data
     assert np.isnan(found(X)).all()
     assert np.isnan(found((X - X.mean(axis=0)) / X.std(axis=0))).all()

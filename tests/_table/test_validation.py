@@ -72,7 +72,7 @@ def test_tables_of_the_same_numbers(X):
     np.testing.assert_array_equal(table, VALUES)
 
 
-def test_what_is_seen_is_set():
+def test_names_and_number_of_columns_are_set():
     assert list(Estimator(FRAME).feature_names_in_) == ["a", "b"]
     assert Estimator(FRAME).n_features_in_ == 2
     assert not hasattr(Estimator(VALUES), "feature_names_in_")
@@ -106,7 +106,7 @@ EMPTY = {
 
 
 @pytest.mark.parametrize("X", EMPTY.values(), ids=EMPTY)
-def test_what_is_no_table_is_refused_in_the_words_of_scikit_learn(X):
+def test_invalid_tables_raise_the_errors_of_scikit_learn(X):
     words = "(Expected|Found) .*(array|container)"
     with pytest.raises(ValueError, match=words) as ours:
         read(X)
@@ -142,7 +142,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("X", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_numbers_would_lose_is_refused(X, message):
+def test_tables_that_conversion_would_change_are_refused(X, message):
     with pytest.raises((ValueError, TypeError), match=message):
         read(X)
 
@@ -236,7 +236,7 @@ def test_weights_are_numbers_of_rows(weight, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_weights_that_are_no_repetitions_count_for_no_more_rows_than_there_are():
+def test_fractional_weights_sum_to_the_effective_sample_size():
     weight = 0.05 * np.random.default_rng(0).integers(1, 20, size=200)
     found = validate_weight(weight, weight)
     assert found.sum() == pytest.approx(weight.sum() ** 2 / np.square(weight).sum())
@@ -279,6 +279,6 @@ def test_a_table_of_numbers_keeps_its_rows_of_no_weight():
         ([[1, 1, 1]], "1D array"),
     ],
 )
-def test_what_is_no_weight_is_refused(weight, message):
+def test_invalid_weights_are_refused(weight, message):
     with pytest.raises(ValueError, match=message):
         validate_weight(weight, VALUES)

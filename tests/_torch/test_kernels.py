@@ -48,7 +48,7 @@ def close(found, expected, dtype=torch.float32):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_elu_and_its_way_back(dtype, size, n_threads):
+def test_elu_and_its_gradient(dtype, size, n_threads):
     x = (3 * normal(size)).to(dtype)
     result = _kernels.elu_(x.clone())
     close(result, F.elu(x), dtype)
@@ -134,7 +134,7 @@ def test_a_step_of_adam(dtype, size, n_threads):
         assert torch.equal(copy, ours[0].to(dtype))
 
 
-def test_what_is_not_finite_shows_in_the_weights():
+def test_a_gradient_of_nan_makes_the_weights_nan():
     vectors = [torch.zeros(100) for _ in range(3)]
     gradient = torch.full((100,), torch.nan)
     settings = {"decay": 0.0, "clip": 1.0, "betas": (0.9, 0.999), "n_steps": 1.0, "rate": 0.1}
@@ -179,13 +179,13 @@ def kernels_fail(monkeypatch):
     _fused._load.cache_clear()
 
 
-def test_without_numba_torch_serves(monkeypatch, kernels_fail):
+def test_kernels_are_not_used_without_numba(monkeypatch, kernels_fail):
     monkeypatch.setattr(_fused, "find_spec", lambda name: None)
     with fused(True):
         assert kernels() is None
 
 
-def test_without_the_openmp_that_kernels_need_torch_serves(kernels_fail):
+def test_kernels_are_not_used_without_their_openmp(kernels_fail):
     kernels_fail(NotImplementedError("The OpenMP of this torch has no GOMP_parallel."))
     with fused(True):
         assert kernels() is None
@@ -194,7 +194,7 @@ def test_without_the_openmp_that_kernels_need_torch_serves(kernels_fail):
 @pytest.mark.parametrize(
     "error", [EOFError("Ran out of input"), ImportError("Numba needs NumPy 2.3 or less")], ids=str
 )
-def test_what_numba_cannot_load_is_told_and_torch_serves(kernels_fail, error):
+def test_kernels_that_fail_to_load_warn_and_are_not_used(kernels_fail, error):
     kernels_fail(error)
     with pytest.warns(UserWarning, match=rf"{error}.*NUMBA_CACHE_DIR"), fused(True):
         assert kernels() is None
@@ -205,7 +205,7 @@ def test_a_kernel_refuses_what_it_cannot_read():
         kernels().elu_(torch.zeros(4, 4).t()[1:])
 
 
-def test_logits_of_another_type_are_left_to_torch():
+def test_torch_handles_logits_of_other_types():
     x, logits = (normal(5, 3) > 0).float(), normal(1, 5, 3, seed=1)
     gradient = torch.ones(1, 5, 1).expand(1, 5, 3)
     for other in (logits.half(), logits.double()):
@@ -214,7 +214,7 @@ def test_logits_of_another_type_are_left_to_torch():
         torch.testing.assert_close(found, x - torch.sigmoid(logits), rtol=0, atol=1e-3)
 
 
-def test_autograd_records_what_it_is_to_record():
+def test_autograd_records_an_activation_despite_kernels():
     x = normal(5).requires_grad_()
     with fused(True):
         ACTIVATIONS["elu"].overwrite(2 * x).sum().backward()

@@ -28,7 +28,7 @@ def test_none_gives_fresh_seeds():
 
 
 @pytest.mark.parametrize("seed", ["a", 1.5, True, -1, 2**32, np.random.default_rng(0)], ids=str)
-def test_what_seeds_nothing_is_refused(seed):
+def test_invalid_random_states_are_refused(seed):
     with pytest.raises(ValueError, match=r"'random_state' must be a whole number .*; got "):
         seed_from(seed)
 
@@ -76,7 +76,7 @@ def test_bernoulli_draws_have_their_probabilities(dtype):
     assert ((share - p[0]).abs() <= 4 * error).all()
 
 
-def test_bernoulli_draws_do_not_hang_together():
+def test_bernoulli_draws_are_uncorrelated():
     # four of them come of the same bits
     draws = draw_bernoulli(0.3, torch.empty(100_000, 8), generator_from(0, CPU))
     off_diagonal = torch.corrcoef(draws.T) - torch.eye(8)

@@ -62,7 +62,7 @@ def cuda(monkeypatch):
 
 
 @pytest.mark.parametrize(("version", "told"), [("2.11.0+cu130", True), ("2.14.0", False)])
-def test_calls_are_done_then_recorded_once_then_replayed(monkeypatch, cuda, version, told):
+def test_calls_are_recorded_once_and_then_replayed(monkeypatch, cuda, version, told):
     monkeypatch.setattr(torch, "__version__", TorchVersion(version))
     generator, done = torch.Generator(), Counter()
     replay = Replay(generator)

@@ -148,7 +148,7 @@ def test_each_method_is_the_same_for_every_caller(caller, method, by_a_plain_cal
 
 
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
-def test_a_fit_of_any_caller_goes_on_in_a_plain_one(caller):
+def test_a_fit_in_any_mode_continues_outside_of_it(caller):
     with caller():
         model = VAETransformer(**SETTINGS).fit(TABLE)
     model.partial_fit(TABLE)
@@ -172,7 +172,7 @@ def test_modes_inside_and_after(caller):
 
 
 @pytest.mark.parametrize("caller", CALLERS.values(), ids=CALLERS)
-def test_what_is_called_after_each_epoch_runs_in_the_modes_of_the_caller(caller):
+def test_callbacks_run_in_the_torch_modes_of_the_caller(caller):
     seen = []
 
     class Watched(VAETransformer):
@@ -184,7 +184,7 @@ def test_what_is_called_after_each_epoch_runs_in_the_modes_of_the_caller(caller)
         assert seen == [state()] * 3
 
 
-def test_small_work_takes_one_thread_and_large_work_the_callers():
+def test_small_work_uses_one_thread_and_large_work_the_threads_of_the_caller():
     with restored(torch.set_num_threads, 2, torch.get_num_threads()):
         for work, threads in ((SMALL, 1), (LARGE, 2)):
             before = state()
@@ -213,7 +213,7 @@ def test_auto_is_bfloat16_where_that_is_faster(work, capability, capabilities):
         assert resolve_precision(name, CPU, work) == name
 
 
-def test_one_thread_for_all_and_the_callers_afterwards():
+def test_one_thread_is_used_and_the_former_number_restored():
     before = state()
     with pytest.raises(KeyboardInterrupt), one_thread():
         raise KeyboardInterrupt
@@ -238,7 +238,7 @@ class InterruptedPool:
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("call", [1, 2, 3])
-def test_an_interrupt_anywhere_leaves_the_threads_of_the_caller(call, late):
+def test_an_interrupt_anywhere_restores_the_number_of_threads(call, late):
     pools = [InterruptedPool(call, late), InterruptedPool(0, late)]
     with pytest.raises(KeyboardInterrupt), limit(pools, [1, 1]):
         pass
@@ -304,7 +304,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory comes from elsewhere")
-def test_freed_memory_serves_again():
+def test_freed_memory_is_reused():
     done = subprocess.run([sys.executable, "-c", BLOCKS], check=True, capture_output=True)
     pages = 8 * 2**20 // os.sysconf("SC_PAGESIZE")  # of each of the 100 rounds
     assert int(done.stdout) < 10 * pages
@@ -319,7 +319,7 @@ VAETransformer(1, likelihood="log_normal", max_iter=1, random_state=0).fit(X).sc
 """
 
 
-def test_a_processor_that_flushes_the_smallest_numbers_to_zero_brings_no_warning():
+def test_no_warning_if_the_processor_flushes_denormal_numbers_to_zero():
     subprocess.run([sys.executable, "-W", "error", "-c", FLUSHED], check=True)
 
 

@@ -33,7 +33,7 @@ def test_early_stopping_restores_the_best_weights():
     assert not history.stopped
 
 
-def test_adaptive_goes_on_from_the_best_weights_in_smaller_steps():
+def test_adaptive_continues_from_the_best_weights_in_smaller_steps():
     # two epochs beyond 0.3, the same from there by a fifth: 0.32, and one epoch beyond
     theta, history = walk(learning_rate=SCHEDULES["adaptive"])
     assert theta == pytest.approx(0.32, abs=1e-5)
@@ -97,7 +97,7 @@ def test_chunks_of_held_out_rows_do_not_show(monkeypatch):
     assert walk(validation=held_out)[1].validation_scores == pytest.approx(expected, rel=1e-12)
 
 
-def test_validation_noise_is_the_same_each_time_and_training_noise_fresh():
+def test_validation_noise_is_fixed_and_training_noise_is_fresh():
     model = Walk()
     walk(model)
     # the start is scored too
@@ -142,7 +142,7 @@ def test_an_interrupt_keeps_the_trained_epochs(early_stopping, kept):
 
 
 @pytest.mark.parametrize("step", [3, 4])
-def test_an_interrupt_amid_an_epoch_keeps_the_weights_of_the_last_whole_one(step):
+def test_an_interrupt_within_an_epoch_keeps_the_weights_of_the_last_complete_one(step):
     class Interrupted(Walk):
         def __init__(self):
             super().__init__()
@@ -285,7 +285,7 @@ def test_the_schedule_scales_the_steps():
     assert theta == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_continued_fit_goes_on_in_its_schedule():
+def test_a_continued_fit_continues_its_schedule():
     theta, history = walk(
         learning_rate=SCHEDULES["cosine"], validation=False, epochs=range(3, 8), kl_warmup=1.0
     )
@@ -325,7 +325,7 @@ def test_a_phase_is_trained_and_scored_as_itself(phase):
         assert {call["phase"] for call in model.calls if call["training"] == training} == {phase}
 
 
-def test_a_later_phase_goes_on_in_the_history():
+def test_a_later_phase_appends_to_the_history():
     model, history = Walk(), History()
     walk(model, history=history, phase=CODES, epochs=range(2), early_stopping=False)
     assert model.theta.item() == pytest.approx(0.2)

@@ -101,7 +101,7 @@ def test_l2_pulls_weight_matrices_only():
         torch.testing.assert_close(gradient[name], expected)
 
 
-def test_only_what_is_to_learn_moves():
+def test_only_learned_parameters_change():
     module = Layers()
     before, learned = values(module), [module.bias, module.weight]
     optimizer = Optimizer(module, replace(PLAN, alpha=2.0), None, learned)
@@ -123,7 +123,7 @@ def test_each_element_of_the_gradient_is_clipped(clip):
         torch.testing.assert_close(gradient[name], expected)
 
 
-def test_training_averages_over_the_steps_that_its_schedule_tells():
+def test_adam_averages_over_the_steps_that_the_schedule_sets():
     optimizer = Optimizer(Walk(), PLAN, None)
     walk(
         learning_rate=SCHEDULES["cosine"], validation=False, epochs=range(3), min_steps=400,
@@ -214,7 +214,7 @@ def test_networks_in_closed_form_work_on_copies():
         assert (value - other).norm() < 0.1 * (other - start[name]).norm()
 
 
-def test_copies_are_made_anew_each_time():
+def test_working_copies_are_made_in_each_context():
     module = Nets()
     optimizer = Optimizer(module, replace(PLAN, precision="bfloat16"), None)
     for value in (0.0, 7.0):
@@ -247,7 +247,7 @@ def test_steps_too_small_for_the_copies_add_up():
     assert (moved > 1e-4).double().mean() > 0.9
 
 
-def test_what_raises_amid_steps_leaves_the_parameters_in_float32():
+def test_an_error_within_steps_leaves_the_parameters_in_float32():
     module = Nets()
     optimizer = Optimizer(module, replace(PLAN, precision="bfloat16"), None)
     with pytest.raises(KeyboardInterrupt), optimizer.steps():

@@ -90,7 +90,7 @@ def test_weights_are_relative(kind, weight, n_steps, batch_size, seed, power):
 
 
 @kinds
-def test_every_row_is_drawn_in_proportion_and_dealt_to_every_batch(kind):
+def test_rows_are_drawn_in_proportion_to_their_weights_in_every_batch(kind):
     weight = np.array([0.2, 1.0, 0.5, 3.0, 0.3])
     counts = np.zeros((2, 5))
     for seed in range(4000):
@@ -107,7 +107,7 @@ def test_epochs_differ_and_seeds_repeat(kind):
     assert torch.equal(first, batches_of(kind, weight, 10, 5, 0))
 
 
-def test_lots_of_stored_rows_are_blocks_of_neighbours():
+def test_buffers_of_stored_rows_consist_of_blocks_of_neighbours():
     rows = stored(torch.ones(800, dtype=torch.float64), buffer_rows=32)
     buffers = list(rows.buffers(200, 4, generator()))
     assert len(buffers) == 25
@@ -122,7 +122,7 @@ def test_lots_of_stored_rows_are_blocks_of_neighbours():
 
 
 @kinds
-def test_rows_are_taken_in_the_order_asked_for(kind):
+def test_rows_are_taken_in_the_requested_order(kind):
     rows = kind(torch.ones(9, dtype=torch.float64))
     asked = torch.tensor([7, 2, 2, 0])
     assert torch.equal(rows.take(asked).values[:, 0].long(), asked)

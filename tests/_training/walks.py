@@ -8,9 +8,9 @@ from torch import nn
 from skvae._model.cells import Cells
 from skvae._model.phases import WHOLE
 from skvae._torch.vjp import by_autograd
-from skvae._training.loop import train
+from skvae._training.loop import History, train
 from skvae._training.optimizer import Optimizer
-from skvae._training.plan import Plan
+from skvae._training.plan import Plan, Stage
 from skvae._training.rows import Rows
 from skvae._training.schedules import SCHEDULES
 from skvae.objectives import ELBO
@@ -101,18 +101,16 @@ def walk(
     """Train by ``PLAN`` with changes, one step an epoch; theta and the history."""
     plan = replace(PLAN, **changes)
     model = Walk() if model is None else model
+    history = History() if history is None else history
     with torch.no_grad():
-        history = train(
+        train(
             model,
             rows(1.0, 0.0) if training_rows is None else training_rows,
-            plan,
-            epochs=epochs,
-            min_steps=min_steps,
+            Stage(phase, plan, epochs, min_steps),
             validation=rows(0.0, 1.0) if validation is True else validation or None,
             optimizer=optimizer or Optimizer(model, plan, None),
             generator=generator(),
             on_epoch=on_epoch,
-            phase=phase,
             history=history,
         )
     return model.theta.item(), history

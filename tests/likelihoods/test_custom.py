@@ -144,7 +144,7 @@ def test_draws_and_codes_follow_the_rows(vae, rows):
     assert abs(stats.spearmanr(vae.transform(rows)[:, 0], rows[:, 0]).statistic) > 0.8
 
 
-def test_it_is_a_parameter_of_the_model(rows):
+def test_a_custom_likelihood_is_a_parameter_of_the_model(rows):
     vae = VAETransformer(1, likelihood=Laplace(), max_iter=10, random_state=0)
     twin = clone(vae).set_params(likelihood__smallest_scale=0.1).fit(rows)
     assert vae.likelihood == Laplace()

@@ -12,7 +12,7 @@ NORMAL = RNG.normal(size=(400, 1))
 LIKELIHOODS = [Gaussian(), Gaussian(scale=2.0), StudentT(), LogNormal()]
 
 
-def test_training_ends_at_a_limit_where_a_normal_column_would_go_on():
+def test_an_abrupt_end_of_a_column_is_its_limit():
     limits = fit(Gaussian(), np.c_[EXPONENTIAL, -EXPONENTIAL, NORMAL])["limits"]
     inf = np.inf
     assert limits.tolist() == [[EXPONENTIAL.min(), inf], [-inf, -EXPONENTIAL.min()], [-inf, inf]]

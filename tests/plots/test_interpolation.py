@@ -21,6 +21,6 @@ def test_straight_lines_between_codes(container, prior):
     np.testing.assert_allclose(drawn[:, 2], model.inverse_transform(middle))
 
 
-def test_as_many_stops_as_starts(model):
+def test_there_must_be_as_many_stops_as_starts(model):
     with pytest.raises(ValueError, match=r"'X_stop' must have a row .* got 1 and 2 rows"):
         InterpolationDisplay.from_estimator(model, X[:2], X[:1], SHAPE)

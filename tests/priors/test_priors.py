@@ -69,7 +69,7 @@ def test_a_pickle_of_a_module_holds_arrays(module):
     torch.testing.assert_close(pickle.loads(pickled).log_prob(z), module.log_prob(z))
 
 
-def test_what_a_module_lacks_is_named():
+def test_a_missing_method_of_a_module_is_named():
     with pytest.raises(NotImplementedError, match=r"PriorModule has no method log_prob\(z\)"):
         PriorModule().log_prob(torch.zeros(2))
     with pytest.raises(NotImplementedError, match=r"PriorModule has no method sample"):

@@ -156,7 +156,7 @@ def test_an_unknown_category_counts_as_missing(table):
         ([[None, None, None, "strange"]], "Column 'word' holds 'strange'"),
     ],
 )
-def test_what_is_given_has_to_be_of_its_column(known, message):
+def test_given_values_must_be_possible_in_their_column(known, message):
     with pytest.raises((ValueError, TypeError), match=message):
         fitted(MIXED).sample(2, given=known)
 
@@ -236,7 +236,7 @@ def test_later_tables_are_refused_likewise():
         (TABLES["objects"][:, :0], r"Found array with 0 feature\(s\) \(shape=\(40, 0\)\)"),
     ],
 )
-def test_empty_tables_are_refused_in_the_words_of_scikit_learn(X, message):
+def test_empty_tables_raise_the_errors_of_scikit_learn(X, message):
     with pytest.raises(ValueError, match=message):
         fitted(X)
 

@@ -64,7 +64,7 @@ NEEDS_ARRAY_API = set() if os.environ.get("SCIPY_ARRAY_API") else {"check_array_
 @pytest.mark.filterwarnings("default", "ignore:No epoch is left")  # of fits with warm_start
 @pytest.mark.touches_global_state  # the checks draw from numpy's global generator
 @pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
-def test_every_yielded_check_passes(estimator):
+def test_every_check_of_scikit_learn_passes(estimator):
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     not_passed = {r["check_name"]: r["exception"] for r in results if r["status"] != "passed"}
     assert set(not_passed) == NEEDS_ARRAY_API, not_passed
@@ -73,6 +73,6 @@ def test_every_yielded_check_passes(estimator):
 # The checks of set_output pass arrays to what was fitted on a data frame.
 @pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names")
 @pytest.mark.parametrize("name", MORE_CHECKS)
-def test_public_check_that_is_not_yielded_passes(name):
+def test_public_checks_that_check_estimator_omits_pass(name):
     check = getattr(estimator_checks, name)
     check("VAETransformer", clone(VAETransformer(**SMALL)))

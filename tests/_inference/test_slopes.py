@@ -1,0 +1,32 @@
+"""The slopes of the decoder against autograd."""
+
+import numpy as np
+import torch
+
+from skvae._inference.slopes import mean_slopes
+from skvae._model.vae import VAE
+from skvae.likelihoods import Bernoulli, Gaussian
+from skvae.networks import MLP
+
+
+def test_slopes_are_the_mean_derivatives_of_the_means():
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(50, 2, generator=generator).double()
+    table = np.random.default_rng(0).normal(size=(20, 3))
+    groups = [
+        (Gaussian(), Gaussian().fit(table, np.ones(20)), 3, None),
+        (Bernoulli(), Bernoulli().fit(table > 0, np.ones(20)), 3, None),
+    ]
+    model = VAE(groups, [], MLP(3), MLP((4,), "tanh"), 2, generator).double()
+    for parameter in model.parameters():  # many start at zero
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+    model.components.sort(torch.tensor([1.0, 2.0]), -torch.eye(2))  # swapped, signs changed
+
+    def means(shown):
+        pairs = zip(model.groups, model.decode(shown[None]), strict=True)
+        return tuple(group.statistics(out)[0].mean(0) for group, out in pairs)
+
+    shown = z[:, model.components.order] * model.components.sign
+    exact = torch.autograd.functional.jacobian(means, shown)  # (d, M, N, K) of each group
+    for found, by_code in zip(mean_slopes(model, z), exact, strict=True):
+        torch.testing.assert_close(found, by_code.sum(2).movedim(-1, 0), atol=2e-3, rtol=0)
