@@ -14,6 +14,7 @@ import numpy as np
 
 from skvae._data import WeightedTable
 from skvae._fitted import Architecture, Fitted, build
+from skvae._table.bounds import check_training, with_bounds
 from skvae._table.columns import Columns
 from skvae._table.container import Container
 from skvae._table.fields import BOOL, LEVEL
@@ -50,6 +51,7 @@ def untrained(parameters: Any, container: Container, data: WeightedTable, seed: 
         is_bool=container.holds(BOOL, n_columns),
         resolution=parameters.resolution,
     )
+    columns = with_bounds(columns, container, parameters.bounds)
     chosen = architecture(parameters, columns)
     device = resolve_device(parameters.device)
     with torch_runtime(device):
@@ -61,6 +63,7 @@ def untrained(parameters: Any, container: Container, data: WeightedTable, seed: 
 def continued(fitted: Fitted, parameters: Any, data: WeightedTable) -> Fitted:
     """A copy of a fitted model, to continue training with the rows of a table."""
     columns = fitted.columns.continued(data.table, data.index)
+    check_training(columns, fitted.container)
     device = resolve_device(parameters.device)
     with torch_runtime(device):
         module = copy.deepcopy(fitted.module).to(device)
@@ -84,6 +87,7 @@ def architecture(parameters: Any, columns: Columns) -> Architecture:
             _resolved(encoder, skip),
             _resolved(decoder, skip),
             parameters.likelihood,
+            parameters.bounds,
             prior if prior.is_learned else Normal(),
         )
     )

@@ -25,6 +25,7 @@ from skvae._inference.scores import log_likelihood, weighted_draws
 from skvae._inference.slopes import mean_slopes
 from skvae._model.cells import Cells
 from skvae._model.vae import VAE
+from skvae._table.bounds import bounds_of
 from skvae._table.columns import Columns
 from skvae._table.container import Container
 from skvae._table.group import ColumnGroup
@@ -54,6 +55,7 @@ class Architecture(NamedTuple):
     encoder: Network
     decoder: Network
     likelihood: Any
+    bounds: Any
     prior: Prior  # that of training
 
 
@@ -106,6 +108,11 @@ class Fitted:
             self.columns.names[place]: self.container.sorted_values(place, values)[0]
             for place, values in self.columns.values.items()
         }
+
+    @property
+    def bounds(self) -> dict[Any, tuple[Any, Any]]:
+        """The limits of draws of each column of numbers, by name."""
+        return bounds_of(self.columns, self.container)
 
     # -- codes ----------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import Ruled
 from skvae._fit import train, train_once
 from skvae._rules import NOTHING, number, whole
+from skvae._table.bounds import check_given
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
 from skvae._table.frames import as_frame
@@ -118,6 +119,16 @@ class VAETransformer(
         from the values: a step of decimal numbers, or of whole numbers that were scaled. A dict
         gives steps by column name or position, and None for a column of any numbers. None finds no
         steps. Steps of dates and durations are in seconds.
+
+    bounds : "auto" or dict, default="auto"
+        The range of the values of a column of numbers, which its draws and means do not leave. With
+        "auto", draws stay within the range of the training rows where a column ends sooner than a
+        normal one would, and means have no bounds. A dict gives pairs ``(low, high)`` by column
+        name or position, such as ``{"price": (0, None)}``, where None is no bound. They replace
+        the limits of "auto" for these columns: draws may go beyond the range of training, up to
+        them. They are values of the column, so those of dates are dates. Training values beyond
+        them are an error, and log p does not depend on bounds. Columns that are not in the dict use
+        "auto".
 
     whiten : bool, default=False
         Whether components have the scale of the prior, N(0, 1), as in textbooks. If False, each
@@ -247,6 +258,11 @@ class VAETransformer(
         The step between the values of each column, by column name or position. None for columns of
         any numbers and for categories.
 
+    bounds_ : dict
+        The range ``(low, high)`` that draws of each column of numbers do not leave, by column name
+        or position. An end without a limit is infinite; for dates, durations, periods, decimal
+        numbers and whole numbers beyond 2^53 it is None, and the others are values of the column.
+
     module_ : torch.nn.Module
         The trained model, in the working units of its columns.
 
@@ -332,6 +348,7 @@ class VAETransformer(
     likelihoods_ = _learned("columns.likelihoods")
     categories_ = _learned("categories")
     resolutions_ = _learned("columns.resolutions")
+    bounds_ = _learned("bounds")
     module_ = _learned("module")
     precision_ = _learned("training.precision")
     loss_curve_ = _learned("training.loss_curve")
@@ -355,6 +372,7 @@ class VAETransformer(
         "decoder": [Network, None],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood, dict],
         "resolution": [StrOptions({"auto"}), dict, None],
+        "bounds": [StrOptions({"auto"}), dict],
         "whiten": ["boolean"],
         "prior": [StrOptions(set(PRIORS)), Prior],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
@@ -390,6 +408,7 @@ class VAETransformer(
         decoder=None,
         likelihood="auto",
         resolution="auto",
+        bounds="auto",
         whiten=False,
         prior="normal",
         objective="elbo",
@@ -421,6 +440,7 @@ class VAETransformer(
         self.decoder = decoder
         self.likelihood = likelihood
         self.resolution = resolution
+        self.bounds = bounds
         self.whiten = whiten
         self.prior = prior
         self.objective = objective
@@ -871,8 +891,14 @@ class VAETransformer(
         Raises
         ------
         ValueError
-            If a value of ``given`` is outside its column's support, or is a category not seen in
-            training, and as in :meth:`impute`.
+            If a value of ``given`` is outside its column's support or its ``bounds``, or is a
+            category not seen in training, and as in :meth:`impute`.
+
+        Warns
+        -----
+        UserWarning
+            If a number of ``given`` is below the smallest or above the largest training value of
+            its column.
         """
         check_is_fitted(self)
         whole(1, MOST_SAMPLES).check("'n_samples'", n_samples)
@@ -893,6 +919,7 @@ class VAETransformer(
         table = validate_given(given, container, self.n_features_in_)
         columns.foreseen(table, strict=True)  # raises
         columns.to_working(table, None, np.float64)  # raises outside a support
+        check_given(columns, container, table)
         return table
 
     def score_samples(self, X, *, n_importance=None):

@@ -19,6 +19,7 @@ from skvae._table.units import spreads
 from skvae._table.unseen import SeenLevels, unseen_values
 from skvae._warn import warn
 from skvae.likelihoods import Constants, Likelihood
+from skvae.likelihoods._numerics import widened
 
 Array = NDArray[Any]
 _T = TypeVar("_T")
@@ -45,6 +46,8 @@ class Columns:
         Columns, in working order, with missing values in training.
     spread : ndarray of shape (d,)
         The standard deviation of each column, by its place in the table.
+    ranges : ndarray of shape (d, 2)
+        The smallest and the largest training value of each column, by its place in the table.
     """
 
     def __init__(
@@ -53,11 +56,13 @@ class Columns:
         groups: Sequence[ColumnGroup],
         gaps: Sequence[int],
         spread: Array,
+        ranges: Array,
     ) -> None:
         self.names = list(names)
         self.groups = list(groups)
         self.gaps = list(gaps)
         self.spread = spread
+        self.ranges = ranges
 
     @classmethod
     def fit(
@@ -76,7 +81,7 @@ class Columns:
 
         ``weight`` is the number of rows that each of them stands for.
         """
-        columns = cls(names, [], [], np.zeros(len(names)))
+        columns = cls(names, [], [], np.zeros(len(names)), np.full((len(names), 2), np.nan))
         # rows are ordered by their hashes, so the first rows are a random sample
         n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
@@ -101,6 +106,7 @@ class Columns:
             fitted = []
             for places, x in _column_blocks(X, index, order, alike):
                 missing[places] = np.isnan(x).any(axis=0)
+                columns.ranges[places] = widened(columns.ranges[places], x)
                 grids = columns._grids(x, places, decision)
                 fitted += columns._fit_block(one, x, weight, places, grids, decision.lenient)
                 columns._warn_of_extremes(x, index, places, EXTREME * typical)
@@ -113,10 +119,16 @@ class Columns:
 
     def continued(self, X: Array, index: NDArray[np.intp]) -> Columns:
         """The columns for training that continues on the rows ``index`` of ``X``."""
-        groups = self.groups
+        groups, ranges = self.groups, self.ranges
         for _, x in _row_blocks(X, index):
             groups = [group.updated(x[:, group.columns]) for group in groups]
-        return Columns(self.names, groups, self.gaps, self.spread)
+            ranges = widened(ranges, x)
+        return Columns(self.names, groups, self.gaps, self.spread, ranges)
+
+    def bounded(self, bounds: Array) -> Columns:
+        """The columns with bounds (d, 2) of draws and means, NaN for a column without."""
+        groups = [group.bounded(bounds[group.places]) for group in self.groups]
+        return Columns(self.names, groups, self.gaps, self.spread, self.ranges)
 
     @property
     def order(self) -> list[int]:
@@ -140,12 +152,13 @@ class Columns:
         lenient: NDArray[np.bool_],
     ) -> list[ColumnGroup]:
         """Fit a block of columns: complete columns together, and each of the others alone."""
-        whole = ColumnGroup(one, places, {}, grids, np.zeros_like(places, dtype=bool), weight.sum())
+        n_rows, none = weight.sum(), np.full((len(places), 2), np.nan)
+        whole = ColumnGroup(one, places, {}, grids, np.zeros_like(places, dtype=bool), n_rows, none)
         self._check_support(whole, x, whole.seen(x)[1])
 
         def group(some: NDArray[np.bool_], constants: Constants) -> ColumnGroup:
             own = lenient[places[some]]
-            return ColumnGroup(one, places[some], constants, grids[some], own, whole.n_rows)
+            return ColumnGroup(one, places[some], constants, grids[some], own, n_rows, none[some])
 
         x = grids.steps(x) if one.is_equivariant else x
         together = np.zeros(x.shape[1], dtype=np.bool_)
@@ -285,7 +298,7 @@ class Columns:
         n = len(group.places)
         if group.likelihood.takes_levels:
             return np.ones(n)
-        low, high = (group.from_mean(np.full((1, n), u))[0] for u in (1.0, 2.0))
+        low, high = (group.unbounded_mean(np.full((1, n), u))[0] for u in (1.0, 2.0))
         spread = self.spread[group.places]
         return (high - low) / np.where(spread > 0, spread, np.inf)
 
@@ -337,14 +350,37 @@ class Columns:
         }
         return {name: steps[place] for place, name in enumerate(self.names)}
 
-    def place_of(self, name: Any) -> int:
+    @property
+    def bounds(self) -> Array:
+        """The bounds that the user named, NaN for other columns, by place. (d, 2)."""
+        return self._by_place([group.bounds for group in self.groups])
+
+    @property
+    def limits(self) -> Array:
+        """The smallest and the largest draw of each column, infinite for none, by place. (d, 2)."""
+        return self._by_place([group.limits for group in self.groups])
+
+    def _by_place(self, of_groups: Sequence[Array]) -> Array:
+        out = np.empty_like(self.ranges)
+        out[self.order] = np.concatenate(of_groups)
+        return out
+
+    def beyond(self, X: Array, limits: Array) -> NDArray[np.bool_]:
+        """Which values (n, d) lie beyond limits (d, 2), except by rounding. (n, d) bool."""
+        out = np.zeros(X.shape, dtype=bool)
+        for group in self.groups:
+            places = group.places
+            out[:, places] = group.grids.beyond(X[:, places], limits[places])
+        return out
+
+    def place_of(self, name: Any, parameter: str = "column") -> int:
         """The place of a column in the table. True is not the name 1, unlike in Python."""
         is_bool = isinstance(name, bool | np.bool_)
         if isinstance(name, Hashable):  # an array is not, and would be compared by its values
             for place, own in enumerate(self.names):
                 if own == name and isinstance(own, bool | np.bool_) == is_bool:
                     return place
-        raise ValueError(f"'column' names {name!r}, but the columns are {self.names}.")
+        raise ValueError(f"'{parameter}' names {name!r}, but the columns are {self.names}.")
 
     def group_of(self, place: int) -> tuple[int, int]:
         """The number of the group of the column at ``place``, and its number in that group."""

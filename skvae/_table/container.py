@@ -28,7 +28,9 @@ from skvae._table.fields import (
     widened,
 )
 from skvae._table.frames import Column, as_frame, cast, columns_of, index_of, pandas_series
+from skvae._table.grid import Grids
 from skvae._table.masked import fill_masked
+from skvae._table.times import Times
 
 Array = NDArray[Any]
 
@@ -105,6 +107,40 @@ class Container:
         if getattr(column.dtype, "time_zone", None):  # numpy has no time zones
             return column.objects()
         return np.asarray(column.cells.to_native())
+
+    def holds_times(self, place: int) -> bool:
+        """Whether a column holds dates, durations or periods."""
+        return self.fields is not None and isinstance(self.fields[place].scale, Times)
+
+    def bounds(self, place: int, pair: Sequence[Any]) -> Array:
+        """Two values of a column of numbers as numbers, infinite for None. (2,)."""
+        column = Column(place, np.fromiter(pair, dtype=object, count=2))
+        if self.fields is None:
+            numbers = numbers_of(column)
+        else:
+            field = self.fields[place]
+            numbers = _numbers(replace(column, name=field.name), field)
+        absent = [value is None for value in pair]
+        return np.where(absent, [-np.inf, np.inf], numbers)
+
+    def inside(self, place: int, bounds: Array) -> Array:
+        """Bounds of a column as numbers, moved inwards to numbers that it can represent. (2,)."""
+        grid = None if self.fields is None else self.fields[place].grid
+        return Grids.of([grid]).inside(bounds[None])[0]
+
+    def bound(self, place: int, x: float) -> Any:
+        """A bound as a float, or as the value of a column of times or of exact numbers.
+
+        None for an infinite bound of such a column.
+        """
+        if self.fields is None or self.fields[place].scale is None:
+            return float(x)
+        return self.levels(place, np.array([x]))[0] if np.isfinite(x) else None
+
+    def shown(self, place: int, x: float) -> str:
+        """A number of a column in words."""
+        value = self.bound(place, x)
+        return f"{value:.10g}" if isinstance(value, float) else str(value)
 
     def sorted_values(self, place: int, x: Array) -> tuple[Array, Array]:
         """These values in the order in which they sort, and the place of each in ``x``. 2 x (n,).

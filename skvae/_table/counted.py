@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skvae._table.grid import Grid
+
 Array = NDArray[Any]
 
 # Up to this many steps from the origin, a number of units in float64 determines the step:
@@ -38,6 +40,11 @@ class Counted:
     step: int
     per_unit: int
     bounds: tuple[int, int]
+
+    @property
+    def grid(self) -> Grid:
+        """The numbers that the column can represent."""
+        return Grid(self.step / self.per_unit)
 
     @property
     def start(self) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skvae._table.cells import is_missing, numbers_of
 from skvae._table.frames import Column
+from skvae._table.grid import Grid
 
 Array = NDArray[Any]
 
@@ -38,6 +39,11 @@ class Decimals:
         """As many places as the cell that has most of them."""
         exponents = [cell.as_tuple().exponent for cell in cells if cell.is_finite()]
         return cls(max([0, *(-int(exponent) for exponent in exponents)]))
+
+    @property
+    def grid(self) -> Grid:
+        """The numbers that the column can represent."""
+        return Grid(10.0**-self.places, decimals=self.places)
 
     @property
     def text(self) -> str:

@@ -16,6 +16,7 @@ from skvae._table.cells import check_number, is_missing, numbers_of, refuse_dtyp
 from skvae._table.counted import misses
 from skvae._table.decimals import Decimals
 from skvae._table.frames import Column, native_dtype, of_objects
+from skvae._table.grid import Grid
 from skvae._table.large import LargeNumbers
 from skvae._table.times import Times, kind_of_times
 from skvae._warn import warn
@@ -47,6 +48,13 @@ class Field:
     def text(self) -> str:
         """What the column holds, for messages."""
         return f"{self.holds} values" if self.scale is None else self.scale.text
+
+    @property
+    def grid(self) -> Grid | None:
+        """The numbers that a column of numbers can represent; None for any float."""
+        if self.scale is not None:
+            return self.scale.grid
+        return Grid(1.0, decimals=0) if self.holds in (WHOLE, BOOL) else None
 
 
 def field_of(column: Column) -> Field:

@@ -228,6 +228,25 @@ class Grids:
             out[:, i] = np.round(out[:, i], self.decimals[i])
         return out
 
+    def inside(self, bounds: Array) -> Array:
+        """Bounds (d, 2), each moved inwards to the next number on the grid. -> (d, 2).
+
+        A bound on the grid stays, and so does one of a column without a grid.
+        """
+        steps = self.steps(bounds.T)
+        whole = np.stack([np.ceil(steps[0]), np.floor(steps[1])])
+        # float64 holds no numbers between larger steps
+        moves = ~np.isnan(self.step) & (whole != steps) & (np.abs(steps) < LARGEST_WHOLE)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found: Array = np.where(moves, self.snapped(whole), bounds.T).T
+        return found
+
+    def beyond(self, x: Array, limits: Array) -> Array:
+        """Which values (n, d) lie beyond limits (d, 2), except by rounding. (n, d) bool."""
+        steps, (low, high) = self.steps(x), self.steps(limits.T)
+        found: Array = (steps < low) | (steps > high)
+        return found
+
     def holds(self, x: Array) -> Array:
         """Whether values lie on their grids, True in a column without one. (n, d) bool."""
         steps = self.steps(x)

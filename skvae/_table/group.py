@@ -28,6 +28,8 @@ class ColumnGroup:
     Columns whose support comes from the rows of training, and not from the user, are ``lenient``
     (d,). A later value outside the support counts there as the nearest value inside, with a
     probability of half a row among the ``n_rows`` of training.
+
+    ``bounds`` (d, 2) are those that the user named for draws and means, NaN for other columns.
     """
 
     likelihood: Likelihood
@@ -36,6 +38,7 @@ class ColumnGroup:
     grids: Grids
     lenient: NDArray[np.bool_]
     n_rows: float
+    bounds: Array
     emphasis: Array | None = None
 
     def in_unit(self, unit: Array | float, emphasis: Array) -> ColumnGroup:
@@ -49,6 +52,20 @@ class ColumnGroup:
         """The group for training that continues on the rows ``x`` (n, d)."""
         constants = self.likelihood.update_constants(self.steps(x), self.constants)
         return replace(self, constants=constants)
+
+    def bounded(self, bounds: Array) -> ColumnGroup:
+        """The group with bounds (d, 2) in the caller's units, NaN for a column without."""
+        bounds = self.grids.inside(bounds)
+        limits = self.steps(bounds.T).T
+        constants = self.likelihood.with_limits(self.constants, limits)
+        return replace(self, constants=constants, bounds=bounds)
+
+    @property
+    def limits(self) -> Array:
+        """The smallest and the largest draw in the caller's units, infinite for none. (d, 2)."""
+        found = self.likelihood.limits(self.constants).T
+        found = self.grids.snapped(found) if self.likelihood.is_equivariant else found
+        return np.where(np.isnan(self.bounds), found.T, self.bounds)
 
     def steps(self, x: Array) -> Array:
         """The values as the likelihood sees them."""
@@ -103,14 +120,26 @@ class ColumnGroup:
         """Draws in working units to caller's units, on the grid. (n, d) -> (n, d)."""
         found = self.likelihood.from_working(u, self.constants)
         if self.likelihood.is_equivariant:
-            return self.grids.snapped(found)
+            return self._clipped(self.grids.snapped(found))
         snapped = self.grids.snapped(self.grids.steps(found))
         # rounding may leave the support, as from 0.3 to 0: the next value on the grid is inside
         outside = ~self.likelihood.in_support(snapped, self.constants)
-        return np.where(outside, snapped + np.sign(found - snapped) * self.grids.unit, snapped)
+        inside = np.where(outside, snapped + np.sign(found - snapped) * self.grids.unit, snapped)
+        return self._clipped(inside)
 
     def from_mean(self, u: Array) -> Array:
-        """Means in the model's units to caller's units. (n, d) -> (n, d)."""
+        """Means in the model's units to caller's units, within bounds. (n, d) -> (n, d)."""
+        return self._clipped(self.unbounded_mean(u))
+
+    def _clipped(self, x: Array) -> Array:
+        """Values (n, d) within the bounds that the user named. -> (n, d)."""
+        named = ~np.isnan(self.bounds)
+        if not named.any():
+            return x
+        return x.clip(*np.where(named, self.bounds, [-np.inf, np.inf]).T)
+
+    def unbounded_mean(self, u: Array) -> Array:
+        """As ``from_mean``, but a smooth function. (n, d) -> (n, d)."""
         found = self.likelihood.from_mean(u, self.constants)
         return self.grids.values(found) if self.likelihood.is_equivariant else found
 
@@ -158,8 +187,10 @@ def by_size(one: Likelihood, fitted: Sequence[ColumnGroup]) -> list[ColumnGroup]
         order = np.argsort(places)
         constants = {name: array[order] for name, array in constants.items()}
         lenient = np.concatenate([group.lenient for group in alike])
+        bounds = np.concatenate([group.bounds for group in alike])
         joined = replace(alike[0], places=places[order], constants=constants)
-        groups.append(replace(joined, grids=grids[order], lenient=lenient[order]))
+        joined = replace(joined, grids=grids[order], bounds=bounds[order])
+        groups.append(replace(joined, lenient=lenient[order]))
     return groups
 
 

@@ -169,6 +169,24 @@ class Likelihood(Value, ABC):
         """
         return None
 
+    def limits(self, constants: Constants) -> Array:
+        """The smallest and the largest draw in caller's units, infinite for none. (d, 2) or (1, 2).
+
+        By default the constant "limits", which ``from_working`` then has to respect.
+        """
+        found: Array = constants.get("limits", np.array([[-np.inf, np.inf]]))
+        return found
+
+    def with_limits(self, constants: Constants, limits: Array) -> Constants:
+        """The constants with other limits (d, 2), NaN for a column that keeps its own.
+
+        Draws are clipped to them in any case, so that a likelihood without limits needs none.
+        """
+        if "limits" not in constants:
+            return constants
+        kept = np.isnan(limits)
+        return constants | {"limits": np.where(kept, constants["limits"], limits)}
+
     def update_constants(self, x: Array, constants: Constants) -> Constants:
         """The constants for training that continues with the rows ``x`` (n, d)."""
         return constants

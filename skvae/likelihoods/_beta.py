@@ -67,6 +67,9 @@ class Beta(Likelihood):
         found: Array = -np.log(x) - np.log1p(-x)
         return found
 
+    def limits(self, constants: Constants) -> Array:
+        return np.array([[0.0, 1.0]])
+
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
         log_precision = float32(np.log(constants["precision"]) / LOG_SPEED)
         found = {name: float32(constants[name]) for name in ("mean", "center", "spread")}

@@ -43,6 +43,9 @@ class _Counts(Likelihood):
             "spread": np.where(spread > 0, spread, 1.0),
         }
 
+    def limits(self, constants: Constants) -> Array:
+        return np.array([[0.0, LARGEST_COUNT]])
+
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
         found = {name: float32(constants[name]) for name in ("center", "spread")}
         return found | {"log_mean": float32(np.log(constants["mean"]))}

@@ -85,7 +85,8 @@ class Gaussian(_Normal):
     another floor: 5 % of the root mean square of their standard deviations.
 
     The smallest or largest training value is a limit if a normal column of as many rows would go
-    beyond it with a probability of 99 %. Draws beyond a limit are reflected at it.
+    beyond it with a probability of 99 %. Draws beyond a limit are reflected at it. Named
+    ``bounds`` replace these limits.
 
     A constant column shows no rounding: its values are taken to be whole numbers, or multiples of
     the constant if that is below 1. Its draws and means are the constant, until ``partial_fit``

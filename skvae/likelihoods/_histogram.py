@@ -69,7 +69,8 @@ class Histogram(_Softmax):
     every value if there are at most ``n_bins`` and each holds ``rows_per_bin`` rows on average.
     The other values fall into bins of equal shares of the rows. The density is constant within a
     bin, and exponential in the first and the last one, which are unbounded. If training held no
-    negative number, the first bin ends at 0. Draws stay within the range of the training rows.
+    negative number, the first bin ends at 0. Draws stay within the range of the training rows, or
+    within named ``bounds``.
 
     log p is a density per unit of the column. If the values of the training rows lie on a grid, it
     is the mass of a value divided by the step of the grid, as if the mass were spread evenly
@@ -150,17 +151,22 @@ class Histogram(_Softmax):
             "log_size": np.r_[np.log(sizes), np.full(len(atoms), np.log(cell))][None],
             "value": np.r_[bin_means(edges, scale, skipped, is_whole), atoms][None],
             "scale": scale[None],
-            "reach": reach.clip(0)[None],
-            "ends": values[None, [0, -1]],
+            "reach": reach[None],
+            "limits": values[None, [0, -1]],
             "whole": np.array([is_whole]),
             "location": location,
             "spread": spread,
         }
 
     def update_constants(self, x: Array, constants: Constants) -> Constants:
-        ends = widened(constants["ends"], x)
-        reach = constants["reach"] + np.abs(ends - constants["ends"])
-        return constants | {"ends": ends, "reach": reach}
+        return self.with_limits(constants, widened(constants["limits"], x))
+
+    def with_limits(self, constants: Constants, limits: Array) -> Constants:
+        before = constants["limits"]
+        after = np.where(np.isnan(limits), before, limits)
+        # infinite limits that stay have no difference
+        moved = np.subtract(after, before, out=np.zeros_like(after), where=after != before)
+        return constants | {"limits": after, "reach": constants["reach"] + np.abs(moved)}
 
     def _is_atom(self, share: Array, n_rows: float) -> Array:
         """Which of the different values, of the given shares of the rows, are atoms. (n,)."""
@@ -195,8 +201,9 @@ class Histogram(_Softmax):
             np.take_along_axis(constants[name].T, level, axis=0) for name in ("low", "high")
         )
         left, right = np.isinf(low), np.isinf(high)
-        # tails end at the extreme values of training, since one far value would change trends
-        scale, share = constants["scale"], -np.expm1(-constants["reach"] / constants["scale"])
+        # tails end at limits, by default the ends of training: one far value would change trends
+        scale = constants["scale"]
+        share = -np.expm1(-constants["reach"].clip(0) / scale)
         excess = -scale * np.log1p(-u[:, :, None] * share)
         with np.errstate(invalid="ignore"):
             value = np.where(low < high, low + u * (high - low), low)
@@ -208,7 +215,7 @@ class Histogram(_Softmax):
             place = np.where(left[:, i], np.ceil(value[:, i] - 0.5), np.floor(value[:, i] + 0.5))
             place += np.searchsorted(first_place_above(atoms), place, side="right")
             value[:, i] = np.where(low[:, i] < high[:, i], place, low[:, i])
-        return value.clip(*constants["ends"].T)
+        return value.clip(*constants["limits"].T)
 
     def from_mean(self, x: Array, constants: Constants) -> Array:
         return x * constants["spread"] + constants["location"]

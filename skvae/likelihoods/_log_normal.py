@@ -36,6 +36,15 @@ class LogNormal(_Normal):
     def fit(self, x: Array, weight: Array) -> Constants:
         return super().fit(np.log(x), weight)
 
+    def limits(self, constants: Constants) -> Array:
+        with np.errstate(over="ignore"):
+            amounts: Array = np.exp(constants["limits"])
+        return amounts
+
+    def with_limits(self, constants: Constants, limits: Array) -> Constants:
+        with np.errstate(divide="ignore"):
+            return super().with_limits(constants, np.log(limits.clip(min=0)))
+
     def update_constants(self, x: Array, constants: Constants) -> Constants:
         with np.errstate(divide="ignore", invalid="ignore"):  # the support is checked elsewhere
             return super().update_constants(np.log(x), constants)

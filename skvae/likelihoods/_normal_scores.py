@@ -17,7 +17,7 @@ from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._gaussian import _Normal
 from skvae.likelihoods._numerics import LOG_SPEED, float32, smallest_gap, standardisation, widened
 from skvae.likelihoods._sample import FEW_VALUES, ColumnSample
-from skvae.likelihoods._score_map import ScoreMap
+from skvae.likelihoods._score_map import LARGEST_SCORE, ScoreMap
 from skvae.likelihoods._standardised import SMALLEST_SIGMA
 from skvae.objectives import LOG_2PI
 
@@ -62,8 +62,8 @@ class NormalScores(_Normal):
     log of N(m, sigma^2)'s mass in the interval: a Tobit model, if the atom is the smallest value,
     and an ordered probit model, if all values are atoms.
 
-    Draws and means stay within the range of the training rows, and are whole numbers if these held
-    no others. For log p any number has a density.
+    Draws and means stay within the range of the training rows, or within named ``bounds``. Draws
+    are whole numbers if the training rows held no others. For log p any number has a density.
 
     log p is a density per unit of the column. The mass of an atom is spread over the step of the
     grid on which the values lie. If they lie on none, it is spread over the smallest gap if all
@@ -150,7 +150,7 @@ class NormalScores(_Normal):
             "high": one.high[None],
             "location": location,
             "spread": spread,
-            "ends": values[None, [0, -1]],
+            "limits": values[None, [0, -1]],
             "floor": np.array([_smallest_sigma(one, values[~is_atom], share[~is_atom])]),
         }
 
@@ -159,13 +159,14 @@ class NormalScores(_Normal):
         return 2 if constants["low"].shape[1] else 1
 
     def update_constants(self, x: Array, constants: Constants) -> Constants:
-        return constants | {"ends": widened(constants["ends"], x)}
+        return constants | {"limits": widened(constants["limits"], x)}
 
     def to_working(self, x: Array, constants: Constants) -> Array:
         return _by_column(ScoreMap.to_u, x, constants)
 
     def from_working(self, x: Array, constants: Constants) -> Array:
-        return _by_column(ScoreMap.from_u, x, constants).clip(*constants["ends"].T)
+        u = x.clip(-LARGEST_SCORE, LARGEST_SCORE)  # a tail without a limit stays finite
+        return _by_column(ScoreMap.from_u, u, constants).clip(*constants["limits"].T)
 
     def from_mean(self, x: Array, constants: Constants) -> Array:
         found: Array = x * constants["spread"] + constants["location"]

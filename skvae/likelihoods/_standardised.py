@@ -41,8 +41,10 @@ class _Standardised(Likelihood):
 
     def from_working(self, x: Array, constants: Constants) -> Array:
         found, (low, high) = self._in_units(x, constants), constants["limits"].T
-        found = np.minimum(np.maximum(found, low - (found - low)), high + (high - found))
-        return found.clip(low, high)
+        with np.errstate(over="ignore"):  # at limits near the largest float64
+            found = np.minimum(np.maximum(found, low - (found - low)), high + (high - found))
+        within: Array = found.clip(low, high)
+        return within
 
     def from_mean(self, x: Array, constants: Constants) -> Array:
         return self._in_units(x, constants)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from skvae.likelihoods._base import Array, Constants, Likelihood
 
 
@@ -15,6 +17,9 @@ class _UnitInterval(Likelihood):
     def in_support(self, x: Array, constants: Constants) -> Array:
         inside: Array = (x >= 0) & (x <= 1)
         return inside
+
+    def limits(self, constants: Constants) -> Array:
+        return np.array([[0.0, 1.0]])
 
     def nearest(self, x: Array, constants: Constants) -> Array:
         return x.clip(0, 1)

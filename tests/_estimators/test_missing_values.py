@@ -183,6 +183,7 @@ def test_draws_given_by_name_keep_to_what_is_given(wine):
         vae.sample(given={"kind": "sweet"})
 
 
+@pytest.mark.filterwarnings("ignore:'given' holds 0")
 def test_given_rows_may_be_sparse(wine, fitted):
     given = np.zeros((2, 13))
     given[:, 1] = [1.7, 2.4]

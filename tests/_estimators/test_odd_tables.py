@@ -92,6 +92,7 @@ def test_chunks_side_by_side_do_not_show(wine, fitted, monkeypatch, request):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.filterwarnings(r"ignore:'given' holds 1e\+200 in column 2")
 def test_an_error_in_one_of_many_chunks_is_raised(fitted, wine, chunks_side_by_side):
     X = np.tile(wine, (20, 1))
     X[3000, 2] = 1e200  # no code explains it

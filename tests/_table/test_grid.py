@@ -102,3 +102,20 @@ def test_a_given_step():
     assert grid_of_step(x, 0.5) == Grid(0.5, 0.0, 1)
     assert grid_of_step(x, 2.0) is None
     assert grid_of_step(x + 0.1, 2.5).offset == pytest.approx(0.1)
+
+
+def test_bounds_move_inwards_to_the_grid():
+    grids = Grids.of([Grid(1, 0, 0), Grid(0.1, 0, 1), Grid(0.25, 0.2), None, Grid(0.01, 0, 2)])
+    bounds = np.array([[0.5, 9.5], [0.3, 0.75], [-np.inf, 0.9], [0.55, np.pi], [-1e308, np.nan]])
+    expected = [[1.0, 9.0], [0.3, 0.7], [-np.inf, pytest.approx(0.7)], [0.55, np.pi]]
+    found = grids.inside(bounds)
+    assert found[:4].tolist() == expected
+    np.testing.assert_array_equal(found[4], bounds[4])
+
+
+def test_values_beyond_limits_are_found_despite_rounding():
+    grids = Grids.of([Grid(0.1, 0, 1), None])
+    x = np.array([[3 * 0.1, 0.3], [0.4, np.nextafter(0.3, 1)], [-0.1, -1e-300], [np.nan, np.nan]])
+    beyond = grids.beyond(x, np.array([[0.0, 0.3], [0.0, 0.3]]))
+    assert beyond.tolist() == [[False, False], [True, True], [True, True], [False, False]]
+    assert not grids.beyond(x, np.array([[np.nan, np.nan], [-np.inf, np.inf]])).any()

@@ -383,3 +383,23 @@ def test_targets_are_the_data_without_binarize():
     for case in CASES.values():
         if case.likelihood != Bernoulli(binarize=True):
             assert torch.equal(case.likelihood.draw_target(grey, generator), grey)
+
+
+@pytest.mark.parametrize("limits", [[0.8, 2.1], [0.0, np.inf], [-np.inf, 2.0]], ids=str)
+@pytest.mark.parametrize(
+    "likelihood", [Gaussian(), StudentT(), LogNormal(), NormalScores(), Histogram()], ids=str
+)
+def test_draws_reach_other_limits(likelihood, limits):
+    x = np.random.default_rng(0).uniform(1.0, 2.0, size=(2000, 1))
+    constants = fit(likelihood, x)
+    np.testing.assert_allclose(likelihood.limits(constants), [[x.min(), x.max()]])
+    same = likelihood.with_limits(constants, np.full((1, 2), np.nan))
+    assert all(np.array_equal(same[name], constants[name]) for name in constants)
+
+    low, high = limits
+    other = likelihood.with_limits(constants, np.array([limits]))
+    ends = (0, constants["share"].shape[1] - 1e-9) if likelihood == Histogram() else (-6, 6)
+    draws = likelihood.from_working(np.linspace(*ends, 10_001)[:, None], other)
+    assert np.isfinite(draws).all()
+    assert low - 1e-12 <= draws.min() < x.min() - 1e-3
+    assert x.max() + 1e-4 < draws.max() <= high + 1e-12

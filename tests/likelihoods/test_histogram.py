@@ -74,9 +74,9 @@ def test_further_rows_widen_the_range():
     constants = fit(Histogram(), FORMS)
     x = np.array([[-50.0, 0.5, np.nan, 200.0]])
     wider = Histogram().update_constants(x, constants)
-    ends = constants["ends"].copy()
+    ends = constants["limits"].copy()
     ends[0, 0], ends[3, 1] = -50.0, 200.0
-    np.testing.assert_array_equal(wider["ends"], ends)
+    np.testing.assert_array_equal(wider["limits"], ends)
     levels = np.full((1, 4), 0.9999)  # far out in the lower tails
     assert Histogram().from_working(levels, wider)[0, 0] < FORMS[:, 0].min()
 

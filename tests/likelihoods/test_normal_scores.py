@@ -185,13 +185,13 @@ def test_further_rows_widen_the_range(table):
     likelihood = NormalScores()
     constants = fit(likelihood, table)
     table_ends = np.stack([table.min(axis=0), table.max(axis=0)], axis=1)
-    np.testing.assert_array_equal(constants["ends"], table_ends)
+    np.testing.assert_array_equal(constants["limits"], table_ends)
     more = np.vstack([table.min(axis=0) - 3.0, np.full(table.shape[1], np.nan)])
     wider = likelihood.update_constants(more, constants)
-    np.testing.assert_array_equal(wider["ends"], table_ends - [3.0, 0.0])
+    np.testing.assert_array_equal(wider["limits"], table_ends - [3.0, 0.0])
     missing = np.full((2, table.shape[1]), np.nan)
     same = likelihood.update_constants(missing, constants)
-    np.testing.assert_array_equal(same["ends"], table_ends)
+    np.testing.assert_array_equal(same["limits"], table_ends)
 
 
 def test_outputs_move_values_and_atoms_upwards():
