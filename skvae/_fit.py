@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from skvae._build import objective_of, prior_of
 from skvae._data import WeightedTable, rows_in_memory, rows_of, split
 from skvae._fitted import Fitted
+from skvae._inference.missingness import Missingness, inputs_of, owners_of
 from skvae._judgement import Judgement
 from skvae._start import start_from_pca
 from skvae._torch.random import derive, generator_from
@@ -143,7 +144,7 @@ def _run(
     validation: Rows | None,
     on_epoch: Callable[[History], bool],
 ) -> History:
-    """Train a model in place, sort its components if it is new, and fit its prior.
+    """Train a model in place, sort its components if it is new, and fit what sampling needs.
 
     If fitting the prior fails or is interrupted, the prior is that of training.
     """
@@ -160,6 +161,7 @@ def _run(
 
     def describe() -> None:
         _describe_components(fitted, rows, whiten=parameters.whiten, order=is_fresh)
+        _fit_missingness(fitted, rows)
         _fit_prior(fitted, rows, Normal(), seed)
 
     history.finish(describe)
@@ -195,6 +197,27 @@ def _sample(fitted: Fitted, rows: WeightedRows) -> Rows:
     with torch_runtime(fitted.device):
         generator = generator_from(derive(fitted.seed, "sample"), fitted.device)
         return rows.sample(JUDGED_ROWS, generator)
+
+
+def _fit_missingness(fitted: Fitted, rows: WeightedRows) -> None:
+    """Fit the model of missing values to a sample of rows."""
+    model, gaps = fitted.module, fitted.columns.gaps
+    if not gaps:
+        return
+    with torch_runtime(fitted.device):
+        generator = generator_from(derive(fitted.seed, "missingness"), fitted.device)
+        sample = rows.sample(rows_to_start_from(model), generator)
+        observed = sample.cells.observed
+        if observed is None:  # the rows of a later call
+            fitted.missingness = Missingness()
+            return
+        fitted.missingness = Missingness.fit(
+            inputs_of(model, sample.cells),
+            owners_of(model),
+            ~observed.cpu().numpy(),
+            gaps,
+            sample.weight.cpu().numpy(),
+        )
 
 
 def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from skvae._blocks import DRAWS_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
 from skvae._inference.map_rows import Input, Size, map_rows
+from skvae._inference.missingness import Missingness, inputs_of
 from skvae._inference.modes import size_of_search
 from skvae._inference.proposals import FEWEST_TO_ADAPT
 from skvae._inference.scores import log_likelihood, weighted_draws
@@ -78,6 +79,8 @@ class Fitted:
         The factor of codes on the scale of N(0, 1).
     kl_divergence : ndarray of shape (n_components,)
         Mean KL divergence of each component, in nats.
+    missingness : Missingness
+        Which values of a new row are missing.
     training : TrainingState
         The history of training, and the state that it needs to continue.
     """
@@ -89,6 +92,7 @@ class Fitted:
     seed: int
     scale: Array
     kl_divergence: Array
+    missingness: Missingness = field(default_factory=Missingness)
     training: TrainingState = field(default_factory=TrainingState)
 
     @property
@@ -275,22 +279,36 @@ class Fitted:
         return map_rows(self.module, of_rows, self._rows(table, dtype), size=size, finish=finish)
 
     def conditional_draws(
-        self, table: Array, numbers: Array, dtype: Any, n: int, seed: int
+        self,
+        table: Array,
+        numbers: Array,
+        dtype: Any,
+        n: int,
+        seed: int,
+        *,
+        missing: bool = False,
     ) -> Array:
-        """Draws from p(x | x_observed), as in ``conditional_mean``. -> (n_rows, n, d)."""
+        """Draws from p(x | x_observed), as in ``conditional_mean``. -> (n_rows, n, d).
+
+        With ``missing``, some of the values that the rows lack are NaN.
+        """
         pool = min(max(self._draws(), 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
         noise = quasi_normal(2 * pool, self.n_components, derive(seed, "pool"))[:, None, :]
         generator = generator_from(derive(seed, "conditional"), self.device)
+        rng = np.random.default_rng(derive(seed, "missing"))
+        is_missing = np.zeros((n, *table.shape), dtype=bool)
 
         def draw(model: VAE, x: Tensor, rows: slice) -> Tensor:
             cells = model.cells(x)
             z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
             picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
             codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
+            parts = []
             # with many levels, all n draws at once would not fit in memory
-            parts = [
-                model.sample(part, generator, cells.context) for part in codes.split(DRAWS_AT_ONCE)
-            ]
+            for some in chunks(n, DRAWS_AT_ONCE):
+                parts.append(model.sample(codes[some], generator, cells.context))
+                if missing:
+                    is_missing[some, rows] = self._missing(model, parts[-1], x, rng)
             return torch.cat(parts).transpose(0, 1)
 
         def finish(draws: Array) -> Array:
@@ -299,18 +317,44 @@ class Fitted:
 
         size = self._size_of_search(max(n, DRAWS_AT_ONCE), len(noise))
         source = self._rows(table, dtype)
-        return map_rows(self.module, draw, source, size=size, finish=finish, in_order=True)
+        drawn = map_rows(self.module, draw, source, size=size, finish=finish, in_order=True)
+        drawn[is_missing.swapaxes(0, 1)] = np.nan
+        return drawn
 
-    def sample(self, n: int, seed: int) -> Array:
-        """New rows: a code z from the prior for each, and a draw from p(x|z). -> (n, d)."""
+    def sample(self, n: int, seed: int, *, missing: bool = False) -> Array:
+        """New rows: a code z from the prior for each, and a draw from p(x|z). -> (n, d).
+
+        With ``missing``, values are missing (NaN) as in the training rows.
+        """
         noise = generator_from(derive(seed, "observation"), self.device)
+        rng = np.random.default_rng(derive(seed, "missing"))
+        is_missing = np.zeros((n, len(self.columns.names)), dtype=bool)
 
-        def draw(model: VAE, z: Tensor, _: slice) -> Tensor:
-            return model.sample(z[None], noise)[0]
+        def draw(model: VAE, z: Tensor, rows: slice) -> Tensor:
+            x = model.sample(z[None], noise)
+            if missing:
+                nothing = torch.full_like(x[0], torch.nan)
+                is_missing[rows] = self._missing(model, x, nothing, rng)[0]
+            return x[0]
 
         source = _codes(self.prior_codes(n, seed))
         finish = self.columns.from_working
-        return map_rows(self.module, draw, source, finish=finish, in_order=True)
+        drawn = map_rows(self.module, draw, source, finish=finish, in_order=True)
+        drawn[is_missing] = np.nan
+        return drawn
+
+    def _missing(
+        self, model: VAE, drawn: Tensor, given: Tensor, rng: np.random.Generator
+    ) -> NDArray[np.bool_]:
+        """Which of the drawn values are missing. None is that is given, instead of NaN.
+
+        Drawn values (S, N, D) and given ones (N, D), in working units. -> (S, N, d).
+        """
+        known = ~given.isnan()
+        rows = torch.where(known, given, drawn).flatten(0, 1)
+        observed = known.expand_as(drawn).flatten(0, 1).cpu().numpy()
+        found = self.missingness.draw(inputs_of(model, model.cells(rows)), observed, rng)
+        return found[:, np.argsort(self.columns.order)].reshape(drawn.shape)
 
     def prior_codes(self, n: int, seed: int) -> Array:
         """Draw codes z from the prior, on the scale of N(0, 1). -> (n, K)."""

@@ -24,7 +24,7 @@ from skvae._data import WeightedTable
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import Ruled
 from skvae._fit import train, train_once
-from skvae._rules import NOTHING, number, whole
+from skvae._rules import NOTHING, TRUTH, number, whole
 from skvae._table.bounds import check_given
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
@@ -556,7 +556,8 @@ class VAETransformer(
 
         The state of the optimiser is kept between calls. The learning rate is constant, the KL
         divergence has no warm-up, and no rows are held out for validation. A ``prior`` other than
-        "normal" and ``kl_divergence_`` are computed from the rows of the last call only.
+        "normal", ``kl_divergence_`` and the probabilities of ``sample(missing=True)`` are computed
+        from the rows of the last call only.
 
         Parameters
         ----------
@@ -866,12 +867,14 @@ class VAETransformer(
         table, dtype = self._checked(hide_column(X, fitted.columns.names, place))
         return fitted.conditional_masses(table, place, dtype)
 
-    def sample(self, n_samples=1, *, given=None, random_state=None):
+    def sample(self, n_samples=1, *, given=None, missing=False, random_state=None):
         """Draw new rows from the model.
 
         Each row is drawn from p(x|z), with its noise, for a code z from the prior p(z). With
         ``given``, the samples are conditional: the values that are not given are drawn from
-        p(x | x_given), by the same method as in ``impute``.
+        p(x | x_given), by the same method as in ``impute``. With ``missing``, some of the drawn
+        values are then removed, with the probability that they are missing in training rows like
+        this one.
 
         Parameters
         ----------
@@ -880,8 +883,15 @@ class VAETransformer(
         given : dict, array or data frame, default=None
             Values by column name, or by position if the columns have no names. Or a table with
             missing values, whose rows are completed in their order.
+        missing : bool, default=False
+            Whether values may be missing, in the columns that had missing values in training (in
+            the first call of ``partial_fit``). The log-odds are linear in the observed values of
+            the row and in which others are missing. Columns that were always missing together are
+            drawn together. A given value is never missing. If no training value was missing, rows
+            are complete.
         random_state : int, RandomState instance or None, default=None
-            Seed of the draws. None gives different rows at each call.
+            Seed of the draws. None gives different rows at each call. ``missing`` does not change
+            the values that are not missing.
 
         Returns
         -------
@@ -902,12 +912,15 @@ class VAETransformer(
         """
         check_is_fitted(self)
         whole(1, MOST_SAMPLES).check("'n_samples'", n_samples)
+        TRUTH.check("'missing'", missing)
         n_samples, fitted, seed = int(n_samples), self._fitted, seed_from(random_state)
         if given is None:
-            return fitted.container.wrap(fitted.sample(n_samples, seed))
+            return fitted.container.wrap(fitted.sample(n_samples, seed, missing=missing))
         table = self._given(given)
         numbers = np.arange(len(table))
-        draws = fitted.conditional_draws(table, numbers, np.float64, n_samples, seed)
+        draws = fitted.conditional_draws(
+            table, numbers, np.float64, n_samples, seed, missing=missing
+        )
         known = np.repeat(table, n_samples, axis=0)
         rows = np.where(np.isnan(known), draws.reshape(known.shape), known)
         # the index of ``given`` is kept if the rows correspond to its rows

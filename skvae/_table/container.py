@@ -27,7 +27,15 @@ from skvae._table.fields import (
     warn_of_numbers,
     widened,
 )
-from skvae._table.frames import Column, as_frame, cast, columns_of, index_of, pandas_series
+from skvae._table.frames import (
+    Column,
+    as_frame,
+    cast,
+    columns_of,
+    index_of,
+    of_objects,
+    pandas_series,
+)
 from skvae._table.grid import Grids
 from skvae._table.masked import fill_masked
 from skvae._table.times import Times
@@ -199,6 +207,7 @@ class Container:
     def wrap(self, array: Array, like: Any = None, *, floats: bool = False) -> Any:
         """Numbers (n, d) as the kind of table that ``fit`` saw, with the index of ``like``.
 
+        NaN becomes the missing value of the column: NaN, NaT, None or pandas.NA.
         With ``floats`` the numbers are not values of the columns, and are kept as floats.
         """
         if self.fields is None or (floats and self.backend is None):
@@ -230,15 +239,25 @@ class Container:
 
     def _cells(self, x: Array, field: Field, index: Any, *, floats: bool) -> Any:
         """Numbers (n,) as values in the dtype that ``fit`` saw, or as ``floats``."""
-        values = x if floats else values_of(x, field)
+        missing = np.zeros(len(x), dtype=bool) if floats else np.isnan(x)
+        values = x if floats else values_of(np.where(missing, 0.0, x), field)
         if self.backend is None:
+            if missing.any():
+                values = values.astype(object)
+                values[missing] = None
             return values
         if self.backend.is_pandas_like():
             dtype = values.dtype if floats else field.dtype
             native = pandas_series(values, dtype, index)
+            if missing.any():
+                is_object = of_objects(field.dtype)
+                native = native.mask(missing, None) if is_object else native.mask(missing)
         else:
             listed = values.tolist() if values.dtype == object else values
             series: nw.Series[Any] = nw.new_series(field.name, listed, backend=self.backend)
+            if missing.any():
+                there: nw.Series[Any] = nw.new_series("", ~missing, backend=self.backend)
+                series = series.zip_with(there, series.shift(len(series)))
             native = series.to_native() if floats else cast(series.to_native(), field.dtype)
         return nw.from_native(native, series_only=True)
 

@@ -31,7 +31,7 @@ ODD = {
     "dict of nothing known": {"no column": "3"},
 }
 # what is lawful and harmless among these
-FLAGS = ("whiten", "early_stopping", "warm_start", "skip", "binarize", "library_size")
+FLAGS = ("whiten", "early_stopping", "warm_start", "skip", "binarize", "library_size", "missing")
 FINE = {
     **{name: {"true"} for name in FLAGS},
     **{name: {"2^63", "10^400"} for name in ("batch_size", "n_iter_no_change")},

@@ -211,6 +211,11 @@ def test_a_column_is_numbers_and_comes_back(frame, what, numbers):
     for result in (container.wrap(complete, like=frame), container.fill(frame, complete)):
         assert list(result.dtypes) == list(frame.dtypes)
         np.testing.assert_array_equal(container.numbers(result), complete)
+    gappy = container.wrap(found)
+    assert list(gappy.dtypes) == list(frame.dtypes)
+    np.testing.assert_array_equal(container.numbers(gappy), found)
+    nothing = np.full((1, 1), NAN)
+    np.testing.assert_array_equal(container.numbers(container.wrap(nothing)), nothing)
 
 
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])

@@ -30,6 +30,9 @@ def test_decimal_numbers_come_back_with_their_places(table):
         found = values(result)
         assert found == PRICES
         assert {cell.as_tuple().exponent for cell in found} == {-2}
+    numbers[1] = np.nan
+    assert values(container.wrap(numbers))[0] == PRICES[0]
+    assert pd.isna(values(container.wrap(numbers))[1])
     assert str(container.wrap(-1e-9 * np.ones((1, 1)))["x"][0]) == "0.00"
     with pytest.raises(ValueError, match=r"'x' holds 0\.125, .* decimal numbers of 2 places"):
         container.numbers(np.array([[Decimal("0.125")]], object), strict=True)

@@ -122,6 +122,9 @@ def test_times_are_numbers_and_come_back(table, step):
         expected = [before[0] if gone else c for c, gone in zip(before, missing, strict=True)]
         assert after == expected
     np.testing.assert_array_equal(container.numbers(container.wrap(complete)), complete)
+    after, same = cells(container.wrap(x))
+    assert same == dtype
+    assert [is_missing(cell) for cell in after] == missing.tolist()
 
 
 @pytest.mark.parametrize(("table", "step"), COLUMNS.values(), ids=COLUMNS)
