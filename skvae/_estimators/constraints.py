@@ -5,11 +5,12 @@ They are stricter than scikit-learn's own: True, False and ``fractions.Fraction`
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
-from sklearn.utils._param_validation import Options
+from sklearn.utils._param_validation import Interval, Options
 
-from skvae._rules import Rule
+from skvae._rules import Rule, number
 
 
 class Ruled(Options):
@@ -18,6 +19,21 @@ class Ruled(Options):
     def __init__(self, rule: Rule) -> None:
         super().__init__(object, set())
         self.rule = rule
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Whether the rule holds for the value."""
+        return self.rule.holds(val)
+
+    def __str__(self) -> str:
+        return self.rule.text
+
+
+class RuledInterval(Interval):
+    """Numbers above ``low`` and up to ``high``, for a check of scikit-learn that needs Interval."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__(Real, low, high, closed="right")
+        self.rule = number(low, high, closed="right")
 
     def is_satisfied_by(self, val: Any) -> bool:
         """Whether the rule holds for the value."""

@@ -7,10 +7,9 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import OutlierMixin, _fit_context
 
-from skvae._estimators.constraints import Ruled
+from skvae._estimators.constraints import RuledInterval
 from skvae._estimators.shell import Shell
 from skvae._estimators.transformer import VAETransformer
-from skvae._rules import number
 from skvae._table.validation import validate_weight
 
 
@@ -66,7 +65,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
 
     _parameter_constraints: ClassVar[dict] = {
         **Shell._parameter_constraints,
-        "contamination": [Ruled(number(0, 0.5, closed="right"))],
+        "contamination": [RuledInterval(0, 0.5)],
     }
 
     def __init__(self, estimator=None, *, contamination=0.1, random_state=None):

@@ -70,7 +70,7 @@ class Histogram(_Softmax):
     The other values fall into bins of equal shares of the rows. The density is constant within a
     bin, and exponential in the first and the last one, which are unbounded. If training held no
     negative number, the first bin ends at 0. Draws stay within the range of the training rows, or
-    within named ``bounds``.
+    within named ``bounds``; means stay within the range.
 
     log p is a density per unit of the column. If the values of the training rows lie on a grid, it
     is the mass of a value divided by the step of the grid, as if the mass were spread evenly
@@ -141,6 +141,8 @@ class Histogram(_Softmax):
         masses = np.maximum(bin_masses(rest, share_of_rest, edges), 0.5 / n_rows)
         total = np.r_[masses, share[is_atom]]
         sizes = bin_sizes(edges, scale, is_whole)
+        # an empty bin may lie far from all values, as that of the years from 0 to 2006
+        means = np.r_[bin_means(edges, scale, skipped, is_whole), atoms].clip(values[0], values[-1])
         location, spread = standardisation(x, weight)
         spread = np.maximum(spread, unit)
         cell = 1.0 if is_whole else atom_cell(values, is_atom, spread[0])
@@ -149,7 +151,7 @@ class Histogram(_Softmax):
             "low": np.r_[-np.inf, edges, atoms][None],
             "high": np.r_[edges, np.inf, atoms][None],
             "log_size": np.r_[np.log(sizes), np.full(len(atoms), np.log(cell))][None],
-            "value": np.r_[bin_means(edges, scale, skipped, is_whole), atoms][None],
+            "value": means[None],
             "scale": scale[None],
             "reach": reach[None],
             "limits": values[None, [0, -1]],

@@ -109,12 +109,13 @@ def test_results_and_state_are_the_same_for_every_caller(caller, expected):
 
 ODD = 20 * TABLE[:12]  # rows for which codes are searched, from far off
 GAPS = np.where(np.random.default_rng(1).random(ODD.shape) < 0.3, np.nan, ODD)
+GIVEN = np.where(np.isnan(GAPS), np.nan, TABLE[:12])
 METHODS = {
     "transform": lambda model: model.transform(GAPS),
     "impute": lambda model: model.impute(GAPS),
     "impute by draws": lambda model: model.impute(GAPS, n_imputations=2, random_state=0),
     "sample": lambda model: model.sample(5, random_state=0),
-    "sample given": lambda model: model.sample(2, given=GAPS, random_state=0),
+    "sample given": lambda model: model.sample(2, given=GIVEN, random_state=0),
     "score_samples": lambda model: model.score_samples(ODD),
     "score of gaps": lambda model: model.score_samples(GAPS),
     "score in float32": lambda model: model.score_samples(GAPS.astype(np.float32)),

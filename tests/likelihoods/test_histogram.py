@@ -59,6 +59,13 @@ def test_draws_stay_within_the_range_of_training():
     assert (draws <= FORMS.max(axis=0)).all()
 
 
+def test_means_stay_within_the_range_of_training():
+    years = np.repeat([2007.0, 2008.0, 2009.0], 40)[:, None]
+    case = start(Histogram(), years)
+    # half a row counts for each of the empty bins, of the years before and after these
+    assert abs(case.mean()[0] - 2008) < 0.01
+
+
 def test_draws_of_a_tail_are_exponential_up_to_the_end_of_training():
     constants = fit(Histogram(), MIXTURE[:, None])
     last = (constants["low"] < constants["high"]).sum() - 1
