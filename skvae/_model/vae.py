@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from skvae._blocks import DRAWS_AT_ONCE
+from skvae._blocks import DRAWS_AT_ONCE, STATISTICS_ELEMENTS, chunks
 from skvae._model.cells import Cells, join, observed_sum, split, with_context
 from skvae._model.components import ComponentOrder
 from skvae._model.locations import LocationNoise
@@ -164,7 +164,11 @@ class VAE(nn.Module):
             parts.append(self.learned_prior)
         if phase.by_location:
             parts.append(self.location_noise)
-        return [p for part in parts for p in part.parameters() if p.requires_grad]
+        found = [p for part in parts for p in part.parameters() if p.requires_grad]
+        if not phase.encoder:  # which features would otherwise change under the encoder
+            fixed = {p for group in self.groups for p in group.learned_features}
+            found = [p for p in found if p not in fixed]
+        return found
 
     @torch.no_grad()
     def fit_noise(self, cells: Cells, share: Tensor, noise: Tensor) -> None:
@@ -322,7 +326,7 @@ class VAE(nn.Module):
 
     def mean(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """E[x|z] in the units of means; for categories, the mode. (N, K), (N, C) -> (N, D)."""
-        return self.summary(self.weighted_statistics(z[None], z.new_ones(1, len(z)), context))
+        return self.weighted_mean(z[None], z.new_ones(1, len(z)), context)
 
     @torch.no_grad()
     def slopes(self, z: Tensor, context: Tensor | None = None) -> list[Tensor]:
@@ -337,7 +341,7 @@ class VAE(nn.Module):
         def statistics(at: Tensor) -> list[Tensor]:
             outputs = self.decode(at.unsqueeze(0), context)
             pairs = zip(self.groups, outputs, strict=True)
-            return [group.statistics(out)[0].double().mean(0) for group, out in pairs]
+            return [group.mean_statistics(out[0]) for group, out in pairs]
 
         found: list[list[Tensor]] = [[] for _ in self.groups]
         for step in SLOPE_STEP * torch.eye(self.n_components, dtype=z.dtype, device=z.device):
@@ -347,20 +351,82 @@ class VAE(nn.Module):
                 kept.append((above - below) / (2 * SLOPE_STEP))
         return [torch.stack(kept) for kept in found]
 
-    def weighted_statistics(
-        self, z: Tensor, weight: Tensor, context: Tensor | None = None
-    ) -> list[Tensor]:
-        """The statistics of each group over weighted codes. (S, N, K), (S, N) -> (N, d, M) each."""
-        totals = [z.new_zeros(())] * len(self.groups)
-        for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
-            for place, outputs in enumerate(self.decode(some, context)):
-                statistics = self.groups[place].statistics(outputs)
-                totals[place] = totals[place] + torch.einsum("sn,sndm->ndm", share, statistics)
-        return totals
+    def weighted_mean(
+        self,
+        z: Tensor,
+        weight: Tensor,
+        context: Tensor | None = None,
+        wanted: Tensor | None = None,
+    ) -> Tensor:
+        """E[x] over weighted codes; for categories, the mode. (S, N, K), (S, N) -> (N, D).
 
-    def summary(self, statistics: Sequence[Tensor]) -> Tensor:
-        """E[x] from the statistics of each group; for categories, the mode. -> (N, D)."""
-        return self._by_group(lambda group, total: group.likelihood.summary(total), statistics)
+        0 in rows and groups of columns without a ``wanted`` value (N, D); None if all are wanted.
+        """
+
+        def mean(rows: slice) -> Tensor:
+            n = len(z[0, rows])
+            numbers = self._wanted(None if wanted is None else wanted[rows])
+            found = self._weighted_statistics(numbers, z, weight, context, rows)
+            return join(
+                [
+                    group.likelihood.summary(found[number])
+                    if number in found
+                    else z.new_zeros(n, group.n_columns)
+                    for number, group in enumerate(self.groups)
+                ]
+            )
+
+        blocks = self._statistics_blocks(self._wanted(wanted), *weight.shape)
+        return torch.cat([mean(rows) for rows in blocks])
+
+    def weighted_masses(
+        self, number: int, z: Tensor, weight: Tensor, context: Tensor | None = None
+    ) -> Tensor:
+        """p(x) of each value of the columns of a group, as ``weighted_mean``. -> (N, d, L)."""
+        masses = self.groups[number].likelihood.masses
+        blocks = self._statistics_blocks([number], *weight.shape)
+        return torch.cat(
+            [
+                masses(self._weighted_statistics([number], z, weight, context, rows)[number])
+                for rows in blocks
+            ]
+        )
+
+    def _wanted(self, wanted: Tensor | None) -> list[int]:
+        """The numbers of the groups of columns with a wanted value (N, D)."""
+        if wanted is None:
+            return list(range(len(self.groups)))
+        parts = split(wanted, self.n_columns)
+        return [number for number, part in enumerate(parts) if bool(part.any())]
+
+    def _statistics_blocks(
+        self, numbers: Sequence[int], n_draws: int, n_rows: int
+    ) -> Iterator[slice]:
+        """Blocks of rows, at least one, for which the statistics of these groups fit in memory."""
+        of_code = sum(self.groups[number].n_statistics for number in numbers)
+        of_row = max(1, of_code) * min(n_draws, DRAWS_AT_ONCE)
+        return chunks(max(1, n_rows), STATISTICS_ELEMENTS // of_row)
+
+    def _weighted_statistics(
+        self,
+        numbers: Sequence[int],
+        z: Tensor,
+        weight: Tensor,
+        context: Tensor | None,
+        rows: slice,
+    ) -> dict[int, Tensor]:
+        """The statistics of groups over weighted codes, by their numbers. -> (n, d, M) each."""
+        if not numbers:
+            return {}
+        z, weight = z[:, rows], weight[:, rows]
+        context = None if context is None else context[rows]
+        totals = dict.fromkeys(numbers, z.new_zeros(()))
+        for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
+            outputs = self.decode(some, context)
+            for number in numbers:
+                statistics = self.groups[number].statistics(outputs[number])
+                totals[number] = totals[number] + torch.einsum("sn,sndm->ndm", share, statistics)
+        return totals
 
     def sample(self, z: Tensor, generator: Generator, context: Tensor | None = None) -> Tensor:
         """Draws from p(x|z) in working units. (S, N, K), (N, C) -> (S, N, D)."""
