@@ -18,6 +18,7 @@ from skvae.likelihoods import (
     Poisson,
     StudentT,
 )
+from skvae.likelihoods._clusters import ClusteredCategorical
 from skvae.networks import MLP
 from skvae.objectives import ELBO, IWAE
 
@@ -41,6 +42,7 @@ PLAIN = [
     (NegativeBinomial(), [10], None),
 ]
 EMPHASISED = (Gaussian(), [0, 1], np.array([0.3, 1.4]))
+CLUSTERED = (ClusteredCategorical(2, 2, 3), [5], None)
 HISTOGRAM = (Histogram(n_bins=6, rows_per_bin=4), [6, 7], None)
 LOCATED = [
     EMPHASISED,
@@ -53,6 +55,7 @@ LOCATED = [
 TABLES = {
     "five groups": (PLAIN, [WHOLE, DECODER]),
     "one group": (PLAIN[:1], [WHOLE]),
+    "clusters": ([EMPHASISED, CLUSTERED], [WHOLE, CODES]),
     "locations": (LOCATED, [WHOLE, CODES]),
     "emphasised": ([EMPHASISED], [WHOLE, CODES, DECODER]),
     "histogram": ([HISTOGRAM], [WHOLE, CODES]),
@@ -121,6 +124,40 @@ def test_a_phase_learns_what_it_is_for():
     assert set(model.learned(DECODER)) == parts - encoder
     for phase in NAMES:
         assert len(model.learned(phase)) == len(set(model.learned(phase)))
+
+
+def test_features_do_not_change_under_a_fixed_encoder():
+    model, _ = build([EMPHASISED, CLUSTERED])
+    (vectors,) = model.groups[1].learned_features
+    assert any(p is vectors for p in model.learned(CODES))
+    assert not any(p is vectors for p in model.learned(DECODER))
+
+
+def test_statistics_in_blocks_are_those_at_once(monkeypatch):
+    model, x = build([*PLAIN, CLUSTERED])
+    z = torch.randn(9, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
+    weight = torch.softmax(z.sum(-1), dim=0)
+
+    def found():
+        masses = model.weighted_masses(5, z, weight)
+        return [model.weighted_mean(z, weight), masses, *model.slopes(z[0])]
+
+    at_once = found()
+    monkeypatch.setattr("skvae._model.vae.STATISTICS_ELEMENTS", 100)
+    monkeypatch.setattr("skvae._model.observation.STATISTICS_ELEMENTS", 100)
+    for one, other in zip(at_once, found(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_only_groups_with_wanted_values_are_averaged():
+    model, x = build([*PLAIN, CLUSTERED])
+    z = torch.randn(9, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
+    weight = torch.softmax(z.sum(-1), dim=0)
+    wanted = torch.zeros_like(x, dtype=torch.bool)
+    wanted[3, [0, 4]] = True
+    mean, part = model.weighted_mean(z, weight), model.weighted_mean(z, weight, None, wanted)
+    torch.testing.assert_close(part[:, [0, 1, 4]], mean[:, [0, 1, 4]])
+    assert (part[:, [2, 3, 5, 6]] == 0).all()
 
 
 @pytest.mark.parametrize("phase", [WHOLE])
