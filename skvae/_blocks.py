@@ -21,6 +21,8 @@ LARGEST_COPY, BLOCK_ROWS = 2**30, 4096
 CHUNK_ROWS = 4096
 # Elements of the largest tensor of a chunk in inference, and of a layer. The fastest as measured.
 CHUNK_ELEMENTS, CACHED_ELEMENTS = 2**20, 2**17
+# Elements of the masses of levels that are computed together.
+STATISTICS_ELEMENTS = 2**23
 # Codes of a row that are decoded together. A small number leaves room for more rows in a search for
 # modes.
 DRAWS_AT_ONCE = 64

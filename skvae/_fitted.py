@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skvae._blocks import DRAWS_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
+from skvae._inference.averages import decoded_mean, weighted_masses, weighted_mean
 from skvae._inference.map_rows import Input, Size, map_rows
 from skvae._inference.missingness import Missingness, inputs_of
 from skvae._inference.modes import size_of_search
@@ -147,7 +148,7 @@ class Fitted:
         z = codes / self.scale.astype(codes.dtype)
 
         def mean(model: VAE, z: Tensor, _: slice) -> Tensor:
-            return model.mean(z)
+            return decoded_mean(model, z)
 
         return map_rows(self.module, mean, _codes(z), finish=self.columns.from_mean)
 
@@ -246,34 +247,54 @@ class Fitted:
     # -- missing values and new rows ----------------------------------------------------
 
     def conditional_mean(self, table: Array, numbers: Array, dtype: Any) -> Array:
-        """E[x | x_observed] of each row; ``numbers`` name the rows in errors. -> (n, d)."""
-        return self._conditional(VAE.summary, table, numbers, dtype, finish=self.columns.from_mean)
+        """E[x | x_observed] of missing values; arbitrary for observed ones. -> (n, d).
 
-    def conditional_masses(self, table: Array, place: int, dtype: Any) -> Array:
-        """p(x_place | x_observed) for each of its ``categories``, in their order. -> (n, L)."""
+        ``numbers`` name the rows in errors.
+        """
+
+        def mean(model: VAE, cells: Cells, z: Tensor, weight: Tensor) -> Tensor:
+            return weighted_mean(model, z, weight, cells.context, cells.missing)
+
+        return self._conditional(mean, table, numbers, dtype, finish=self.columns.from_mean)
+
+    def conditional_masses(
+        self,
+        table: Array,
+        place: int,
+        dtype: Any,
+        finish: Callable[[Array], Array] = np.asarray,
+    ) -> Array:
+        """p(x_place | x_observed) for each of its ``categories``, in their order. -> (n, L).
+
+        ``finish`` is applied to chunks of rows.
+        """
         g, i = self.columns.group_of(place)
         _, order = self.container.sorted_values(place, self.columns.values[place])
 
-        def masses(model: VAE, statistics: list[Tensor]) -> Tensor:
-            return model.groups[g].likelihood.masses(statistics[g])[:, i, order]
+        def masses(model: VAE, cells: Cells, z: Tensor, weight: Tensor) -> Tensor:
+            return weighted_masses(model, g, z, weight, cells.context)[:, i, order]
 
-        return self._conditional(masses, table, np.arange(len(table)), dtype)
+        return self._conditional(masses, table, np.arange(len(table)), dtype, finish)
+
+    def most_likely(self, table: Array, place: int, dtype: Any) -> NDArray[np.intp]:
+        """The number of the most likely of its ``categories`` given x_observed. -> (n,)."""
+        found = self.conditional_masses(table, place, dtype, lambda masses: masses.argmax(axis=1))
+        return found.astype(np.intp)
 
     def _conditional(
         self,
-        call: Callable[[VAE, list[Tensor]], Tensor],
+        call: Callable[[VAE, Cells, Tensor, Tensor], Tensor],
         table: Array,
         numbers: Array,
         dtype: Any,
         finish: Callable[[Array], Array] = np.asarray,
     ) -> Array:
-        """``call`` with the statistics of each group given the observed values. -> (n, ...)."""
+        """``call`` with rows and weighted codes given their observed values. -> (n, ...)."""
         noise = self._scoring_noise(2 * self._draws())
 
         def of_rows(model: VAE, x: Tensor, rows: slice) -> Tensor:
             cells = model.cells(x)
-            z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
-            return call(model, model.weighted_statistics(z, weight, cells.context))
+            return call(model, cells, *self._weighted_codes(model, cells, noise, numbers[rows]))
 
         size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
         return map_rows(self.module, of_rows, self._rows(table, dtype), size=size, finish=finish)

@@ -806,10 +806,9 @@ class VAETransformer(
         """
         check_is_fitted(self)
         fitted, place = self._fitted, self._fitted.columns.place_of(column)
-        if place in fitted.columns.values:
-            probability = self.predict_column_proba(X, column)
-            return self.categories_[column][probability.argmax(axis=1)]
         table, dtype = self._checked(hide_column(X, fitted.columns.names, place))
+        if place in fitted.columns.values:
+            return self.categories_[column][fitted.most_likely(table, place, dtype)]
         mean = fitted.conditional_mean(table, np.arange(len(table)), dtype)[:, place]
         return fitted.container.values(place, mean)
 

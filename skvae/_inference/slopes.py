@@ -23,7 +23,7 @@ def mean_slopes(model: VAE, z: Tensor, context: Tensor | None = None) -> list[Te
     def statistics(at: Tensor) -> list[Tensor]:
         outputs = model.decode(at.unsqueeze(0), context)
         pairs = zip(model.groups, outputs, strict=True)
-        return [group.statistics(out)[0].double().mean(0) for group, out in pairs]
+        return [group.mean_statistics(out[0]) for group, out in pairs]
 
     found: list[list[Tensor]] = [[] for _ in model.groups]
     for step in STEP * torch.eye(model.n_components, dtype=z.dtype, device=z.device):

@@ -24,6 +24,13 @@ class Cells:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def missing(self) -> Tensor:
+        """Which values are missing. (N, D) bool."""
+        if self.observed is None:
+            return torch.zeros_like(self.values, dtype=torch.bool)
+        return ~self.observed
+
     def take(self, rows: Tensor) -> Cells:
         """The rows with these numbers. Faster than indexing."""
         return self._each(lambda part: part.index_select(0, rows))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Generator, Tensor, nn
 
+from skvae._blocks import STATISTICS_ELEMENTS
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods import Array, Constants, Likelihood
 from skvae.likelihoods._numerics import float32
@@ -17,9 +19,9 @@ class ObservationModel(nn.Module):
 
     Attributes
     ----------
-    n_outputs, n_shape_outputs, n_features : int
+    n_outputs, n_shape_outputs, n_features, n_statistics : int
         The number of its inputs from the decoder, how many of these are from the network for
-        shapes, and the number of its features for the encoder.
+        shapes, and the numbers of its features for the encoder and of its statistics.
     is_located : bool
         Whether training finds the codes from the locations of these columns.
     """
@@ -34,11 +36,12 @@ class ObservationModel(nn.Module):
         emphasis: Array | None = None,
     ) -> None:
         super().__init__()
-        self.likelihood = likelihood
+        self.likelihood = likelihood = likelihood.at_size(constants)
         self.n_columns = n_columns
         self.n_outputs = likelihood.n_outputs(constants) * n_columns
         self.n_shape_outputs = likelihood.n_shape_outputs(constants) * n_columns
         self.n_features = likelihood.n_features(constants) * n_columns
+        self.n_statistics = likelihood.n_statistics(constants) * n_columns
         self.is_located = likelihood.location_first or emphasis is not None
         own = likelihood.parameters(constants)
         # a prefix, since a likelihood may give a tensor the name of an attribute of a module
@@ -58,6 +61,11 @@ class ObservationModel(nn.Module):
         found = {**self._parameters, **self._buffers}
         own = {name: found[registered] for name, registered in self._own.items()}
         return {name: tensor for name, tensor in own.items() if tensor is not None}
+
+    @property
+    def learned_features(self) -> list[nn.Parameter]:
+        """The learned tensors that the features depend on."""
+        return [self.get_parameter(self._own[name]) for name in self.likelihood.learned_features]
 
     def features(self, x: Tensor) -> Tensor:
         features = self.likelihood.features(x, self.tensors)
@@ -93,6 +101,12 @@ class ObservationModel(nn.Module):
 
     def statistics(self, outputs: Tensor) -> Tensor:
         return self.likelihood.statistics(outputs, self.tensors)
+
+    def mean_statistics(self, outputs: Tensor) -> Tensor:
+        """The mean of the statistics over codes, in float64. (N, P) -> (d, M)."""
+        parts = outputs.split(max(1, STATISTICS_ELEMENTS // self.n_statistics))
+        totals = [self.statistics(part.unsqueeze(0))[0].double().sum(0) for part in parts]
+        return torch.stack(totals).sum(0) / len(outputs)
 
     def sample(self, outputs: Tensor, generator: Generator) -> Tensor:
         return self.likelihood.sample(outputs, self.tensors, generator)

@@ -163,7 +163,11 @@ class VAE(nn.Module):
             parts.append(self.learned_prior)
         if phase.by_location:
             parts.append(self.location_noise)
-        return [p for part in parts for p in part.parameters() if p.requires_grad]
+        found = [p for part in parts for p in part.parameters() if p.requires_grad]
+        if not phase.encoder:  # which features would otherwise change under the encoder
+            fixed = {p for group in self.groups for p in group.learned_features}
+            found = [p for p in found if p not in fixed]
+        return found
 
     @torch.no_grad()
     def fit_noise(self, cells: Cells, share: Tensor, noise: Tensor) -> None:
@@ -318,25 +322,6 @@ class VAE(nn.Module):
             return [back(part) for (_, back), part in zip(pieces, by_group, strict=True)]
 
         return log_prob, backward
-
-    def mean(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """E[x|z] in the units of means; for categories, the mode. (N, K), (N, C) -> (N, D)."""
-        return self.summary(self.weighted_statistics(z[None], z.new_ones(1, len(z)), context))
-
-    def weighted_statistics(
-        self, z: Tensor, weight: Tensor, context: Tensor | None = None
-    ) -> list[Tensor]:
-        """The statistics of each group over weighted codes. (S, N, K), (S, N) -> (N, d, M) each."""
-        totals = [z.new_zeros(())] * len(self.groups)
-        for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
-            for place, outputs in enumerate(self.decode(some, context)):
-                statistics = self.groups[place].statistics(outputs)
-                totals[place] = totals[place] + torch.einsum("sn,sndm->ndm", share, statistics)
-        return totals
-
-    def summary(self, statistics: Sequence[Tensor]) -> Tensor:
-        """E[x] from the statistics of each group; for categories, the mode. -> (N, D)."""
-        return self._by_group(lambda group, total: group.likelihood.summary(total), statistics)
 
     def sample(self, z: Tensor, generator: Generator, context: Tensor | None = None) -> Tensor:
         """Draws from p(x|z) in working units. (S, N, K), (N, C) -> (S, N, D)."""

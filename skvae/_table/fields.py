@@ -23,7 +23,7 @@ from skvae._warn import warn
 
 Array = NDArray[Any]
 
-SHOWN = 5  # values that a warning names
+SHOWN, MOST_NAMED = 5, 100  # values that a message names, and the most that it names in full
 FEW_NUMBERS = 100  # up to this many different numbers as text may well be categories
 NUMBER, WHOLE, BOOL, LEVEL = "number", "whole", "bool", "level"  # what a column holds
 
@@ -185,9 +185,12 @@ def codes_of(column: Column, levels: pd.Index, strict: bool) -> Array:
         if not is_missing(cell) and cell is not pd.NaT  # missing in a column of dates
     ]
     if lost and strict:
+        known = str(levels.tolist())
+        if len(levels) > MOST_NAMED:
+            known = f"{len(levels)} others, such as {levels[:SHOWN].tolist()}"
         raise ValueError(
             f"Column {column.name!r} holds {lost[0]!r}, which training has not seen. Its values "
-            f"are {levels.tolist()}."
+            f"are {known}."
         )
     if lost:
         warn_unknown(column.name, sorted(lost, key=str))

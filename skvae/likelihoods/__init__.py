@@ -23,6 +23,7 @@ References
        Calibrated Decoders", ICML 2021.
 .. [4] P. McCullagh, "Regression Models for Ordinal Data", Journal of the Royal
        Statistical Society B 42 (2), 1980.
+.. [5] E. Grave et al., "Efficient softmax approximation for GPUs", ICML 2017.
 """
 
 from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters

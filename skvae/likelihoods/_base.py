@@ -36,9 +36,9 @@ class Likelihood(Value, ABC):
     autograd records nothing. A tensor that is kept must be made under
     ``torch.inference_mode(False)``.
 
-    A subclass does not inherit ``vjp``, ``takes_bfloat16`` and ``replayable``, since they may be
-    wrong once it overrides another method. A subclass with the density of its parent declares
-    them, as in ``vjp = Parent.vjp``.
+    A subclass does not inherit ``vjp``, ``takes_bfloat16``, ``replayable`` and ``at_size``, since
+    they may be wrong once it overrides another method. A subclass with the density of its parent
+    declares them, as in ``vjp = Parent.vjp``.
 
     Attributes
     ----------
@@ -64,6 +64,8 @@ class Likelihood(Value, ABC):
         that lie on a grid then come as whole numbers of steps.
     takes_bfloat16 : bool
         Whether ``vjp`` accepts outputs in bfloat16. It may then return gradients in bfloat16.
+    learned_features : frozenset of str
+        The learned tensors that ``features`` reads. They change only while the encoder learns too.
     replayable : bool
         Whether a CUDA graph may record ``features``, ``draw_target`` and ``vjp`` once and replay
         them. None of them may read a value back to the CPU or branch on one, and all random
@@ -81,7 +83,10 @@ class Likelihood(Value, ABC):
     is_equivariant: ClassVar[bool] = False
     takes_bfloat16: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
-    not_inherited: ClassVar[frozenset[str]] = frozenset({"vjp", "takes_bfloat16", "replayable"})
+    learned_features: ClassVar[frozenset[str]] = frozenset()
+    not_inherited: ClassVar[frozenset[str]] = frozenset(
+        {"vjp", "takes_bfloat16", "replayable", "at_size"}
+    )
 
     @property
     def needs_complete_rows(self) -> bool:
@@ -193,6 +198,13 @@ class Likelihood(Value, ABC):
 
     # -- methods for the model: torch, in working units ---------------------------
 
+    def at_size(self, constants: Constants) -> Likelihood:
+        """The likelihood of the same values that models columns with these constants.
+
+        By default, it is this one. Its methods for the table are not used.
+        """
+        return self
+
     def n_outputs(self, constants: Constants) -> int:
         """The number of decoder outputs for each column."""
         return 1
@@ -219,7 +231,7 @@ class Likelihood(Value, ABC):
     def features(self, x: Tensor, parameters: Parameters) -> Tensor:
         """The encoder's inputs, of a magnitude of about 1. (N, d) -> (N, d, F).
 
-        They do not depend on learned tensors: no gradient passes through them.
+        No gradient passes through them, even if they depend on ``learned_features``.
         """
         return x.unsqueeze(-1)
 
@@ -258,6 +270,10 @@ class Likelihood(Value, ABC):
     @abstractmethod
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """E[x|z], the mode of categories. (S, N, P) -> (S, N, d)."""
+
+    def n_statistics(self, constants: Constants) -> int:
+        """M, the number of ``statistics`` of each column."""
+        return 1
 
     def statistics(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """What is averaged over draws of z before ``summary``. (S, N, P) -> (S, N, d, M)."""

@@ -49,10 +49,7 @@ class _Levels(Likelihood):
         return log_mass.gather(-1, level_of(x, log_mass)).squeeze(-1)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
-        # the Gumbel trick: the largest of log p - log(-log u), where -log u is exponential
-        log_mass = self.log_mass(outputs, parameters)
-        exponential = torch.empty_like(log_mass).exponential_(generator=generator)
-        return (log_mass - exponential.log()).argmax(-1).to(outputs.dtype)
+        return gumbel_argmax(self.log_mass(outputs, parameters), generator).to(outputs.dtype)
 
 
 class _Softmax(_Levels):
@@ -106,6 +103,9 @@ class _Values(_Levels):
     def values(self, constants: Constants) -> Array:
         return constants["values"]
 
+    def n_statistics(self, constants: Constants) -> int:
+        return self.n_levels(constants)
+
     def statistics(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return self.log_mass(outputs, parameters).exp()
 
@@ -114,6 +114,13 @@ class _Values(_Levels):
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return self.summary(self.statistics(outputs, parameters))
+
+
+def gumbel_argmax(log_mass: Tensor, generator: Generator) -> Tensor:
+    """Draw from each of the distributions on the last axis, up to a constant. (..., L) -> (...)."""
+    # the Gumbel trick: the largest of log p - log(-log u), where -log u is exponential
+    exponential = torch.empty_like(log_mass).exponential_(generator=generator)
+    return (log_mass - exponential.log()).argmax(-1)
 
 
 def level_of(x: Tensor, log_mass: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from skvae.likelihoods import (
     Poisson,
     StudentT,
 )
+from skvae.likelihoods._clusters import ClusteredCategorical
 from skvae.networks import MLP
 from skvae.objectives import ELBO, IWAE
 
@@ -41,6 +42,7 @@ PLAIN = [
     (NegativeBinomial(), [10], None),
 ]
 EMPHASISED = (Gaussian(), [0, 1], np.array([0.3, 1.4]))
+CLUSTERED = (ClusteredCategorical(2, 2, 3), [5], None)
 HISTOGRAM = (Histogram(n_bins=6, rows_per_bin=4), [6, 7], None)
 LOCATED = [
     EMPHASISED,
@@ -53,6 +55,7 @@ LOCATED = [
 TABLES = {
     "five groups": (PLAIN, [WHOLE, DECODER]),
     "one group": (PLAIN[:1], [WHOLE]),
+    "clusters": ([EMPHASISED, CLUSTERED], [WHOLE, CODES]),
     "locations": (LOCATED, [WHOLE, CODES]),
     "emphasised": ([EMPHASISED], [WHOLE, CODES, DECODER]),
     "histogram": ([HISTOGRAM], [WHOLE, CODES]),
@@ -121,6 +124,13 @@ def test_a_phase_learns_its_own_parameters():
     assert set(model.learned(DECODER)) == parts - encoder
     for phase in NAMES:
         assert len(model.learned(phase)) == len(set(model.learned(phase)))
+
+
+def test_features_do_not_change_under_a_fixed_encoder():
+    model, _ = build([EMPHASISED, CLUSTERED])
+    (vectors,) = model.groups[1].learned_features
+    assert any(p is vectors for p in model.learned(CODES))
+    assert not any(p is vectors for p in model.learned(DECODER))
 
 
 @pytest.mark.parametrize("phase", [WHOLE])

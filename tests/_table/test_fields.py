@@ -75,6 +75,13 @@ def test_new_levels_are_an_error_where_that_is_asked_for():
     np.testing.assert_array_equal(container.numbers(cells[:2], strict=True), [[0], [np.nan]])
 
 
+def test_of_many_levels_an_error_names_some():
+    container = Container.of(pandas([f"p{number:03}" for number in range(200)]))
+    message = r"Its values are 200 others, such as \['p000', .*, 'p004'\]\."
+    with pytest.raises(ValueError, match=message):
+        container.numbers(np.array([["c"]], dtype=object), strict=True)
+
+
 def test_levels_are_found_in_other_kinds_of_column():
     container = Container.of(pandas([2, 1], category(2, 1)))
     for values in (pandas([1, 2]), pandas([1.0, 2.0]), polars([1, 2]), [[1], [2]]):

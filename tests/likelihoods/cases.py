@@ -27,6 +27,7 @@ from skvae.likelihoods import (
     Poisson,
     StudentT,
 )
+from skvae.likelihoods._clusters import ClusteredCategorical
 
 RNG = np.random.default_rng(0)
 REALS = RNG.normal([100.0, -7.0], [2.0, 5.0], size=(200, 2))
@@ -53,6 +54,14 @@ FEW = RNG.choice([0.0, 1.0, 2.0, 5.0, 9.0], 600)
 HOURS = spiked(np.round(RNG.normal(40.0, 12.0, 600)), [40.0, 45.0, 20.0, 80.0, 0.0], 0.12)
 FORMS = np.stack([MIXTURE, SPIKED, FEW, HOURS], axis=1)
 BROKEN_FORMS = np.stack([MIXTURE, SPIKED, FEW / 2], axis=1)  # not all are whole numbers
+MANY_LEVELS = np.stack(  # of seven, six and two
+    [
+        np.random.default_rng(1).choice(7, 300, p=np.array([7, 1, 2, 3, 4, 5, 6]) / 28),
+        np.random.default_rng(2).binomial(5, 0.4, 300) - 2.5,
+        np.random.default_rng(3).binomial(1, 0.4, 300),
+    ],
+    axis=1,
+)
 
 
 @dataclass
@@ -257,6 +266,7 @@ CASES = {
     "poisson": Case(Poisson(), COUNTS, [0.3, -1.2], whole_numbers(200)),
     "negative_binomial": Case(NegativeBinomial(), COUNTS, [0.3, -1.2], whole_numbers(4000)),
     "categorical": Case(Categorical(), LEVELS, None, values_seen),
+    "clustered": Case(ClusteredCategorical(2, 3, 4), MANY_LEVELS, None, values_seen),
     "ordinal": Case(Ordinal(), LEVELS, [0.8, -0.3, 0.5], values_seen),
     "histogram": Case(Histogram(), FORMS, None, bins_and_atoms, in_range=True),
     "histogram-coarse": Case(
@@ -291,6 +301,7 @@ SUPPORTS = [  # likelihood, values inside, values outside
     (Poisson(), *COUNT),
     (NegativeBinomial(), *COUNT),
     (Categorical(), *ANY),
+    (ClusteredCategorical(), *ANY),
     (Ordinal(), *ANY),
     (Histogram(), *ANY),
     (NormalScores(), *ANY),

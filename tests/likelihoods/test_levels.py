@@ -1,4 +1,4 @@
-"""Masses of levels: categorical and ordinal."""
+"""Masses of levels: categorical, in clusters, and ordinal."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,13 @@ from skvae.likelihoods import (
     Categorical,
     Ordinal,
 )
+from skvae.likelihoods._categorical import MOST_LEVELS
+from skvae.likelihoods._clusters import ClusteredCategorical
+
+LIKELIHOODS = [Categorical(), Ordinal(), ClusteredCategorical(1, 2, 3)]
 
 
-@pytest.mark.parametrize("likelihood", [Categorical(), Ordinal()], ids=repr)
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
 class TestValues:
     def test_initial_masses_are_the_shares_of_training(self, likelihood):
         case = start(likelihood, LEVELS)
@@ -74,3 +78,47 @@ def test_ordered_levels_rise_with_the_output():
     assert (np.diff(means, axis=0) >= 0).all()
     assert (means[0] == LEVELS.min(axis=0)).all()
     assert (means[-1] == LEVELS.max(axis=0)).all()
+
+
+@pytest.mark.parametrize("n_levels", [2, MOST_LEVELS, MOST_LEVELS + 1])
+def test_more_levels_than_a_limit_are_modelled_in_clusters(n_levels):
+    class Own(Categorical):
+        pass
+
+    constants = fit(Categorical(), np.arange(float(n_levels))[:, None])
+    chosen = Categorical().at_size(constants)
+    is_large = n_levels > MOST_LEVELS
+    assert chosen == (ClusteredCategorical() if is_large else Categorical())
+    own = Own()
+    assert own.at_size(constants) is own  # it may override what clusters would ignore
+
+
+def test_outputs_grow_slowly_with_the_levels_and_masses_sum_to_one():
+    n_levels = 20_000
+    share = 1 / np.arange(1.0, n_levels + 1)
+    constants = {"share": share[None] / share.sum()}
+    likelihood = ClusteredCategorical()
+    n_outputs = likelihood.n_outputs(constants)
+    assert max(n_outputs, likelihood.n_features(constants)) < 700
+    outputs = 3 * torch.randn(1, 2, n_outputs, generator=torch.Generator().manual_seed(0))
+    tensors = {
+        name: tensor.detach().double() for name, tensor in likelihood.parameters(constants).items()
+    }
+    log_mass = likelihood.log_mass(outputs.double(), tensors)
+    np.testing.assert_allclose(log_mass.exp().sum(-1), 1, rtol=1e-12)
+    x = torch.arange(n_levels)[::99, None].expand(-1, 2).T[..., None].double()
+    of_values = torch.stack(
+        [likelihood.log_prob(own, outputs.double(), tensors)[0, :, 0] for own in x.unbind(1)],
+        dim=-1,
+    )
+    np.testing.assert_allclose(of_values, log_mass[0, :, 0, ::99], rtol=1e-9)
+
+
+def test_frequent_levels_have_outputs_and_rare_levels_have_vectors():
+    column = np.repeat(np.arange(6.0), [1, 2, 9, 8, 2, 1])[:, None]  # 2 and 3 are common
+    case = start(ClusteredCategorical(2, 2, 3), column)
+    features = case.likelihood.features(case.working(np.arange(6.0)[:, None]), case.parameters)
+    indicator, vector = features[:, 0].split([4, 3], dim=-1)
+    # the share of 1 and 4 is larger than that of 0 and 5
+    assert indicator.argmax(-1).tolist() == [3, 2, 0, 1, 2, 3]
+    assert (vector.abs().sum(-1) > 0).tolist() == [True, True, False, False, True, True]

@@ -1,0 +1,97 @@
+"""Means, modes and masses of values, averaged over weighted codes.
+
+S codes of each of N rows, (S, N, K), have weights (S, N) that sum to 1, and context (N, C) or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from skvae._blocks import DRAWS_AT_ONCE, STATISTICS_ELEMENTS, chunks
+from skvae._model.cells import join, split
+from skvae._model.vae import VAE
+
+
+def decoded_mean(model: VAE, z: Tensor, context: Tensor | None = None) -> Tensor:
+    """E[x|z] in the units of means; for categories, the mode. (N, K), (N, C) -> (N, D)."""
+    return weighted_mean(model, z[None], z.new_ones(1, len(z)), context)
+
+
+def weighted_mean(
+    model: VAE,
+    z: Tensor,
+    weight: Tensor,
+    context: Tensor | None = None,
+    wanted: Tensor | None = None,
+) -> Tensor:
+    """E[x] over the codes; for categories, the mode. -> (N, D).
+
+    0 in rows and groups of columns without a ``wanted`` value (N, D); None if all are wanted.
+    """
+
+    def of_rows(rows: slice) -> Tensor:
+        n = len(z[0, rows])
+        numbers = _wanted_groups(model, None if wanted is None else wanted[rows])
+        found = _statistics(model, numbers, z, weight, context, rows)
+        return join(
+            [
+                group.likelihood.summary(found[number])
+                if number in found
+                else z.new_zeros(n, group.n_columns)
+                for number, group in enumerate(model.groups)
+            ]
+        )
+
+    blocks = _blocks(model, _wanted_groups(model, wanted), *weight.shape)
+    return torch.cat([of_rows(rows) for rows in blocks])
+
+
+def weighted_masses(
+    model: VAE, number: int, z: Tensor, weight: Tensor, context: Tensor | None = None
+) -> Tensor:
+    """p(x) over the codes, of each value of the columns in a group. -> (N, d, L)."""
+    masses = model.groups[number].likelihood.masses
+    blocks = _blocks(model, [number], *weight.shape)
+    return torch.cat(
+        [masses(_statistics(model, [number], z, weight, context, rows)[number]) for rows in blocks]
+    )
+
+
+def _wanted_groups(model: VAE, wanted: Tensor | None) -> list[int]:
+    """The numbers of the groups of columns with a wanted value (N, D)."""
+    if wanted is None:
+        return list(range(len(model.groups)))
+    parts = split(wanted, model.n_columns)
+    return [number for number, part in enumerate(parts) if bool(part.any())]
+
+
+def _blocks(model: VAE, numbers: Sequence[int], n_draws: int, n_rows: int) -> Iterator[slice]:
+    """Blocks of rows, at least one, for which the statistics of these groups fit in memory."""
+    of_code = sum(model.groups[number].n_statistics for number in numbers)
+    of_row = max(1, of_code) * min(n_draws, DRAWS_AT_ONCE)
+    return chunks(max(1, n_rows), STATISTICS_ELEMENTS // of_row)
+
+
+def _statistics(
+    model: VAE,
+    numbers: Sequence[int],
+    z: Tensor,
+    weight: Tensor,
+    context: Tensor | None,
+    rows: slice,
+) -> dict[int, Tensor]:
+    """The statistics of groups over the codes of some rows, by their numbers. -> (n, d, M) each."""
+    if not numbers:
+        return {}
+    z, weight = z[:, rows], weight[:, rows]
+    context = None if context is None else context[rows]
+    totals = dict.fromkeys(numbers, z.new_zeros(()))
+    for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
+        outputs = model.decode(some, context)
+        for number in numbers:
+            statistics = model.groups[number].statistics(outputs[number])
+            totals[number] = totals[number] + torch.einsum("sn,sndm->ndm", share, statistics)
+    return totals
