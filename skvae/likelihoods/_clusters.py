@@ -54,7 +54,6 @@ class ClusteredCategorical(_Values):
     cluster_size: int = 256
     rank: int = 16
 
-    replayable: ClassVar[bool] = True
     learned_features: ClassVar[frozenset[str]] = frozenset({"vector"})
 
     def n_shared(self, constants: Constants) -> int:

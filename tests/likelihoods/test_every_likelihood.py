@@ -62,7 +62,11 @@ class TestEveryLikelihood:
         expected = (mass * nodes.x).sum(axis=0)
         if case.has_mode:
             expected = np.take_along_axis(nodes.x, mass.argmax(axis=0)[None], axis=0)[0]
-        np.testing.assert_allclose(case.mean(), expected, rtol=case.mean_error)
+        # the mean of a bin outside the range of the table is the end of the range
+        inside = nodes.x.clip(case.table.min(axis=0), case.table.max(axis=0))
+        moved = (mass * np.abs(nodes.x - inside)).sum(axis=0) if case.in_range else 0.0
+        error = np.abs(case.mean() - expected)
+        assert (error <= case.mean_error * np.abs(expected) + moved).all()
 
     def test_mean_is_that_of_the_draws(self, case):
         draws = case.sample(20_000)
