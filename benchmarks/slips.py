@@ -1,13 +1,22 @@
-"""Wrong cells among the rows that a model is fitted to: which does `score_cells` find?
+"""Wrong cells: which does `score_cells` find?
 
-    python benchmarks/slips.py [--seeds 3]
+    python benchmarks/slips.py [slips unknown] [--seeds 3]
 
-One cell in 200 is replaced by ten times its value, in tables that scikit-learn bundles and in one
-of whole numbers, for which "auto" takes histograms. Beside `VAETransformer` the distance from the
-median of a column in median absolute deviations.
+`slips`: among the rows that a model is fitted to, one cell in 200 is replaced by ten times its
+value, in tables that scikit-learn bundles and in one of whole numbers, for which "auto" takes
+histograms. Beside `VAETransformer` the distance from the median of a column in median absolute
+deviations.
 
 in its row    share of the wrong cells that are the lowest of their row
 in the table  share of wrong cells among as many of the lowest of the table
+
+`unknown`: the length, width, height, weight and price of parcels, recorded to two decimals. A 0
+stands for an unknown size. The training rows have no such zeros, or one row in 200 has one, and as
+many have three. Of the 400 held-out rows, half have one, and half have three.
+
+one    share of the rows with one 0 in which it is the lowest cell
+three  share of the rows with three in which the lowest cell is a 0, and in which the three lowest
+       are
 """
 
 import argparse
@@ -24,30 +33,43 @@ TABLES = {
 }
 
 
+LIKELIHOODS = ("auto", "gaussian", "student_t")
+N_SIZES = 3  # the first columns of the parcels
+ZEROS = {"no zeros in training": 0.0, "zeros in training": 0.005}  # share of the rows, of each kind
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parts = {"slips": slips, "unknown": unknown}
+    parser.add_argument("parts", nargs="*", choices=[*parts, []], metavar="part")
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
+    arguments = parser.parse_args()
+    for part in arguments.parts or parts:
+        parts[part](range(arguments.seeds))
+
+
+def slips(seeds):
     print(f"{'':40}{'in its row':>12}{'in the table':>14}")
     for table, (load, n_components) in TABLES.items():
         X = load()
-        ways = {
-            "median absolute deviations": lambda X, seed: deviations(X),
-            **{
-                f"likelihood={name!r}": scores(n_components, name)
-                for name in ("auto", "gaussian", "student_t")
-            },
-        }
-        for name, way in ways.items():
+        for name, way in ways(n_components).items():
             found = np.mean([shares(X, way, seed) for seed in seeds], axis=0)
             print(f"{table:14}{name:26}{found[0]:12.2f}{found[1]:14.2f}", flush=True)
+
+
+def ways(n_components):
+    """By name, functions that give scores of all cells of rows: low for unusual values."""
+    return {"median absolute deviations": deviations} | {
+        f"likelihood={name!r}": scores(n_components, name) for name in LIKELIHOODS
+    }
 
 
 def shares(X, way, seed):
     """Of the wrong cells: those found in their row, and in the table."""
     rng = np.random.default_rng(seed)
     wrong = (rng.random(X.shape) < 0.005) & (X != 0)
-    score = way(np.where(wrong, 10 * X, X), seed)
+    X = np.where(wrong, 10 * X, X)
+    score = way(X, X, seed)
     row, place = np.nonzero(wrong)
     lowest = np.argsort(score, axis=None)[: len(row)]
     return (score[row].argmin(axis=1) == place).mean(), wrong.flat[lowest].mean()
@@ -68,19 +90,62 @@ def customers(n):
     return np.round(np.stack(columns, axis=1))
 
 
-def scores(n_components, likelihood):
-    """The log-likelihood of each cell by a model that is fitted to the same rows."""
+def unknown(seeds):
+    print(f"{'':48}{'one':>6}{'three':>14}")
+    for training, share in ZEROS.items():
+        for name, way in ways(2).items():
+            found = np.mean([zeros_first(way, share, seed) for seed in seeds], axis=0)
+            cells = "".join(f"{value:7.2f}" for value in found)
+            print(f"{training:21}{name:26}{cells}", flush=True)
 
-    def way(X, seed):
-        vae = VAETransformer(n_components, likelihood=likelihood, random_state=seed).fit(X)
+
+def zeros_first(way, share, seed):
+    """The three shares of held-out rows in which zeros are the lowest cells."""
+    rng = np.random.default_rng(seed)
+    train, one, three = np.split(parcels(2400, rng), [2000, 2200])
+    n = int(share * len(train))
+    set_one_zero(train[:n], rng)
+    train[n : 2 * n, :N_SIZES] = 0
+    zero = set_one_zero(one, rng)
+    three[:, :N_SIZES] = 0
+    lowest = way(train, np.concatenate([one, three]), seed).argsort(axis=1)
+    is_size = lowest[len(one) :] < N_SIZES
+    return (
+        (lowest[: len(one), 0] == zero).mean(),
+        is_size[:, 0].mean(),
+        is_size[:, :N_SIZES].all(axis=1).mean(),
+    )
+
+
+def set_one_zero(X, rng):
+    """Set one size of each row to 0, and return which. (n, d) -> (n,)."""
+    place = rng.integers(N_SIZES, size=len(X))
+    X[np.arange(len(X)), place] = 0
+    return place
+
+
+def parcels(n, rng):
+    """Length, width and height in dm, weight in kg and price, from a size and a density."""
+    size, density = rng.normal(size=(2, n))
+    sizes = np.exp(1 + 0.4 * size + 0.15 * rng.normal(size=(3, n)))
+    weight = 0.2 * np.exp(0.4 * density + 0.05 * rng.normal(size=n)) * sizes.prod(axis=0)
+    price = 3 + 0.8 * weight + np.exp(0.3 * rng.normal(size=n))
+    return np.round(np.stack([*sizes, weight, price], axis=1), 2)
+
+
+def scores(n_components, likelihood):
+    """The log-likelihood of each cell by a model of the training rows."""
+
+    def way(train, X, seed):
+        vae = VAETransformer(n_components, likelihood=likelihood, random_state=seed).fit(train)
         return vae.score_cells(X, n_importance=32)
 
     return way
 
 
-def deviations(X):
-    from_median = np.abs(X - np.median(X, axis=0))
-    return -from_median / np.median(from_median, axis=0)
+def deviations(train, X, seed):
+    center = np.median(train, axis=0)
+    return -np.abs(X - center) / np.median(np.abs(train - center), axis=0)
 
 
 if __name__ == "__main__":
