@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from skvae._architecture import Architecture
 from skvae._data import WeightedTable
-from skvae._fitted import Architecture, Fitted, build
+from skvae._fitted import Fitted
 from skvae._table.bounds import check_training, with_bounds
 from skvae._table.columns import Columns
 from skvae._table.container import Container
@@ -55,7 +56,7 @@ def untrained(parameters: Any, container: Container, data: WeightedTable, seed: 
     chosen = architecture(parameters, columns)
     device = resolve_device(parameters.device)
     with torch_runtime(device):
-        module = build(columns, chosen, seed).to(device)
+        module = chosen.build(columns, seed).to(device)
     nothing = np.zeros(chosen.n_components)
     return Fitted(container, columns, chosen, module, seed, nothing + 1, nothing)
 

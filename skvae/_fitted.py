@@ -10,13 +10,14 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skvae._architecture import Architecture
 from skvae._blocks import DRAWS_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
 from skvae._inference.averages import decoded_mean, weighted_masses, weighted_mean
 from skvae._inference.map_rows import Input, Size, map_rows
@@ -32,11 +33,9 @@ from skvae._table.columns import Columns
 from skvae._table.container import Container
 from skvae._table.group import ColumnGroup
 from skvae._torch.random import derive, generator_from, quasi_normal
-from skvae._torch.runtime import resolve_device, seeded, torch_runtime
+from skvae._torch.runtime import resolve_device, torch_runtime
 from skvae._training.stages import TrainingState
 from skvae._warn import warn
-from skvae.networks import Network
-from skvae.priors import Prior
 
 Array = NDArray[Any]
 
@@ -48,17 +47,6 @@ SLOPE_DRAWS = 256
 # Default number of draws for a bound or a conditional mean, in up to FEW_COMPONENTS latent
 # dimensions and in more.
 FEW_DRAWS, MANY_DRAWS, FEW_COMPONENTS = 256, 512, 8
-
-
-class Architecture(NamedTuple):
-    """The parts that cannot change when training continues."""
-
-    n_components: int
-    encoder: Network
-    decoder: Network
-    likelihood: Any
-    bounds: Any
-    prior: Prior  # that of training
 
 
 @dataclass
@@ -429,7 +417,7 @@ class Fitted:
         device, arrays, priors = (state.pop(name) for name in ("device", "module", "priors"))
         vars(self).update(state)
         with torch_runtime(torch.device("cpu")):
-            self.module = build(self.columns, self.architecture, self.seed)
+            self.module = self.architecture.build(self.columns, self.seed)
             self.module.load_arrays(arrays)
             self.module.learned_prior, self.module.prior = priors
             try:
@@ -441,20 +429,3 @@ class Fitted:
 def _codes(z: Array) -> Input:
     """Codes on the scale of N(0, 1)."""
     return Input(z.__getitem__, len(z), z.dtype)
-
-
-def build(columns: Columns, architecture: Architecture, seed: int) -> VAE:
-    """The module with its initial weights, on the CPU."""
-    cpu = torch.device("cpu")
-    with torch_runtime(cpu), seeded(derive(seed, "global weights")):
-        n, of_prior = architecture.n_components, generator_from(derive(seed, "prior weights"), cpu)
-        return VAE(
-            [(g.likelihood, g.constants, len(g.places), g.emphasis) for g in columns.groups],
-            columns.gaps,
-            architecture.encoder,
-            architecture.decoder,
-            architecture.n_components,
-            generator_from(derive(seed, "weights"), cpu),
-            architecture.prior.build(n, of_prior),
-            columns.order,
-        )

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from skvae._blocks import BLOCK_CELLS, COLUMN_CELLS, SAMPLE_CELLS, chunks
+from skvae._blocks import SAMPLE_CELLS
 from skvae._table.auto import SAMPLE_ROWS
 from skvae._table.choice import LikelihoodChoice
 from skvae._table.decision import Decision, decide
 from skvae._table.fields import warn_unknown
 from skvae._table.grid import Grids, resolved_grid
-from skvae._table.group import ColumnGroup, by_size, neighbours
+from skvae._table.group import ColumnGroup, by_size
+from skvae._table.reading import column_blocks, row_blocks
 from skvae._table.units import spreads
 from skvae._table.unseen import SeenLevels, unseen_values
 from skvae._warn import warn
@@ -89,7 +90,7 @@ class Columns:
         decision = decide(
             sample,
             weight,
-            (x for _, x in _row_blocks(X, index)),
+            (x for _, x in row_blocks(X, index)),
             columns.spread,
             names=names,
             likelihood=likelihood,
@@ -104,7 +105,7 @@ class Columns:
         for one, in_unit in _distinct(list(zip(chosen, shared.tolist(), strict=True))):
             alike = np.flatnonzero([other == one for other in chosen] & (shared == in_unit))
             fitted = []
-            for places, x in _column_blocks(X, index, order, alike):
+            for places, x in column_blocks(X, index, order, alike):
                 missing[places] = np.isnan(x).any(axis=0)
                 columns.ranges[places] = widened(columns.ranges[places], x)
                 grids = columns._grids(x, places, decision)
@@ -120,7 +121,7 @@ class Columns:
     def continued(self, X: Array, index: NDArray[np.intp]) -> Columns:
         """The columns for training that continues on the rows ``index`` of ``X``."""
         groups, ranges = self.groups, self.ranges
-        for _, x in _row_blocks(X, index):
+        for _, x in row_blocks(X, index):
             groups = [group.updated(x[:, group.columns]) for group in groups]
             ranges = widened(ranges, x)
         return Columns(self.names, groups, self.gaps, self.spread, ranges)
@@ -247,7 +248,7 @@ class Columns:
         """Rows ``index`` of ``X`` (all for None) in working units. -> (n, d)."""
         out = np.empty((len(X) if index is None else len(index), len(self.names)), dtype=dtype)
         largest = float(np.finfo(dtype).max) ** LARGEST_POWER
-        for rows, x in _row_blocks(X, index):
+        for rows, x in row_blocks(X, index):
             for group, place in self._slices():
                 cells = x[:, group.columns]
                 steps, inside = group.seen(cells)
@@ -264,7 +265,7 @@ class Columns:
         """
         out = np.empty((len(index), len(self.names)), dtype=np.float32)
         spread = np.where(self.spread > 0, self.spread, 1.0)
-        for rows, x in _row_blocks(X, index):
+        for rows, x in row_blocks(X, index):
             own = np.empty(x.shape)
             for group in self.groups:
                 cells, places, grids = x[:, group.columns], group.places, group.grids
@@ -284,7 +285,7 @@ class Columns:
 
     def _back(self, U: Array, change: Callable[..., Array]) -> NDArray[np.float64]:
         out = np.empty(U.shape, dtype=np.float64)
-        for rows, u in _row_blocks(U, None):
+        for rows, u in row_blocks(U, None):
             for group, place in self._slices():
                 out[rows, group.places] = change(group, u[:, place])
         return out
@@ -308,7 +309,7 @@ class Columns:
         groups = [group for group in self.groups if group.has_jacobian]
         if not groups:
             return out
-        for rows, x in _row_blocks(X, index):
+        for rows, x in row_blocks(X, index):
             for group in groups:
                 cells = x[:, group.columns]
                 part = group.log_jacobian(cells)
@@ -320,7 +321,7 @@ class Columns:
     def log_unit(self, X: Array) -> NDArray[np.float64]:
         """The log of the unit of each density, 0 for a mass or a missing value. -> (n, d)."""
         out = np.empty(X.shape)
-        for rows, x in _row_blocks(X, None):
+        for rows, x in row_blocks(X, None):
             for group in self.groups:
                 cells = x[:, group.columns]
                 unit = group.log_unit(cells)
@@ -330,7 +331,7 @@ class Columns:
     def sum_of_log_units(self, X: Array) -> NDArray[np.float64]:
         """``log_unit``, summed over the values of a row. -> (n,)."""
         out = np.empty(len(X))
-        for rows, x in _row_blocks(X, None):
+        for rows, x in row_blocks(X, None):
             out[rows] = self.log_unit(x).sum(axis=1)
         return out
 
@@ -437,40 +438,6 @@ class Columns:
             stop = start + len(group.places)
             yield group, slice(start, stop)
             start = stop
-
-
-def _row_blocks(
-    X: Array, index: NDArray[np.intp] | None, order: NDArray[np.intp] | None = None
-) -> Iterator[tuple[slice | NDArray[np.intp], NDArray[np.float64]]]:
-    """Read the rows ``index`` (all for None) in blocks. Yields their places in it and the rows.
-
-    Rows are read in the order in which they are stored, so that a table on disk is read from end
-    to end. ``order`` is the permutation that sorts ``index``; it is computed if not given.
-    """
-    n = len(X) if index is None else len(index)
-    if index is not None and order is None:
-        order = np.argsort(index)
-    for block in chunks(n, BLOCK_CELLS // max(1, X.shape[1])):
-        places = block if order is None else order[block]
-        rows = places if index is None else index[places]
-        cells = np.asarray(X[rows], dtype=np.float64)
-        cells.flags.writeable = False  # may be the caller's memory
-        yield places, cells
-
-
-def _column_blocks(
-    X: Array, index: NDArray[np.intp], order: NDArray[np.intp], places: NDArray[np.intp]
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.float64]]]:
-    """Read the columns at ``places`` in blocks. Yields their places and their rows ``index``.
-
-    ``order`` is the permutation that sorts ``index``.
-    """
-    for block in chunks(len(places), COLUMN_CELLS // max(1, len(X))):
-        cells = X[:, neighbours(places[block])]
-        x = np.empty((len(index), cells.shape[1]))
-        for rows, part in _row_blocks(cells, index, order):
-            x[rows] = part
-        yield places[block], x
 
 
 def _distinct(values: Sequence[_T]) -> list[_T]:

@@ -6,6 +6,7 @@ from constants import assert_close
 from mixed_table import GAPS, INDEX, MIXED, NAMES, REAL, RNG, WEIGHT, N, X, fit, fit_numbers
 
 from skvae._table import columns as _columns
+from skvae._table import reading
 from skvae._table.columns import Columns
 from skvae.likelihoods import (
     LIKELIHOODS,
@@ -307,8 +308,8 @@ def test_blocks_do_not_show(monkeypatch, n_cells, index, table):
         )
 
     expected = all_of_it()
-    monkeypatch.setattr(_columns, "BLOCK_CELLS", n_cells)
-    monkeypatch.setattr(_columns, "COLUMN_CELLS", n_cells)
+    monkeypatch.setattr(reading, "BLOCK_CELLS", n_cells)
+    monkeypatch.setattr(reading, "COLUMN_CELLS", n_cells)
     for result, value in zip(all_of_it(), expected, strict=True):
         np.testing.assert_array_equal(result, value)
     again = fit(table)
@@ -329,7 +330,7 @@ class Watched(np.ndarray):
 
 
 def test_columns_are_fitted_in_passes_in_stored_order(monkeypatch):
-    monkeypatch.setattr(_columns, "BLOCK_CELLS", 5 * len(NAMES))
+    monkeypatch.setattr(reading, "BLOCK_CELLS", 5 * len(NAMES))
     monkeypatch.setattr(_columns, "FEWEST_SAMPLE_ROWS", 1)
     monkeypatch.setattr(_columns, "SAMPLE_CELLS", 0)
     table = X.view(Watched)
@@ -341,7 +342,7 @@ def test_columns_are_fitted_in_passes_in_stored_order(monkeypatch):
 
 @pytest.mark.parametrize("n_cells", [1, N])
 def test_support_errors_name_the_column_in_any_block(monkeypatch, n_cells):
-    monkeypatch.setattr(_columns, "BLOCK_CELLS", n_cells)
+    monkeypatch.setattr(reading, "BLOCK_CELLS", n_cells)
     bad = X.copy()
     bad[-1, 5] = 2.0
     with pytest.raises(ValueError, match=r"Column 'blue' .* holds 2\.0"):

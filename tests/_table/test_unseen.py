@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mixed_table import GAPS, MIXED, NAMES, N, X, fit
 
-from skvae._table import columns as _columns
+from skvae._table import reading
 from skvae._table import unseen as _unseen
 
 
@@ -43,7 +43,7 @@ def test_unseen_levels_are_found_in_one_pass_and_masked_block_by_block(monkeypat
             return found
 
     monkeypatch.setattr(_unseen, "BLOCK_CELLS", 7 * len(NAMES))
-    monkeypatch.setattr(_columns, "BLOCK_CELLS", 7 * len(NAMES))
+    monkeypatch.setattr(reading, "BLOCK_CELLS", 7 * len(NAMES))
     columns, table, counted = fit(), X.copy(), Counted()
     table[[5, 40], [3, 6]] = 99
     with pytest.warns(UserWarning, match="not seen"):
