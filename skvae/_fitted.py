@@ -355,12 +355,16 @@ class Fitted:
     def _missing(
         self, model: VAE, drawn: Tensor, given: Tensor, rng: np.random.Generator
     ) -> NDArray[np.bool_]:
-        """Which of the drawn values are missing. None is that is given, instead of NaN.
+        """Which of the drawn values are missing. Given values are not.
 
-        Drawn values (S, N, D) and given ones (N, D), in working units. -> (S, N, d).
+        Drawn values (S, N, D) and given ones (N, D), NaN if not given, in working units.
+        -> (S, N, d).
         """
         known = ~given.isnan()
-        rows = torch.where(known, given, drawn).flatten(0, 1)
+        # as the user will see them: on the grid and within limits
+        shown = self.columns.from_working(drawn.flatten(0, 1).cpu().numpy())
+        working = self.columns.to_working(shown, None, np.float64)
+        rows = torch.where(known, given, drawn.new_tensor(working).view_as(drawn)).flatten(0, 1)
         observed = known.expand_as(drawn).flatten(0, 1).cpu().numpy()
         found = self.missingness.draw(inputs_of(model, model.cells(rows)), observed, rng)
         return found[:, np.argsort(self.columns.order)].reshape(drawn.shape)

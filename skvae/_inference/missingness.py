@@ -81,6 +81,7 @@ class Missingness:
         together = _missing_together(missing, columns, weight)
         if not together:
             return cls()
+        weight = weight.astype(np.float64)
         known = ~missing[:, owner]
         total = np.maximum(weight @ known, np.finfo(np.float64).tiny)
         center = weight @ np.where(known, inputs, 0) / total
@@ -184,7 +185,8 @@ def _screened(evidence: Array) -> Places:
 
 def _logistic_regression(x: Array, y: Array, weight: Array) -> tuple[float, Array]:
     """The bias and the slopes, with the penalty |slopes|^2 / 2. (N, T), (N,), (N,) -> (T,)."""
-    rate = weight @ y / weight.sum()
+    half_a_row = 0.5 / len(y)  # so that no value is certainly missing
+    rate = np.clip(weight @ y / weight.sum(), half_a_row, 1 - half_a_row)
     start = float(logit(rate))
     if x.shape[1] == 0:
         return start, np.empty(0)

@@ -164,7 +164,7 @@ class VAE(nn.Module):
         if phase.by_location:
             parts.append(self.location_noise)
         found = [p for part in parts for p in part.parameters() if p.requires_grad]
-        if not phase.encoder:  # which features would otherwise change under the encoder
+        if not phase.encoder:  # its inputs would otherwise change after it was trained
             fixed = {p for group in self.groups for p in group.learned_features}
             found = [p for p in found if p not in fixed]
         return found

@@ -43,6 +43,12 @@ def with_bounds(columns: Columns, container: Container, bounds: str | Mapping[An
             )
         named[place] = _numbers(container, place, name, pair)
     bounded = columns.bounded(named)
+    low, high = bounded.bounds.T
+    for place in np.flatnonzero(low > high):
+        name = columns.names[place]
+        raise ValueError(
+            f"The bounds of column {name!r} hold no value of its grid; got {bounds[name]!r}."
+        )
     check_training(bounded, container)
     return bounded
 
@@ -56,7 +62,7 @@ def _numbers(container: Container, place: int, name: Any, pair: Any) -> Array:
     try:
         bounds = container.bounds(place, pair)
     except ValueError as error:  # of times
-        raise ValueError(f"{what} are no values of the column. {error}") from error
+        raise ValueError(f"{what} are not values of the column. {error}") from error
     if not bounds[0] < bounds[1]:
         raise ValueError(f"{what} must increase, as in (0, 1); got {pair!r}.")
     return container.inside(place, bounds)

@@ -49,6 +49,7 @@ class Columns:
         The standard deviation of each column, by its place in the table.
     ranges : ndarray of shape (d, 2)
         The smallest and the largest training value of each column, by its place in the table.
+        ``bounds`` are those that the user named, and ``limits`` those of draws.
     """
 
     def __init__(

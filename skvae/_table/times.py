@@ -36,7 +36,7 @@ FIRST_SECOND, LAST_SECOND = -62135596800, 253402300799
 DATES, ZONED, DURATIONS_OF_TIME = "dates", "dates with a time zone", "durations"
 # For each kind: the types of its cells, how pandas reads one, and how it converts a column
 READERS: dict[str, tuple[tuple[type, ...], Callable[[Any], Any], str]] = {
-    DATES: ((date, np.datetime64), pd.Timestamp, "pandas.to_datetime(column)"),
+    DATES: ((date, np.datetime64), pd.Timestamp, "pandas.to_datetime(column), without a time zone"),
     ZONED: ((date, np.datetime64), pd.Timestamp, "pandas.to_datetime(column, utc=True)"),
     DURATIONS_OF_TIME: ((timedelta, np.timedelta64), pd.Timedelta, "pandas.to_timedelta(column)"),
 }

@@ -11,7 +11,7 @@ from skvae.likelihoods._levels import _Softmax, _Values
 from skvae.likelihoods._sample import ColumnSample
 
 # More levels are modelled in clusters. A power of two, since columns of up to twice as many levels
-# are modelled together.
+# are modelled together, and above the number of levels that are clusters of their own.
 MOST_LEVELS = 1024
 
 

@@ -84,9 +84,9 @@ class Gaussian(_Normal):
     repeat would raise the density without bound. Columns that share a unit, as pixels do, have
     another floor: 5 % of the root mean square of their standard deviations.
 
-    The smallest or largest training value is a limit if a normal column of as many rows would go
-    beyond it with a probability of 99 %. Draws beyond a limit are reflected at it. Named
-    ``bounds`` replace these limits.
+    Training has a limit where it ends sooner than a normal column would: one of as many rows would
+    go beyond with a probability of 99 %. Draws beyond a limit, or beyond named ``bounds``, are
+    reflected at it.
 
     A constant column shows no rounding: its values are taken to be whole numbers, or multiples of
     the constant if that is below 1. Its draws and means are the constant, until ``partial_fit``

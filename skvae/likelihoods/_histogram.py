@@ -32,6 +32,7 @@ from skvae.likelihoods._numerics import (
     float32,
     normal_scores,
     standardisation,
+    whole_limits,
     widened,
 )
 from skvae.likelihoods._sample import ColumnSample, is_smooth
@@ -164,7 +165,7 @@ class Histogram(_Softmax):
         return self.with_limits(constants, widened(constants["limits"], x))
 
     def with_limits(self, constants: Constants, limits: Array) -> Constants:
-        before = constants["limits"]
+        before, limits = constants["limits"], whole_limits(limits, constants["whole"])
         after = np.where(np.isnan(limits), before, limits)
         # infinite limits that stay have no difference
         moved = np.subtract(after, before, out=np.zeros_like(after), where=after != before)

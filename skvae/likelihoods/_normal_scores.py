@@ -15,7 +15,14 @@ from skvae._rules import Rule, whole
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._gaussian import _Normal
-from skvae.likelihoods._numerics import LOG_SPEED, float32, smallest_gap, standardisation, widened
+from skvae.likelihoods._numerics import (
+    LOG_SPEED,
+    float32,
+    smallest_gap,
+    standardisation,
+    whole_limits,
+    widened,
+)
 from skvae.likelihoods._sample import FEW_VALUES, ColumnSample
 from skvae.likelihoods._score_map import LARGEST_SCORE, ScoreMap
 from skvae.likelihoods._standardised import SMALLEST_SIGMA
@@ -157,6 +164,10 @@ class NormalScores(_Normal):
     def size(self, constants: Constants) -> int:
         # atoms take time, whatever their number
         return 2 if constants["low"].shape[1] else 1
+
+    def with_limits(self, constants: Constants, limits: Array) -> Constants:
+        is_whole = np.array([one.whole for one in constants["map"]])
+        return super().with_limits(constants, whole_limits(limits, is_whole))
 
     def update_constants(self, x: Array, constants: Constants) -> Constants:
         return constants | {"limits": widened(constants["limits"], x)}

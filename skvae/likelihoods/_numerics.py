@@ -64,6 +64,12 @@ def widened(limits: Array, x: Array) -> Array:
     return np.stack([low, high], axis=1)
 
 
+def whole_limits(limits: Array, is_whole: Array) -> Array:
+    """Limits (d, 2), moved inwards to whole numbers in the columns that hold these (d,)."""
+    inwards = np.stack([np.ceil(limits[:, 0]), np.floor(limits[:, 1])], axis=1)
+    return np.where(is_whole[:, None], inwards, limits)
+
+
 def smallest_gap(x: Array) -> float:
     """The smallest distance between two different values, 0 if all are equal. (n,) -> ()."""
     return float(np.diff(np.unique(x)).min(initial=np.inf)) if x.min() < x.max() else 0.0

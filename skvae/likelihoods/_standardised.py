@@ -96,7 +96,7 @@ def constants_of(x: Array, weight: Array, location: Array, spread: Array) -> Con
     size = np.abs(location[constant])
     spread[constant] = np.where(size == 0, 1.0, np.minimum(size, 1.0))
     floor[constant] = spread[constant] / np.sqrt(12)
-    limits = limits_of(x, weight.sum(), location, spread)
+    limits = limits_of(x, 0.5 * gap, weight.sum(), location, spread)
     limits[constant] = -np.inf, np.inf
     return {
         "location": location,
@@ -107,14 +107,15 @@ def constants_of(x: Array, weight: Array, location: Array, spread: Array) -> Con
     }
 
 
-def limits_of(x: Array, n_rows: float, location: Array, spread: Array) -> Array:
+def limits_of(x: Array, rounding: Array, n_rows: float, location: Array, spread: Array) -> Array:
     """The smallest and the largest values (n, d) where they are limits, otherwise infinite. (d, 2).
 
-    They are limits where a normal column would have had more extreme values. The probability that
-    none of n values of a standard normal is below z is (1 - Phi(z))^n.
+    They are limits where a normal column would have had more extreme values, even if its values
+    were rounded by up to ``rounding`` (d,). The probability that none of n values of a standard
+    normal is below z is (1 - Phi(z))^n.
     """
     low, high = x.min(axis=0), x.max(axis=0)
     limit = np.log(BY_CHANCE) / n_rows
-    ends_low = log_ndtr((location - low) / spread) < limit
-    ends_high = log_ndtr((high - location) / spread) < limit
+    ends_low = log_ndtr((location - low + rounding) / spread) < limit
+    ends_high = log_ndtr((high + rounding - location) / spread) < limit
     return np.stack([np.where(ends_low, low, -np.inf), np.where(ends_high, high, np.inf)], axis=1)

@@ -103,9 +103,9 @@ class Mixture(Prior):
     def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule:
         from sklearn import config_context
         from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import (
-            GaussianMixture,
-        )  # imported here, since this would take half of the time to import skvae
+
+        # this would be half of the time to import skvae
+        from sklearn.mixture import GaussianMixture
 
         z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))
         parameters = 1 + n_components + n_components * (n_components + 1) // 2

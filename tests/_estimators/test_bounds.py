@@ -135,6 +135,16 @@ def test_draws_may_leave_the_range_of_training_up_to_a_bound(likelihood):
     assert models[0].bounds_ == {0: (0.5, np.inf)}
 
 
+@pytest.mark.parametrize("likelihood", ["histogram", "normal_scores"])
+def test_draws_of_whole_numbers_are_whole_within_fractional_bounds(likelihood):
+    X = np.rint(np.random.default_rng(0).exponential(9.0, size=(500, 1)) + 1)
+    settings = {"likelihood": likelihood, "resolution": None, "bounds": {0: (0.5, 90.5)}}
+    vae = VAETransformer(1, **settings, **QUICK).fit(X)
+    drawn = vae.sample(2000, random_state=0)
+    assert (drawn == np.rint(drawn)).all()
+    assert np.isfinite(vae.score_samples(drawn)).all()
+
+
 def test_the_other_columns_and_the_model_stay():
     plain = VAETransformer(2, likelihood="gaussian", **QUICK).fit(TABLE)
     bounded = VAETransformer(2, likelihood="gaussian", bounds={"age": (0, 200)}, **QUICK).fit(TABLE)
@@ -231,7 +241,8 @@ def test_dates_of_polars_have_bounds():
         ),
         ({"age": (40, 40)}, "must increase"),
         ({"age": (np.inf, None)}, "must increase"),
-        ({"date": (0, None)}, "bounds of column 'date' are no values of the column.*to_datetime"),
+        ({"age": (40.2, 40.8)}, r"hold no value of its grid; got \(40\.2, 40\.8\)"),
+        ({"date": (0, None)}, "bounds of column 'date' are not values of the column.*to_datetime"),
         ({"date": (pd.NaT, None)}, "must increase"),
         ({"price": (3, None)}, r"'price' holds \S+, but its bounds are at least 3\. Correct"),
         ({"price": (None, 3)}, r"'price' holds \S+, but its bounds are at most 3\. .* widen"),

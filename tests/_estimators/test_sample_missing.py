@@ -53,6 +53,21 @@ def test_the_other_values_are_those_of_complete_draws(vae):
         np.testing.assert_array_equal(np.where(np.isnan(gappy), complete, gappy), complete)
 
 
+def test_missing_values_depend_on_draws_as_they_are_returned():
+    rng = np.random.default_rng(0)
+    t = rng.random(N)
+    X = np.c_[t, rng.normal(size=N), np.where(t < 0.06, np.nan, rng.normal(size=N))]
+    model = VAETransformer(1, max_iter=10, random_state=0).fit(X)
+    assert model.bounds_[0][0] == t.min()  # draws below are reflected
+    drawn = model.sample(20_000, missing=True, random_state=0)
+    is_low, is_missing = drawn[:, 0] < 0.06, np.isnan(drawn[:, 2])
+    rate = [
+        is_missing[(low < drawn[:, 0]) & (drawn[:, 0] < low + 0.06)].mean() for low in (0, 0.06)
+    ]
+    assert is_low.any()
+    assert rate[0] > rate[1] + 0.2
+
+
 def test_given_values_are_not_missing(vae):
     known = np.full((2, 4), np.nan)
     known[0, 0], known[1, 1] = 2.0, -1.0

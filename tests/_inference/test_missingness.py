@@ -68,6 +68,19 @@ def test_columns_that_are_always_missing_together_are_drawn_together():
     assert not drawn(model, x, observed).any()
 
 
+@pytest.mark.parametrize("weight", [1.0, np.float32(0.1)])
+def test_a_column_that_no_row_holds_may_still_be_given(weight):
+    x, missing = case("always")
+    missing[:, 1] = np.random.default_rng(2).random(N) < 0.3
+    model = fitted(x, missing, weight)
+    assert drawn(model, x)[:, 2].mean() > 0.999
+    given = np.zeros((N, 4), dtype=bool)
+    given[:, 2] = True
+    found = drawn(model, x, given)
+    assert not found[:, 2].any()
+    assert found[:, 1].mean() == pytest.approx(0.3, abs=0.02)
+
+
 def test_values_missing_by_chance_depend_on_nothing():
     model = fitted(*case("chance"))
     assert [len(one.terms) for one in model.indicators] == [0, 0, 0]

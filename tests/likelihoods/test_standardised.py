@@ -19,8 +19,10 @@ def test_an_abrupt_end_of_a_column_is_its_limit():
 
 
 @pytest.mark.parametrize("n_rows", [20, 2000])
-def test_an_end_of_a_normal_column_is_rarely_a_limit(n_rows):
+@pytest.mark.parametrize("step", [0.0, 0.5, 1.0])
+def test_an_end_of_a_normal_column_is_rarely_a_limit(n_rows, step):
     columns = RNG.normal(size=(n_rows, 2000))
+    columns = np.round(columns / step) * step if step else columns
     limits = fit(Gaussian(), columns)["limits"]
     # less often than in 1 of 100 columns, since the spread is the column's own
     assert np.isfinite(limits).mean() < 0.015
