@@ -44,7 +44,7 @@ def with_bounds(columns: Columns, container: Container, bounds: str | Mapping[An
         named[place] = _numbers(container, place, name, pair)
     bounded = columns.bounded(named)
     low, high = bounded.bounds.T
-    for place in np.flatnonzero(low > high):
+    for place in map(int, np.flatnonzero(low > high)):
         name = columns.names[place]
         raise ValueError(
             f"The bounds of column {name!r} hold no value of its grid; got {bounds[name]!r}."

@@ -231,12 +231,13 @@ class Grids:
     def inside(self, bounds: Array) -> Array:
         """Bounds (d, 2), each moved inwards to the next number on the grid. -> (d, 2).
 
-        A bound on the grid stays, and so does one of a column without a grid.
+        A bound on the grid, up to rounding, becomes the number there. One of a column without a
+        grid stays.
         """
         steps = self.steps(bounds.T)
         whole = np.stack([np.ceil(steps[0]), np.floor(steps[1])])
         # float64 holds no numbers between larger steps
-        moves = ~np.isnan(self.step) & (whole != steps) & (np.abs(steps) < LARGEST_WHOLE)
+        moves = ~np.isnan(self.step) & (np.abs(steps) < LARGEST_WHOLE)
         with np.errstate(over="ignore", invalid="ignore"):
             found: Array = np.where(moves, self.snapped(whole), bounds.T).T
         return found
