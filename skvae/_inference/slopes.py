@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skvae._blocks import CHUNK_ELEMENTS
 from skvae._model.vae import VAE
 
 STEP = 0.1  # of the central differences
@@ -19,15 +20,13 @@ def mean_slopes(model: VAE, z: Tensor, context: Tensor | None = None) -> list[Te
     -> (K, d, M) of each group.
     """
     z = z.index_select(-1, model.components.order) * model.components.sign
-
-    def statistics(at: Tensor) -> list[Tensor]:
-        outputs = model.decode(at.unsqueeze(0), context)
-        pairs = zip(model.groups, outputs, strict=True)
-        return [group.mean_statistics(out[0]) for group, out in pairs]
-
+    steps = STEP * torch.eye(model.n_components, dtype=z.dtype, device=z.device)
+    n_outputs = sum(group.n_outputs for group in model.groups)
     found: list[list[Tensor]] = [[] for _ in model.groups]
-    for step in STEP * torch.eye(model.n_components, dtype=z.dtype, device=z.device):
-        above, below = statistics(z + step), statistics(z - step)
-        for kept, high, low in zip(found, above, below, strict=True):
-            kept.append((high - low) / (2 * STEP))
-    return [torch.stack(kept) for kept in found]
+    for some in steps.split(max(1, CHUNK_ELEMENTS // (2 * len(z) * n_outputs))):
+        at = torch.cat([z + some.unsqueeze(1), z - some.unsqueeze(1)])  # (2 K, N, K)
+        outputs = model.decode(at, context)
+        for kept, group, output in zip(found, model.groups, outputs, strict=True):
+            above, below = group.mean_statistics(output).chunk(2)
+            kept.append((above - below) / (2 * STEP))
+    return [torch.cat(kept) for kept in found]

@@ -103,10 +103,11 @@ class ObservationModel(nn.Module):
         return self.likelihood.statistics(outputs, self.tensors)
 
     def mean_statistics(self, outputs: Tensor) -> Tensor:
-        """The mean of the statistics over codes, in float64. (N, P) -> (d, M)."""
-        parts = outputs.split(max(1, STATISTICS_ELEMENTS // self.n_statistics))
-        totals = [self.statistics(part.unsqueeze(0))[0].double().sum(0) for part in parts]
-        return torch.stack(totals).sum(0) / len(outputs)
+        """The mean of the statistics over N codes, in float64. (S, N, P) -> (S, d, M)."""
+        of_code = len(outputs) * self.n_statistics
+        parts = outputs.split(max(1, STATISTICS_ELEMENTS // of_code), dim=1)
+        totals = [self.statistics(part).double().sum(1) for part in parts]
+        return torch.stack(totals).sum(0) / outputs.shape[1]
 
     def sample(self, outputs: Tensor, generator: Generator) -> Tensor:
         return self.likelihood.sample(outputs, self.tensors, generator)

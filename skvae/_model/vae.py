@@ -201,11 +201,12 @@ class VAE(nn.Module):
 
     def draw_target(self, cells: Cells, generator: Generator) -> Cells:
         """The values that a training step uses for the rows."""
-        values = self._by_group(
-            lambda group, x: group.likelihood.draw_target(x, generator),
-            split(cells.values, self.n_columns),
-        )
-        return Cells(values, cells.observed, cells.context)
+        parts = split(cells.values, self.n_columns)
+        pairs = zip(self.groups, parts, strict=True)
+        drawn = [group.likelihood.draw_target(x, generator) for group, x in pairs]
+        if all(new is x for new, x in zip(drawn, parts, strict=True)):
+            return cells
+        return Cells(join(drawn), cells.observed, cells.context)
 
     # -- state ----------------------------------------------------------------------
 

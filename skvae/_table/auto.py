@@ -19,7 +19,6 @@ SAMPLE_ROWS = 10_000  # rows from which the likelihoods are chosen
 def choose(
     X: Array,
     weight: NDArray[np.float64],
-    n_rows: float,
     *,
     is_category: Sequence[bool],
     is_bool: Sequence[bool],
@@ -34,8 +33,6 @@ def choose(
     X : ndarray of shape (n, d)
         A sample of the rows, in steps of the columns' grids.
     weight : ndarray of shape (n,)
-    n_rows : float
-        The number of rows in the whole table.
     is_category, is_bool, is_binary, shares_unit, wanted : sequence of bool of length d
         Which columns hold categories, bools, only 0 and 1 in the whole table, share a unit, and
         need a likelihood.
@@ -54,7 +51,6 @@ def choose(
             is_binary=bool(is_binary[place]),
             is_table_binary=is_table_binary,
             shares_unit=bool(shares_unit[place]),
-            n_rows=n_rows,
             n_numeric=int(numeric.sum()),
             others=others,
             place=place,

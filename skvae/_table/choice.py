@@ -52,7 +52,6 @@ def choose_likelihoods(
     found = choose(
         sample,
         weight[: len(sample)],
-        weight.sum(),
         is_category=is_category,
         is_bool=is_bool,
         shares_unit=shares_unit,

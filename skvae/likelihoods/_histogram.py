@@ -35,7 +35,7 @@ from skvae.likelihoods._numerics import (
     whole_limits,
     widened,
 )
-from skvae.likelihoods._sample import ColumnSample, is_smooth
+from skvae.likelihoods._sample import ColumnSample, DistinctValues, is_smooth
 
 # The largest position in a level, which float32 still distinguishes from the next level.
 LARGEST_U = 0.9999
@@ -111,7 +111,7 @@ class Histogram(_Softmax):
         """1 for numbers that no smooth density fits, in tables of not too many columns."""
         if column.is_category or not len(column.values) or column.n_numeric > MAX_COLUMNS:
             return None
-        return None if is_smooth(column.values, column.weight) else 1.0
+        return None if is_smooth(column.distinct) else 1.0
 
     def in_support(self, x: Array, constants: Constants) -> Array:
         inside: Array = np.isfinite(x) & (
@@ -123,9 +123,7 @@ class Histogram(_Softmax):
         return np.where(constants["whole"], np.rint(x), x)
 
     def fit(self, x: Array, weight: Array) -> Constants:
-        values, place = np.unique(x[:, 0], return_inverse=True)
-        n_rows = weight.sum()
-        share = np.bincount(place, weights=weight) / n_rows
+        values, share, n_rows, _ = DistinctValues.of(x[:, 0], weight)
         is_whole = are_whole(values)
         is_atom = self._is_atom(share, n_rows)
         atoms = values[is_atom]

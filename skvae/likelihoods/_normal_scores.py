@@ -23,7 +23,7 @@ from skvae.likelihoods._numerics import (
     whole_limits,
     widened,
 )
-from skvae.likelihoods._sample import FEW_VALUES, ColumnSample
+from skvae.likelihoods._sample import FEW_VALUES, ColumnSample, DistinctValues
 from skvae.likelihoods._score_map import LARGEST_SCORE, ScoreMap
 from skvae.likelihoods._standardised import SMALLEST_SIGMA
 from skvae.objectives import LOG_2PI
@@ -103,7 +103,7 @@ class NormalScores(_Normal):
         values = column.values
         if column.is_category or column.shares_unit or not len(values) or np.ptp(values) == 0:
             return None
-        has_few_values = len(np.unique(values)) <= FEW_VALUES
+        has_few_values = len(column.distinct.values) <= FEW_VALUES
         return 0.5 if has_few_values or cls().gain(column) > GAIN else None
 
     def gain(self, column: ColumnSample) -> float:
@@ -113,32 +113,45 @@ class NormalScores(_Normal):
         by the Bayesian information criterion; and that given the other columns, by regressions of
         the values and of the scores.
         """
-        x, weight = column.values, column.weight
-        constants = self.fit(x[:, None], weight)
-        (one,) = constants["map"]
-        is_atom, below = one.find(x)
+        x, share, n_rows, place = column.distinct
+        one, is_atom = self._map(column.distinct)
         u = one.to_u(x)
         log_p = -0.5 * (np.square(u) + LOG_2PI)
-        log_p[is_atom] = np.log(one.mass[below[is_atom]])
+        log_p[is_atom] = np.log(one.mass)
         # of a normal density with the rounding of the values
-        smallest = smallest_gap(x) / np.sqrt(12)
+        smallest = np.diff(x).min() / np.sqrt(12)
         normal = -0.5 * (1 + LOG_2PI) - np.log(max(one.spread, smallest))
         n_parameters = len(one.spline.knots) + len(one.atoms)
-        cost = 0.5 * np.log(weight.sum()) * n_parameters / weight.sum()
-        alone = float(np.average(log_p + one.log_jacobian(x), weights=weight) - normal - cost)
+        cost = 0.5 * np.log(n_rows) * n_parameters / n_rows
+        alone = float(share @ (log_p + one.log_jacobian(x)) - normal - cost)
         if alone <= GAIN:
             return alone
-        by_values = column.unexplained(x, scores=False)
-        by_scores = column.unexplained(u, scores=True)
+        by_values = column.unexplained(column.values, scores=False)
+        by_scores = column.unexplained(u[place], scores=True)
         return min(alone, alone + 0.5 * float(np.log(by_values / by_scores)))
 
     def fit(self, x: Array, weight: Array) -> Constants:
-        values, place = np.unique(x[:, 0], return_inverse=True)
-        n_rows = weight.sum()
-        share = np.bincount(place, weights=weight) / n_rows
+        column = DistinctValues.of(x[:, 0], weight)
+        one, is_atom = self._map(column)
+        maps = np.empty(1, dtype=object)
+        maps[0] = one
+        return {
+            "map": maps,
+            "low": one.low[None],
+            "high": one.high[None],
+            "location": np.array([one.location]),
+            "spread": np.array([one.spread]),
+            "limits": column.values[None, [0, -1]],
+            "floor": np.array(
+                [_smallest_sigma(one, column.values[~is_atom], column.share[~is_atom])]
+            ),
+        }
+
+    def _map(self, column: DistinctValues) -> tuple[ScoreMap, Array]:
+        """The map of a column, and which of its different values are atoms."""
+        values, share, n_rows, _ = column
         is_atom = (share >= 1 / self.n_knots) & (share * n_rows >= self.rows_per_knot)
-        location, spread = standardisation(x, weight)
-        spread[spread == 0] = 1.0
+        location, spread = standardisation(values[:, None], share)
         n_free = share[~is_atom].sum() * n_rows
         one = ScoreMap.fit(
             values,
@@ -147,19 +160,9 @@ class NormalScores(_Normal):
             is_atom=is_atom,
             n_knots=min(self.n_knots, int(n_free + 0.5) // self.rows_per_knot),
             location=location[0],
-            spread=spread[0],
+            spread=spread[0] or 1.0,
         )
-        maps = np.empty(1, dtype=object)
-        maps[0] = one
-        return {
-            "map": maps,
-            "low": one.low[None],
-            "high": one.high[None],
-            "location": location,
-            "spread": spread,
-            "limits": values[None, [0, -1]],
-            "floor": np.array([_smallest_sigma(one, values[~is_atom], share[~is_atom])]),
-        }
+        return one, is_atom
 
     def size(self, constants: Constants) -> int:
         # atoms take time, whatever their number

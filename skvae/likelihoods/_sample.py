@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,34 @@ FEW_VALUES = 10
 SPIKE, SPIKE_ROWS = 0.05, 30  # the smallest share and number of rows that hold a spike
 MOST_OTHERS = 32  # columns in a regression, the most correlated ones
 SMALLEST_NOISE = 1e-4  # of a column of variance 1
+
+
+class DistinctValues(NamedTuple):
+    """The different values of a column, and how many rows hold each.
+
+    Attributes
+    ----------
+    values : ndarray of shape (m,)
+        Sorted.
+    share : ndarray of shape (m,)
+        The share of the weight of the rows that hold each value.
+    n_rows : float
+        The weight of all rows.
+    place : ndarray of shape (n,)
+        The place of each row's value in ``values``.
+    """
+
+    values: Array
+    share: Array
+    n_rows: float
+    place: Array
+
+    @classmethod
+    def of(cls, x: Array, weight: Array) -> DistinctValues:
+        """The different values among those of n rows. (n,), (n,)."""
+        values, place = np.unique(x, return_inverse=True)
+        n_rows = float(weight.sum())
+        return cls(values, np.bincount(place, weights=weight) / n_rows, n_rows, place)
 
 
 @dataclass
@@ -39,8 +67,6 @@ class ColumnSample:
         Whether this holds for all columns of numbers in the table.
     shares_unit : bool
         Whether the column shares a unit with others, as pixels do.
-    n_rows : float
-        The number of rows in the table.
     n_numeric : int
         The number of columns of numbers in the table.
     others : Others
@@ -58,11 +84,15 @@ class ColumnSample:
     is_binary: bool
     is_table_binary: bool
     shares_unit: bool
-    n_rows: float
     n_numeric: int
     others: Others
     place: int
     observed: NDArray[np.bool_]
+
+    @cached_property
+    def distinct(self) -> DistinctValues:
+        """The different values."""
+        return DistinctValues.of(self.values, self.weight)
 
     def unexplained(self, x: Array, *, scores: bool) -> float:
         """The share of the variance of ``x`` (n,) that regression on other columns leaves.
@@ -106,8 +136,8 @@ class Others:
         """The normal scores, standardised; 0 for missing values. (m, d)."""
 
         def scores_of(x: Array, share: Array) -> Array:
-            values, level = np.unique(x, return_inverse=True)
-            return normal_scores(values, np.bincount(level, weights=share))[level]
+            distinct = DistinctValues.of(x, share)
+            return normal_scores(distinct.values, distinct.share)[distinct.place]
 
         return self._by_column(scores_of)
 
@@ -123,11 +153,10 @@ class Others:
         return out
 
 
-def is_smooth(x: Array, weight: Array) -> bool:
-    """Whether a smooth density can explain the values of a column. (n,), (n,).
+def is_smooth(column: DistinctValues) -> bool:
+    """Whether a smooth density can explain the values of a column.
 
     It cannot explain a value that many rows hold, unless all hold it.
     """
-    values, place = np.unique(x, return_inverse=True)
-    most = np.bincount(place, weights=weight).max()
-    return bool(len(values) == 1 or most < max(SPIKE * weight.sum(), SPIKE_ROWS))
+    most = column.share.max() * column.n_rows
+    return bool(len(column.values) == 1 or most < max(SPIKE * column.n_rows, SPIKE_ROWS))

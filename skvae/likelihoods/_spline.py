@@ -133,7 +133,8 @@ class Spline(NamedTuple):
         g, a, rise = self.growth[side], self._end_slope(side), rise.clip(0)
         inside = np.minimum(rise, rise_of(a * self.reach[side], g) if g < 0 else np.inf)
         rest = (rise - inside) * (1 + min(g, 0.0) * a * self.reach[side])
-        excess: Array = (excess_of(inside, g) + rest) / a
+        with np.errstate(over="ignore"):
+            excess: Array = (excess_of(inside, g) + rest) / a
         return excess
 
 
@@ -144,8 +145,7 @@ def rise_of(excess: Any, growth: float) -> Any:
 
 def excess_of(rise: Any, growth: float) -> Any:
     """The inverse of ``rise_of``."""
-    with np.errstate(over="ignore"):
-        return np.expm1(growth * rise) / growth if growth else rise
+    return np.expm1(growth * rise) / growth if growth else rise
 
 
 def _knots(x: Array, share: Array, n_rows: float, n_knots: int, cell: float) -> tuple[Array, Array]:
@@ -204,7 +204,10 @@ def _fitted_tail(
         return float(rise[-1] + EXTREME_RISE - rise_of(largest, growth))
 
     low, high = -LARGEST_FALL / largest, LARGEST_GROWTH
-    growth = max(_root(of_mean, low, high), _root(of_extreme, low, high))
+    with np.errstate(over="ignore"):
+        growth = _root(of_mean, low, high)
+    if of_extreme(growth) < 0:
+        growth = _root(of_extreme, growth, high)
     return growth, largest / slope
 
 

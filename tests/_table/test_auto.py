@@ -14,7 +14,7 @@ from skvae.likelihoods import (
     LogNormal,
     NormalScores,
 )
-from skvae.likelihoods._sample import is_smooth
+from skvae.likelihoods._sample import DistinctValues, is_smooth
 
 RNG = np.random.default_rng(0)
 N = 1000
@@ -23,14 +23,13 @@ Q = (np.arange(N) + 0.5) / N
 NORMAL = stats.norm.ppf(Q)
 
 
-def chosen(*columns, weight=None, n_rows=None, category=(), bools=(), unwanted=(), in_unit=()):
+def chosen(*columns, weight=None, category=(), bools=(), unwanted=(), in_unit=()):
     """Of columns of one length; those in ``category``, ``bools`` and ``unwanted`` by place."""
     table = np.column_stack(columns).astype(float)
     places = range(table.shape[1])
     return choose(
         table,
         np.ones(len(table)) if weight is None else np.asarray(weight, float),
-        len(table) if n_rows is None else n_rows,
         is_category=[place in category for place in places],
         is_bool=[place in bools for place in places],
         shares_unit=[place in in_unit for place in places],
@@ -166,11 +165,13 @@ def test_a_histogram_needs_a_table_of_few_columns_of_numbers():
 def test_weights_are_repetitions():
     x, counts = RNG.normal(size=200), RNG.integers(1, 4, size=200)
     for special in (x, np.where(np.arange(200) < 6, 0.0, x)):
-        weighed = is_smooth(special, counts.astype(float))
-        assert weighed == is_smooth(special.repeat(counts), np.ones(counts.sum()))
+        weighed = is_smooth(DistinctValues.of(special, counts.astype(float)))
+        assert weighed == is_smooth(
+            DistinctValues.of(special.repeat(counts), np.ones(counts.sum()))
+        )
     heavy = np.where(np.arange(200) == 0, 30.0, 1.0)  # 30 of 229 rows
-    assert is_smooth(x, np.ones(200))
-    assert not is_smooth(x, heavy)
+    assert is_smooth(DistinctValues.of(x, np.ones(200)))
+    assert not is_smooth(DistinctValues.of(x, heavy))
 
 
 # -- the protocol -----------------------------------------------------------------

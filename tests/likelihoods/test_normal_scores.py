@@ -239,7 +239,6 @@ def sample_of(x, **known):
         is_bool=False,
         is_binary=False,
         is_table_binary=False,
-        n_rows=len(x),
         n_numeric=1,
         others=Others(x[:, None], np.ones(len(x))),
         place=0,
