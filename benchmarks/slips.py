@@ -138,7 +138,7 @@ def scores(n_components, likelihood):
 
     def way(train, X, seed):
         vae = VAETransformer(n_components, likelihood=likelihood, random_state=seed).fit(train)
-        return vae.score_cells(X, n_importance=32)
+        return vae.score_cells(X)
 
     return way
 

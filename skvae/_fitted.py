@@ -23,8 +23,7 @@ from skvae._inference.averages import decoded_mean, weighted_masses, weighted_me
 from skvae._inference.map_rows import Input, Size, map_rows
 from skvae._inference.missingness import Missingness, inputs_of
 from skvae._inference.modes import size_of_search
-from skvae._inference.proposals import FEWEST_TO_ADAPT
-from skvae._inference.scores import log_likelihood, weighted_draws
+from skvae._inference.scores import draws_at_modes, log_likelihood, weighted_draws
 from skvae._inference.slopes import mean_slopes
 from skvae._model.cells import Cells
 from skvae._model.vae import VAE
@@ -174,15 +173,22 @@ class Fitted:
     def log_likelihood(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
         """The importance-weighted bound on log p(x) of each row, in nats. -> (n,)."""
         n_draws = self._draws(n_draws)
-        size = Size(n_draws, 2 * n_draws)  # half of them for rows whose proposal has to adapt
-        if n_draws >= FEWEST_TO_ADAPT:
-            size = self._size_of_search(DRAWS_AT_ONCE, 2 * n_draws)
-        return self._bound(log_likelihood, table, dtype, size)
+        n_spare = draws_at_modes(n_draws)
+        n_noise = n_draws + n_spare
+        size = Size(n_draws, n_noise)
+        if n_spare:
+            size = self._size_of_search(DRAWS_AT_ONCE, n_noise)
+
+        def bound(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
+            return log_likelihood(model, cells, *noise.split([n_draws, n_spare]))
+
+        return self._bound(bound, table, dtype, n_noise, size)
 
     def elbo(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
         """The evidence lower bound of each row, in nats. -> (n,)."""
         n_draws = self._draws(n_draws)
-        return self._bound(VAE.elbo, table, dtype, Size(min(n_draws, DRAWS_AT_ONCE), n_draws))
+        size = Size(min(n_draws, DRAWS_AT_ONCE), n_draws)
+        return self._bound(VAE.elbo, table, dtype, n_draws, size)
 
     def log_likelihood_of_cells(
         self, table: Array, dtype: Any, n_draws: int | None = None
@@ -209,10 +215,15 @@ class Fitted:
         return FEW_DRAWS if self.n_components <= FEW_COMPONENTS else MANY_DRAWS
 
     def _bound(
-        self, bound: Callable[[VAE, Cells, Tensor], Tensor], table: Array, dtype: Any, size: Size
+        self,
+        bound: Callable[[VAE, Cells, Tensor], Tensor],
+        table: Array,
+        dtype: Any,
+        n_noise: int,
+        size: Size,
     ) -> Array:
-        """A bound of each row by ``size.held`` draws with shared noise, in the caller's units."""
-        noise = self._scoring_noise(size.held)
+        """A bound of each row by noise that all rows share, in the caller's units. -> (n,)."""
+        noise = self._scoring_noise(n_noise)
 
         def of_rows(model: VAE, x: Tensor, _: slice) -> Tensor:
             return bound(model, model.cells(x), x.new_tensor(noise))
@@ -380,7 +391,7 @@ class Fitted:
         self, model: VAE, cells: Cells, noise: Array, numbers: Array
     ) -> tuple[Tensor, Tensor]:
         """Codes (S, N, K) with weights (S, N) that sum to 1, for p(z | x_observed)."""
-        z, log_weight = weighted_draws(model, cells, cells.values.new_tensor(noise))
+        z, log_weight = weighted_draws(model, cells, *cells.values.new_tensor(noise).chunk(2))
         lost = ~log_weight.isfinite().any(0)
         if bool(lost.any()):
             first = int(lost.nonzero()[0])

@@ -941,7 +941,7 @@ class VAETransformer(
         log p(x) on average and approaches it as the number of draws grows. The draws are from the
         encoder's posterior; in up to four dimensions, a quarter of them are from a wider normal.
         For rows whose draws have a small effective sample size, and for rows with missing values,
-        the same number of draws again comes from normals at modes of p(x, z). The draws use
+        as many draws again, and at least 256, come from normals at modes of p(x, z). The draws use
         quasi-random noise that is fixed by ``fit`` and the same for all rows and calls, so that
         scores of models and rows are comparable. Densities are per unit of the data.
 

@@ -26,7 +26,6 @@ from skvae._inference.modes import WIDE, LogJoint, at_modes
 from skvae._inference.normals import Normals
 
 GOOD_SHARE = 0.25  # effective sample size of a good proposal, as a share of its draws
-FEWEST_TO_ADAPT = 16  # draws
 # Only in very few dimensions do draws find a mode outside the posterior.
 WIDE_DIMENSIONS, WIDE_SHARE = 4, 0.25
 

@@ -8,22 +8,31 @@ from torch import Tensor
 from skvae._blocks import DRAWS_AT_ONCE
 from skvae._inference.modes import LogJoint
 from skvae._inference.normals import Normals
-from skvae._inference.proposals import FEWEST_TO_ADAPT, Pool, is_good
+from skvae._inference.proposals import Pool, is_good
 from skvae._model.cells import Cells
 from skvae._model.vae import VAE
 from skvae.objectives import importance_weighted_bound
 
+# Rows with uneven weights or missing values get at least this number of draws at modes, since the
+# search for modes takes longer than these draws. With fewer than FEWEST_TO_ADAPT draws from the
+# posterior there is no search.
+FEWEST_AT_MODES, FEWEST_TO_ADAPT = 256, 16
 
-def log_likelihood(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
-    """The importance-weighted bound on log p(x). N rows, (2 S, 1, K) -> (N,).
 
-    Half of the noise is for draws from the encoder's posterior. The other half is for draws from
-    normals at modes of p(x, z), which are added for rows with uneven weights or missing values.
-    The bound is 0 for a row without observed values. If no draw has a density above 0, it is -inf,
-    or NaN if log p(x, z) is NaN even at z = 0.
+def draws_at_modes(n_draws: int) -> int:
+    """The number of draws at modes that belongs to this number of draws from the posterior."""
+    return max(n_draws, FEWEST_AT_MODES) if n_draws >= FEWEST_TO_ADAPT else 0
+
+
+def log_likelihood(model: VAE, cells: Cells, noise: Tensor, spare: Tensor) -> Tensor:
+    """The importance-weighted bound on log p(x). N rows, (S, 1, K), (S', 1, K) -> (N,).
+
+    ``noise`` is for draws from the encoder's posterior, ``spare`` for draws from normals at modes
+    of p(x, z), which are added for rows with uneven weights or missing values. Without ``spare``
+    none are added. The bound is 0 for a row without observed values. If no draw has a density above
+    0, it is -inf, or NaN if log p(x, z) is NaN even at z = 0.
     """
-    own, spare = noise.chunk(2)
-    pool = _pool(model, cells, own)
+    pool = _pool(model, cells, noise)
     log_weight = pool.log_weight()
     bound = importance_weighted_bound(log_weight)
     possible = bound > -torch.inf
@@ -33,7 +42,7 @@ def log_likelihood(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
         # the weights of a posterior that is too narrow are even, and do not reveal missed modes
         bad = (bad | ~cells.observed.all(dim=-1)) & cells.observed.any(dim=-1)
     bad &= possible
-    if len(spare) >= FEWEST_TO_ADAPT and bool(bad.any()):
+    if len(spare) and bool(bad.any()):
         joined = pool[bad].with_modes(spare, log_joint(model, cells[bad]))
         bound[bad] = importance_weighted_bound(joined.log_weight())
     if not bool(possible.all()):
@@ -43,13 +52,12 @@ def log_likelihood(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
     return bound
 
 
-def weighted_draws(model: VAE, cells: Cells, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """Draws of z and their log importance weights for p(z|x). -> (S', N, K), (S', N).
+def weighted_draws(model: VAE, cells: Cells, noise: Tensor, spare: Tensor) -> tuple[Tensor, Tensor]:
+    """Draws of z and their log importance weights for p(z|x). -> (S + S', N, K), (S + S', N).
 
     The draws are from the encoder's posterior and from normals at modes, as in ``log_likelihood``.
     """
-    own, spare = noise.chunk(2)
-    pool = _pool(model, cells, own).with_modes(spare, log_joint(model, cells))
+    pool = _pool(model, cells, noise).with_modes(spare, log_joint(model, cells))
     return pool.z, pool.log_weight()
 
 

@@ -272,3 +272,14 @@ def test_the_defaults_beat_pca(load, n_components):
     scaled = PCA(n_components).fit(scaler.transform(train)).score(scaler.transform(test))
     best = max(PCA(n_components).fit(train).score(test), scaled - np.log(scaler.scale_).sum())
     assert VAETransformer(n_components, random_state=0).fit(train).score(test) > best
+
+
+@pytest.mark.parametrize("share_missing", [0.0, 0.2])
+def test_more_draws_bring_the_score_closer_to_the_likelihood(fitted, wine, share_missing):
+    is_missing = np.random.default_rng(0).random(wine.shape) < share_missing
+    rows = np.where(is_missing, np.nan, wine)[:60]
+    exact = fitted.score_samples(rows, n_importance=8192)
+    few, some, many = (fitted.score_samples(rows, n_importance=n) for n in (16, 256, 4096))
+    errors = [np.abs(score - exact).mean() for score in (few, some, many)]
+    assert errors[0] > 1.5 * errors[1] > 3 * errors[2]
+    np.testing.assert_array_equal(some, fitted.score_samples(rows))  # the default
