@@ -24,7 +24,7 @@ class Decision(NamedTuple):
     likelihoods : list of Likelihood
     lenient : ndarray of bool of shape (d,)
         Whether later values may lie outside the support. This is so if "auto" chose the
-        likelihood, or if it chose a grid whose step is not a whole number.
+        likelihood, or if it chose a grid whose step is not 1.
     steps : list of float, "auto" or None
         The step of the grid that the user wants.
     grids : list of Grid or None
@@ -66,7 +66,7 @@ def decide(
         step if is_numeric else None
         for step, is_numeric in zip(wanted_steps(names, resolution), numeric, strict=True)
     ]
-    grids = list(map(resolved_grid, names, steps, sample.T))
+    grids = _grids(names, steps, sample, shares_unit=~np.isnan(emphasis))
     chosen, automatic = choose_likelihoods(
         names,
         likelihood,
@@ -81,10 +81,29 @@ def decide(
         if one.takes_levels:  # it takes numbers as they are
             steps[place] = grids[place] = None
     emphasis[[not one.may_share_unit for one in chosen]] = np.nan
-    on_fractions = [
-        step == "auto" and grid is not None and grid.step % 1 != 0
+    on_own_step = [
+        step == "auto" and grid is not None and grid.step != 1
         for step, grid in zip(steps, grids, strict=True)
     ]
     # categories that training has not seen count as missing instead
-    lenient = (np.array(automatic) | on_fractions) & numeric
+    lenient = (np.array(automatic) | on_own_step) & numeric
     return Decision(chosen, lenient, steps, grids, emphasis, unit)
+
+
+def _grids(
+    names: Sequence[Any],
+    steps: Sequence[str | float | None],
+    sample: Array,
+    *,
+    shares_unit: NDArray[np.bool_],
+) -> list[Grid | None]:
+    """The grid of each column of a sample (m, d).
+
+    Columns that share a unit share a grid, since one of them alone may hold very few values.
+    """
+    together = shares_unit & np.array([step == "auto" for step in steps])
+    shared = resolved_grid("", "auto", sample[:, together].ravel()) if together.any() else None
+    return [
+        shared if shares else resolved_grid(name, step, x)
+        for name, step, x, shares in zip(names, steps, sample.T, together, strict=True)
+    ]

@@ -13,16 +13,18 @@ from skvae._rules import NOTHING, POSITIVE, one_of
 
 Array = NDArray[Any]
 
-# Errors of values that were computed in float64, or that passed through float32, as a share of the
-# largest value of their column.
-ROUNDING, ROUNDING_32 = 2.0**-50, 2.0**-21
+# Errors as a share of the largest value of a column, in float64 and after a conversion to float32:
+# of decimal numbers, and of values that were scaled and shifted, which were larger before a mean
+# was subtracted.
+ROUNDING, ROUNDING_SHIFTED, ROUNDING_32 = 2.0**-50, 2.0**-44, 2.0**-21
 MOST_DECIMALS = 12
 LARGEST_WHOLE = 2.0**53
-# A step that is not a decimal number must be this many times as large as the errors, and at most
-# MOST_STEPS of them must cover the column, since all numbers lie on some very fine grid.
-CLEAR, MOST_STEPS = 1000.0, 2.0**30
+# How many times as large as the errors a step must be, since all numbers lie on very fine grids.
+CLEAR = 16.0
 # Probability that values would lie on the grid by chance, below which it is taken for real.
 BY_CHANCE = 1e-9
+# The largest error of the number of steps in a gap.
+CERTAIN = 0.1
 # Distance from the grid, in steps, below which a value lies on it.
 CLOSE = 1e-3
 
@@ -42,21 +44,29 @@ class Grid(NamedTuple):
 def find_grid(x: Array) -> Grid | None:
     """The coarsest grid that holds all values, None if they lie on none. (n,) without NaN.
 
-    First the values are tried as decimal numbers, then as whole numbers that were scaled and
-    shifted. Both allow for errors of rounding. At least two different values are needed.
+    The values may be decimal numbers, or whole numbers that were scaled and shifted. The same grid
+    is found in both, up to its units. Errors of rounding are allowed for. At least two different
+    values are needed.
     """
     values = np.unique(x)
-    if len(values) < 2:
+    # two values alone show a grid only if they are repeated, as no continuous values are
+    if len(values) < 2 or (len(values) == 2 and len(x) == 2):
         return None
-    roundings = [ROUNDING]
     with np.errstate(over="ignore"):
-        if np.array_equal(values.astype(np.float32), values):
-            roundings.append(ROUNDING_32)
-    for rounding in roundings:
-        error = rounding * float(np.abs(values).max())
-        grid = _decimal_grid(values, error) or _scaled_grid(values, error)
-        if grid is not None:
-            return grid
+        is_float32 = np.array_equal(values.astype(np.float32), values)
+    roundings = [(ROUNDING, ROUNDING_SHIFTED), (ROUNDING_32, ROUNDING_32)]
+    for rounding, shifted in roundings[: 1 + is_float32]:
+        decimal, scaled = _decimal_grid(values, rounding), _scaled_grid(values, shifted)
+        # of decimal numbers with many places, no grid would be found after scaling
+        if decimal is not None and (decimal.decimals == 0 or scaled is not None):
+            return decimal
+        # in float64, any numbers of float32 are multiples of a small power of 2
+        is_binary = is_float32 and rounding == ROUNDING
+        if scaled is not None and not is_binary:
+            tolerance = 4 * shifted * float(np.abs(values).max()) / scaled.step
+            # two values define the grid
+            is_real = len(values) == 2 or _is_real(tolerance, len(values) - 2)
+            return scaled if is_real else None
     return None
 
 
@@ -108,59 +118,72 @@ def resolved_grid(name: Any, wanted: str | float | None, x: Array) -> Grid | Non
     return grid
 
 
-def _decimal_grid(values: Array, error: float) -> Grid | None:
-    """The coarsest grid of numbers with few decimals, for sorted values with this error."""
+def _decimal_grid(values: Array, rounding: float) -> Grid | None:
+    """The coarsest grid of numbers with few decimals, for sorted values."""
+    largest = float(np.abs(values).max())
     for decimals in range(MOST_DECIMALS + 1):
         unit = 10.0**decimals
-        tolerance = error * unit
-        largest = float(np.abs(values).max()) * unit
-        if largest > LARGEST_WHOLE or not _is_real(tolerance, len(values)):
+        tolerance = rounding * largest * unit
+        if CLEAR * tolerance > 1:
             return None
         whole = np.rint(values * unit)
         if np.abs(values * unit - whole).max() <= tolerance:
             number = whole.astype(np.int64)
             step = int(np.gcd.reduce(number - number[0]))
-            if not _is_real(0.5 / step, len(values) - 1):
-                step = 1  # too few values to tell that no others occur
-            return Grid(step / unit, int(number[0]) % step / unit, decimals)
+            grid = Grid(step / unit, int(number[0]) % step / unit, decimals)
+            return grid if _is_real(tolerance, len(values)) else None
     return None
 
 
-def _scaled_grid(values: Array, error: float) -> Grid | None:
-    """The coarsest grid of any step, for sorted values with this error.
+def _scaled_grid(values: Array, rounding: float) -> Grid | None:
+    """The coarsest grid of any step, for sorted values."""
+    error = rounding * float(np.abs(values).max())
+    gaps = np.diff(values)
+    step = _common_divisor(np.sort(gaps), 2 * error, CLEAR * error)
+    if step is None:
+        return None
+    distance, number = values[1:] - values[0], np.cumsum(np.rint(gaps / step))
+    step = _fitted_step(distance, number)
+    if np.abs(distance - step * number).max() > 4 * error:
+        return None
+    # an integer multiple closest to 0, so that 0 is on the grid if it can be
+    offset = float(values[0] - step * np.rint(values[0] / step))
+    return Grid(step, 0.0 if abs(offset) <= 4 * error else offset)
 
-    Euclid's algorithm: a step that leaves a remainder is replaced by the smallest remainder.
+
+def _common_divisor(gaps: Array, error: float, least: float) -> float | None:
+    """The largest step of which sorted gaps with this error are multiples, None below ``least``.
+
+    Euclid's algorithm: a step that leaves a remainder is replaced by the remainder. Small gaps come
+    first. With each one that is a multiple, the step becomes more accurate, so that the number of
+    steps in the next ones is certain.
     """
-    distance = values - values[0]
-    step, tolerance = float(np.diff(values).min()), 4 * error
-    while step > max(CLEAR * error, distance[-1] / MOST_STEPS):
-        step, rest = _refined(distance, step)
-        if rest.max() <= tolerance:
-            # an integer multiple closest to 0, so that 0 is on the grid if it can be
-            offset = float(values[0] - step * np.rint(values[0] / step))
-            offset = 0.0 if abs(offset) <= tolerance else offset
-            return Grid(step, offset) if _is_real(tolerance / step, len(values) - 2) else None
-        left = rest[rest > tolerance]
-        if not len(left):  # the distances are too large for their squares
+    step, accuracy = float(gaps[0]), error
+    n_fitted = 0
+    while step > least:
+        n_certain = int(np.searchsorted(gaps, CERTAIN * step * (step / accuracy), side="right"))
+        if n_certain <= n_fitted:
             return None
-        step = float(left.min())
+        number = np.rint(gaps[:n_certain] / step)
+        off = np.abs(gaps[:n_certain] - number * step) > error + number * accuracy
+        n_fitted = int(off.argmax()) if off.any() else n_certain
+        if n_fitted > 0:
+            step = _fitted_step(gaps[:n_fitted], number[:n_fitted])
+            accuracy = error * float(number[:n_fitted].sum() / np.square(number[:n_fitted]).sum())
+        if n_fitted == len(gaps):
+            return step
+        if off.any():
+            # of the first gap that is no multiple
+            step = float(np.abs(gaps[n_fitted] - number[n_fitted] * step))
+            accuracy = error + float(number[n_fitted]) * accuracy
+            n_fitted = 0
     return None
 
 
-def _refined(distance: Array, step: float) -> tuple[float, Array]:
-    """The step that fits the sorted distances best, and what it leaves of them. (n,) -> (n,).
-
-    The number of steps to a far value is known only if the step is accurate, so that it is fitted
-    to near values first.
-    """
-    reach = step
-    while reach < distance[-1]:
-        reach *= 64
-        near = distance[: np.searchsorted(distance, reach, side="right")]
-        number = np.rint(near / step)
-        if number.any():  # not only the first value, whose distance is 0
-            step = float(number @ near / (number @ number))
-    return step, np.abs(distance - step * np.rint(distance / step))
+def _fitted_step(distance: Array, number: Array) -> float:
+    """The step that fits best if distances (n,) are these numbers of steps. -> ()."""
+    share = number / number[-1]  # the products of 1e200 stay finite
+    return float(share @ (distance / number[-1]) / (share @ share))
 
 
 def _is_real(tolerance: float, n: int) -> bool:

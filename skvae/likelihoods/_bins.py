@@ -62,10 +62,6 @@ def bin_edges(
         edges = quantile_edges(values, share, n_bins, whole)
     else:
         edges = np.unique([first - unit / 2, last + unit / 2])
-    if first >= 0:  # the outermost edge is at 0, so that negative numbers are very unlikely
-        zero = -0.5 if whole else 0.0
-        edges = np.union1d(edges, zero)
-        edges = edges[edges >= zero]
     return edges
 
 

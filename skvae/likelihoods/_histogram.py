@@ -69,9 +69,8 @@ class Histogram(_Softmax):
     An *atom* is a value with its own mass: each value that at least 1 in ``n_bins`` rows hold, or
     every value if there are at most ``n_bins`` and each holds ``rows_per_bin`` rows on average.
     The other values fall into bins of equal shares of the rows. The density is constant within a
-    bin, and exponential in the first and the last one, which are unbounded. If training held no
-    negative number, the first bin ends at 0. Draws stay within the range of the training rows, or
-    within named ``bounds``; means stay within the range.
+    bin, and exponential in the first and the last one, which are unbounded. Draws stay within the
+    range of the training rows, or within named ``bounds``; means stay within the range.
 
     log p is a density per unit of the column. If the values of the training rows lie on a grid, it
     is the mass of a value divided by the step of the grid, as if the mass were spread evenly

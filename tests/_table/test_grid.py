@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_breast_cancer, load_iris, load_linnerud, load_wine
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from skvae._table.grid import Grid, Grids, find_grid, grid_of_step
@@ -20,9 +20,13 @@ FOUND = {
     "cents in float32": ((WHOLE / 100).astype(np.float32).astype(float), Grid(0.01, 0, 2)),
     "huge": (RNG.integers(0, 10**12, 1000).astype(float), Grid(1, 0, 0)),
     "sevenths": (WHOLE / 7, Grid(pytest.approx(1 / 7, rel=1e-12), 0, -1)),
-    # two values do not show that none lies between them
-    "two": (np.array([0.0, 254.0]), Grid(1, 0, 0)),
-    "few": (np.array([0.0, 10.0, 40.0]), Grid(1, 0, 0)),
+    "two": (np.array([0.0, 254.0, 0.0]), Grid(254, 0, 0)),
+    "two of any size": (np.array([0.1, np.pi, np.pi]), Grid(pytest.approx(np.pi - 0.1), 0.1, -1)),
+    "few": (np.array([0.0, 20.0, 50.0]), Grid(10, 0, 0)),
+    "no two neighbours": (
+        np.array([0.0, 6.0, 16.0, 31.0, 37.0] * 5) / 7,
+        Grid(pytest.approx(1 / 7), 0, -1),
+    ),
 }
 NONE = {
     "normal": RNG.normal(size=10_000),
@@ -33,7 +37,7 @@ NONE = {
     "with a spike": np.r_[0.0, 0.0, RNG.gamma(2, size=50)],
     "significant digits": np.array([float(f"{x:.5g}") for x in np.exp(5 * RNG.normal(size=2000))]),
     "constant": np.ones(5),
-    "two of any": np.array([0.1, np.pi]),
+    "two": np.array([0.1, np.pi]),
     "none": np.empty(0),
 }
 
@@ -71,13 +75,35 @@ def test_a_scaler_leaves_a_grid(scaler, dtype):
     st.lists(st.integers(-500, 500), min_size=2, max_size=40, unique=True),
 )
 def test_values_of_a_decimal_grid_come_back(decimals, step, start, numbers):
-    x = np.array([round((start + step * k) / 10**decimals, decimals) for k in numbers])
+    x = np.array(
+        [round((start + step * k) / 10**decimals, decimals) for k in [*numbers, numbers[0]]]
+    )
     grids = Grids.of([find_grid(x)])
     assert grids.holds(x[:, None]).all()
     np.testing.assert_array_equal(grids.snapped(grids.steps(x[:, None]))[:, 0], x)
     steps = grids.steps(x[:, None])
     np.testing.assert_array_equal(grids.snapped(steps + 0.3)[:, 0], x)
     np.testing.assert_allclose(grids.values(steps)[:, 0], x, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("load", [load_wine, load_breast_cancer, load_linnerud, load_iris])
+def test_a_scaled_and_shifted_column_has_the_same_grid(load):
+    X = load().data
+    scales, shifts = 10.0 ** RNG.uniform(-3, 3, X.shape[1]), RNG.normal(size=X.shape[1])
+    grids = Grids.of([find_grid(x) for x in X.T])
+    for scale, Y in (
+        (1 / X.std(axis=0), StandardScaler().fit_transform(X)),
+        (scales, X * scales),
+        (scales, (X + shifts * X.std(axis=0)) * scales),
+    ):
+        found = Grids.of([find_grid(y) for y in Y.T])
+        np.testing.assert_allclose(found.step, grids.step * scale, rtol=1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(3, 200), st.sampled_from(["normal", "random"]))
+def test_continuous_values_have_no_grid(seed, n, kind):
+    assert find_grid(getattr(np.random.default_rng(seed), kind)(size=n)) is None
 
 
 def test_every_value_of_a_real_table_comes_back():

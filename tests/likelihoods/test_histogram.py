@@ -25,7 +25,7 @@ HISTOGRAMS = [  # a column, its atoms, its number of bins (with both tails)
     (np.repeat([0.1, 0.2, 0.7], 40), [0.1, 0.2, 0.7], 4),
     (RNG.normal(size=59), [], 3),
     (np.full(30, 0.1), [0.1], 4),
-    (np.ones(30), [1.0], 3),
+    (np.ones(30), [1.0], 2),
 ]
 
 
