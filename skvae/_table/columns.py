@@ -262,16 +262,24 @@ class Columns:
     def without_units(self, X: Array, index: NDArray[np.intp]) -> Array:
         """Rows ``index`` of ``X`` in steps of their grids, or in standard deviations, in float32.
 
-        They are the same, up to the rounding of float64, for any unit of a column.
+        They are counted from the smallest value of training. They are the same, up to the rounding
+        of float64, for any unit and origin of a column.
         """
         out = np.empty((len(index), len(self.names)), dtype=np.float32)
         spread = np.where(self.spread > 0, self.spread, 1.0)
+        lowest = np.where(np.isfinite(self.ranges[:, 0]), self.ranges[:, 0], 0.0)
         for rows, x in row_blocks(X, index):
             own = np.empty(x.shape)
             for group in self.groups:
                 cells, places, grids = x[:, group.columns], group.places, group.grids
-                scaled = cells if group.likelihood.takes_levels else cells / spread[places]
-                own[:, places] = np.where(np.isnan(grids.step), scaled, grids.steps(cells))
+                if group.likelihood.takes_levels:
+                    own[:, places] = cells
+                    continue
+                low = lowest[places]
+                with np.errstate(over="ignore"):
+                    scaled = cells / spread[places] - low / spread[places]
+                steps = grids.steps(cells) - grids.steps(low[None])
+                own[:, places] = np.where(np.isnan(grids.step), scaled, steps)
             with np.errstate(over="ignore"):
                 out[rows] = own
         return out
