@@ -115,10 +115,10 @@ class VAETransformer(
 
     resolution : "auto", dict or None, default="auto"
         The step between the values of a column of numbers, such as 1 for whole numbers or 0.01 for
-        prices. Drawn values are multiples of it, and log p takes it into account. "auto" finds it
-        from the values: a step of decimal numbers, or of whole numbers that were scaled. A dict
-        gives steps by column name or position, and None for a column of any numbers. None finds no
-        steps. Steps of dates and durations are in seconds.
+        prices. Drawn values are a multiple of it apart from those of training, and log p takes it
+        into account. "auto" finds the largest step of which all differences between values are
+        multiples, up to rounding. A dict gives steps by column name or position, and None for a
+        column of any numbers. None finds no steps. Steps of dates and durations are in seconds.
 
     bounds : "auto" or dict, default="auto"
         The range of the values of a column of numbers, which its draws and means do not leave. With
