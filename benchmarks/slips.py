@@ -7,7 +7,7 @@ value, in tables that scikit-learn bundles and in one of whole numbers, for whic
 histograms. Beside `VAETransformer` the distance from the median of a column in median absolute
 deviations.
 
-in its row    share of the wrong cells that are the lowest of their row
+in its row    share of the rows with a wrong cell whose lowest cell is wrong
 in the table  share of wrong cells among as many of the lowest of the table
 
 `unknown`: the length, width, height, weight and price of parcels, recorded to two decimals. A 0
@@ -65,14 +65,14 @@ def ways(n_components):
 
 
 def shares(X, way, seed):
-    """Of the wrong cells: those found in their row, and in the table."""
+    """Of the rows with wrong cells and of these cells: those that are found."""
     rng = np.random.default_rng(seed)
     wrong = (rng.random(X.shape) < 0.005) & (X != 0)
     X = np.where(wrong, 10 * X, X)
     score = way(X, X, seed)
-    row, place = np.nonzero(wrong)
-    lowest = np.argsort(score, axis=None)[: len(row)]
-    return (score[row].argmin(axis=1) == place).mean(), wrong.flat[lowest].mean()
+    rows = np.flatnonzero(wrong.any(axis=1))
+    lowest = np.argsort(score, axis=None)[: wrong.sum()]
+    return wrong[rows, score[rows].argmin(axis=1)].mean(), wrong.flat[lowest].mean()
 
 
 def customers(n):

@@ -31,11 +31,10 @@ def main():
 
     # Smooth numbers are Gaussian by default. Histograms keep the range of a column: nobody in this
     # table is younger than 17.
-    numbers = table.select_dtypes("number").columns
     vae = VAETransformer(
         n_components=8,
         hidden_layer_sizes=(384, 384),
-        likelihood=dict.fromkeys(numbers, Histogram(n_bins=256)),
+        likelihood=Histogram(n_bins=256),
         prior=Mixture(150),
         beta=0.4,
         kl_warmup=0.12,

@@ -98,8 +98,9 @@ class VAETransformer(
         The distribution p(x|z) of a column. It is an instance of a class of
         :mod:`skvae.likelihoods`, or one of the names "gaussian", "normal_scores", "student_t",
         "log_normal", "histogram", "bernoulli", "continuous_bernoulli", "beta", "categorical",
-        "ordinal", "poisson" and "negative_binomial". A dict gives the likelihoods by column name,
-        or by position if the columns have no names. Columns that are not in the dict use "auto".
+        "ordinal", "poisson" and "negative_binomial". A likelihood of numbers is that of all columns
+        of numbers. A dict gives the likelihoods by column name, or by position if the columns have
+        no names. All other columns use "auto".
 
         "auto" chooses the likelihood of each column by its values:
 

@@ -38,7 +38,8 @@ def choose_likelihoods(
     ----------
     names : sequence of length d
     likelihood : str, Likelihood or mapping
-        The user's choice. Columns that a mapping does not name get "auto".
+        The user's choice. Columns that a mapping does not name get "auto", and so do categories if
+        a single likelihood is for numbers.
     sample : ndarray of shape (m, d)
         The first rows, in steps of the columns' grids. The rows are in random order.
     weight : ndarray of shape (n,)
@@ -47,7 +48,7 @@ def choose_likelihoods(
         All rows, read only if a column needs them.
     is_category, is_bool, shares_unit : sequence of bool of length d
     """
-    wanted = wanted_likelihoods(names, likelihood)
+    wanted = wanted_likelihoods(names, likelihood, is_category)
     automatic = [isinstance(value, str) and value == "auto" for value in wanted]
     found = choose(
         sample,
@@ -70,11 +71,13 @@ def choose_likelihoods(
 
 
 def wanted_likelihoods(
-    names: Sequence[Any], likelihood: LikelihoodChoice
+    names: Sequence[Any], likelihood: LikelihoodChoice, is_category: Sequence[bool]
 ) -> list[str | Likelihood]:
     """The user's choice for each column."""
     if not isinstance(likelihood, Mapping):
-        return [likelihood] * len(names)
+        if likelihood == "auto" or resolve(names[0], likelihood).takes_levels:
+            return [likelihood] * len(names)
+        return ["auto" if category else likelihood for category in is_category]
     wanted: list[str | Likelihood] = ["auto"] * len(names)
     places = {name: place for place, name in enumerate(names)}
     for key, value in likelihood.items():

@@ -13,10 +13,10 @@ from skvae._rules import NOTHING, POSITIVE, one_of
 
 Array = NDArray[Any]
 
-# Errors as a share of the largest value of a column, in float64 and after a conversion to float32:
-# of decimal numbers, and of values that were scaled and shifted, which were larger before a mean
-# was subtracted.
-ROUNDING, ROUNDING_SHIFTED, ROUNDING_32 = 2.0**-50, 2.0**-44, 2.0**-21
+# Errors of values as a share of the largest one, in float64 and after a conversion to float32.
+ROUNDING, ROUNDING_32 = 2.0**-50, 2.0**-21
+# Before a mean was subtracted, the largest value may have been this many times the range.
+LARGEST_SHIFT = 64
 MOST_DECIMALS = 12
 LARGEST_WHOLE = 2.0**53
 # How many times as large as the errors a step must be, since all numbers lie on very fine grids.
@@ -52,21 +52,22 @@ def find_grid(x: Array) -> Grid | None:
     # two values alone show a grid only if they are repeated, as no continuous values are
     if len(values) < 2 or (len(values) == 2 and len(x) == 2):
         return None
+    largest, span = float(np.abs(values).max()), float(values[-1] - values[0])
     with np.errstate(over="ignore"):
         is_float32 = np.array_equal(values.astype(np.float32), values)
-    roundings = [(ROUNDING, ROUNDING_SHIFTED), (ROUNDING_32, ROUNDING_32)]
-    for rounding, shifted in roundings[: 1 + is_float32]:
-        decimal, scaled = _decimal_grid(values, rounding), _scaled_grid(values, shifted)
+    shifted = ROUNDING * max(largest, LARGEST_SHIFT * span)
+    errors = [(ROUNDING * largest, shifted), (ROUNDING_32 * largest, ROUNDING_32 * largest)]
+    for error, scaled_error in errors[: 1 + is_float32]:
+        decimal, scaled = _decimal_grid(values, error), _scaled_grid(values, scaled_error)
         # of decimal numbers with many places, no grid would be found after scaling
         if decimal is not None and (decimal.decimals == 0 or scaled is not None):
             return decimal
         # in float64, any numbers of float32 are multiples of a small power of 2
-        is_binary = is_float32 and rounding == ROUNDING
+        is_binary = is_float32 and scaled_error == shifted
         if scaled is not None and not is_binary:
-            tolerance = 4 * shifted * float(np.abs(values).max()) / scaled.step
             # two values define the grid
-            is_real = len(values) == 2 or _is_real(tolerance, len(values) - 2)
-            return scaled if is_real else None
+            n = len(values) - 2
+            return scaled if n == 0 or _is_real(4 * scaled_error / scaled.step, n) else None
     return None
 
 
@@ -118,12 +119,11 @@ def resolved_grid(name: Any, wanted: str | float | None, x: Array) -> Grid | Non
     return grid
 
 
-def _decimal_grid(values: Array, rounding: float) -> Grid | None:
-    """The coarsest grid of numbers with few decimals, for sorted values."""
-    largest = float(np.abs(values).max())
+def _decimal_grid(values: Array, error: float) -> Grid | None:
+    """The coarsest grid of numbers with few decimals, for sorted values with this error."""
     for decimals in range(MOST_DECIMALS + 1):
         unit = 10.0**decimals
-        tolerance = rounding * largest * unit
+        tolerance = error * unit
         if CLEAR * tolerance > 1:
             return None
         whole = np.rint(values * unit)
@@ -135,9 +135,8 @@ def _decimal_grid(values: Array, rounding: float) -> Grid | None:
     return None
 
 
-def _scaled_grid(values: Array, rounding: float) -> Grid | None:
-    """The coarsest grid of any step, for sorted values."""
-    error = rounding * float(np.abs(values).max())
+def _scaled_grid(values: Array, error: float) -> Grid | None:
+    """The coarsest grid of any step, for sorted values with this error."""
     gaps = np.diff(values)
     step = _common_divisor(np.sort(gaps), 2 * error, CLEAR * error)
     if step is None:

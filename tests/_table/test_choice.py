@@ -12,6 +12,8 @@ from skvae.likelihoods import (
     Categorical,
     ContinuousBernoulli,
     Gaussian,
+    Ordinal,
+    StudentT,
 )
 
 NAMES = ["height", "red", "member", "colour"]
@@ -67,6 +69,16 @@ def test_categories_need_a_likelihood_of_levels(name):
     message = rf"'colour' holds categories, and {LIKELIHOODS[name].__name__} is for numbers"
     with pytest.raises(ValueError, match=message):
         choose(TABLE, {"colour": name}, category=["colour"])
+
+
+@pytest.mark.parametrize("likelihood", ["student_t", Gaussian(scale=2.0)])
+def test_a_likelihood_of_numbers_leaves_categories_to_auto(likelihood):
+    names = ["height", "red", "colour"]
+    *numbers, colour = choose(TABLE[:, [0, 1, 3]], likelihood, names=names, category=["colour"])
+    assert colour == Categorical()
+    expected = likelihood if isinstance(likelihood, Gaussian) else StudentT()
+    assert numbers == [expected, expected]
+    assert choose(TABLE, "ordinal", category=["colour"]) == [Ordinal()] * 4
 
 
 def test_rows_are_read_until_no_column_can_be_binary():
