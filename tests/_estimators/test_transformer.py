@@ -174,13 +174,8 @@ def test_scores_are_in_the_units_of_the_data(wine):
     assert other.score(wine * scale) == pytest.approx(one.score(wine) - np.log(scale).sum(), abs=3)
 
 
-def test_the_bounds_are_in_order(fitted, wine):
-    elbo, few, many = (
-        fitted.elbo(wine).mean(),
-        fitted.score_samples(wine, n_importance=64).mean(),
-        fitted.score_samples(wine, n_importance=1024).mean(),
-    )
-    assert elbo < few < many
+def test_the_elbo_is_below_the_score(fitted, wine):
+    assert fitted.elbo(wine).mean() < fitted.score_samples(wine, n_importance=1024).mean()
 
 
 @pytest.mark.parametrize("settings", [{"beta": 5.0}, {"free_bits": 0.5}, {"objective": "iwae"}])

@@ -240,6 +240,7 @@ def test_a_fit_is_that_of_torch(monkeypatch, precision, gaps):
     assert scores[0] == pytest.approx(scores[1], abs=0.1)
 
 
+@pytest.mark.filterwarnings("ignore:Posterior collapse")  # of independent columns
 def test_a_fit_by_kernels_repeats_itself(monkeypatch, n_threads):
     monkeypatch.setattr("skvae._torch.runtime.LARGE_WORK", 1)
     X = np.random.default_rng(0).random((200, 6))
