@@ -180,7 +180,9 @@ class Fitted:
             size = self._size_of_search(DRAWS_AT_ONCE, n_noise)
 
         def bound(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
-            return log_likelihood(model, cells, *noise.split([n_draws, n_spare]))
+            # a power of two of draws at the start keeps the balance of the sequence
+            spare, own = noise.split([n_spare, n_draws])
+            return log_likelihood(model, cells, own, spare)
 
         return self._bound(bound, table, dtype, n_noise, size)
 

@@ -98,9 +98,9 @@ class VAETransformer(
         The distribution p(x|z) of a column. It is an instance of a class of
         :mod:`skvae.likelihoods`, or one of the names "gaussian", "normal_scores", "student_t",
         "log_normal", "histogram", "bernoulli", "continuous_bernoulli", "beta", "categorical",
-        "ordinal", "poisson" and "negative_binomial". A likelihood of numbers is that of all columns
-        of numbers. A dict gives the likelihoods by column name, or by position if the columns have
-        no names. All other columns use "auto".
+        "ordinal", "poisson" and "negative_binomial". One for numbers applies to all columns of
+        numbers, and categories then use "auto". A dict gives likelihoods by column name, or by
+        position if the columns have no names. Columns that are not in the dict use "auto".
 
         "auto" chooses the likelihood of each column by its values:
 
@@ -116,7 +116,7 @@ class VAETransformer(
 
     resolution : "auto", dict or None, default="auto"
         The step between the values of a column of numbers, such as 1 for whole numbers or 0.01 for
-        prices. Drawn values are a multiple of it apart from those of training, and log p takes it
+        prices. Drawn values differ from those of training by multiples of it, and log p takes it
         into account. "auto" finds the largest step of which all differences between values are
         multiples, up to rounding. A dict gives steps by column name or position, and None for a
         column of any numbers. None finds no steps. Steps of dates and durations are in seconds.

@@ -21,10 +21,10 @@ def mean_slopes(model: VAE, z: Tensor, context: Tensor | None = None) -> list[Te
     """
     z = z.index_select(-1, model.components.order) * model.components.sign
     steps = STEP * torch.eye(model.n_components, dtype=z.dtype, device=z.device)
-    n_outputs = sum(group.n_outputs for group in model.groups)
+    widest = max(max(parameter.shape, default=1) for parameter in model.parameters())
     found: list[list[Tensor]] = [[] for _ in model.groups]
-    for some in steps.split(max(1, CHUNK_ELEMENTS // (2 * len(z) * n_outputs))):
-        at = torch.cat([z + some.unsqueeze(1), z - some.unsqueeze(1)])  # (2 K, N, K)
+    for some in steps.split(max(1, CHUNK_ELEMENTS // (2 * len(z) * widest))):
+        at = torch.cat([z + some.unsqueeze(1), z - some.unsqueeze(1)])  # (2 S, N, K)
         outputs = model.decode(at, context)
         for kept, group, output in zip(found, model.groups, outputs, strict=True):
             above, below = group.mean_statistics(output).chunk(2)

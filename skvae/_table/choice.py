@@ -149,9 +149,9 @@ def warn_of_few_values(
             few.append((name, n_values, one))
     if few:
         name, n, one = few[0]
-        others = f", and {len(few) - 1} others few" if len(few) > 1 else ""
+        others = f", like {len(few) - 1} more with few values" if len(few) > 1 else ""
         warn(
-            f"Column {name!r} holds only {n} different values{others}, which a density such as "
+            f"Column {name!r} holds only {n} different values{others}, which "
             f"{type(one).__name__} makes more and more likely as its noise shrinks. Choose "
             "'histogram', 'categorical' or 'ordinal' for it, or a likelihood of counts."
         )

@@ -239,7 +239,10 @@ class Columns:
             "from which 'auto' chose its likelihood or its resolution."
         )
         if strict:
-            raise ValueError(f"{message} Correct the value, or name a likelihood for the column.")
+            raise ValueError(
+                f"{message} Correct the value, or fit with a likelihood of any numbers for the "
+                "column, such as 'gaussian'."
+            )
         warn(
             f"{message} Such values count as the nearest value that it allows, and as very "
             "unlikely."
@@ -276,9 +279,9 @@ class Columns:
                     own[:, places] = cells
                     continue
                 low = lowest[places]
-                with np.errstate(over="ignore"):
-                    scaled = cells / spread[places] - low / spread[places]
-                steps = grids.steps(cells) - grids.steps(low[None])
+                with np.errstate(over="ignore", invalid="ignore"):
+                    scaled = (cells - low) / spread[places]
+                    steps = grids.steps(cells) - grids.steps(low[None])
                 own[:, places] = np.where(np.isnan(grids.step), scaled, steps)
             with np.errstate(over="ignore"):
                 out[rows] = own

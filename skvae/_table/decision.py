@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae._table.choice import LikelihoodChoice, choose_likelihoods
-from skvae._table.grid import Grid, Grids, resolved_grid, wanted_steps
+from skvae._table.grid import Grid, Grids, find_grid, resolved_grid, wanted_steps
 from skvae._table.units import shared_unit, yes_no_columns
 from skvae.likelihoods import Likelihood
 
@@ -24,7 +24,7 @@ class Decision(NamedTuple):
     likelihoods : list of Likelihood
     lenient : ndarray of bool of shape (d,)
         Whether later values may lie outside the support. This is so if "auto" chose the
-        likelihood, or if it chose a grid whose step is not 1.
+        likelihood, or a grid whose step is not 1 for a likelihood of steps.
     steps : list of float, "auto" or None
         The step of the grid that the user wants.
     grids : list of Grid or None
@@ -82,8 +82,8 @@ def decide(
             steps[place] = grids[place] = None
     emphasis[[not one.may_share_unit for one in chosen]] = np.nan
     on_own_step = [
-        step == "auto" and grid is not None and grid.step != 1
-        for step, grid in zip(steps, grids, strict=True)
+        step == "auto" and grid is not None and grid.step != 1 and one.is_equivariant
+        for step, grid, one in zip(steps, grids, chosen, strict=True)
     ]
     # categories that training has not seen count as missing instead
     lenient = (np.array(automatic) | on_own_step) & numeric
@@ -99,11 +99,20 @@ def _grids(
 ) -> list[Grid | None]:
     """The grid of each column of a sample (m, d).
 
-    Columns that share a unit share a grid, since one of them alone may hold very few values.
+    Of columns that share a unit, one may hold so few values that its own step is too large. If at
+    least half of them have the step of all their values together, the others get it too.
     """
-    together = shares_unit & np.array([step == "auto" for step in steps])
-    shared = resolved_grid("", "auto", sample[:, together].ravel()) if together.any() else None
-    return [
-        shared if shares else resolved_grid(name, step, x)
-        for name, step, x, shares in zip(names, steps, sample.T, together, strict=True)
-    ]
+    grids = list(map(resolved_grid, names, steps, sample.T))
+    members = {
+        place: grid
+        for place, (grid, step) in enumerate(zip(grids, steps, strict=True))
+        if shares_unit[place] and step == "auto" and grid is not None
+    }
+    together = sample[:, list(members)]
+    shared = find_grid(together[~np.isnan(together)]) if members else None
+    if shared is not None:
+        have_it = np.isclose([grid.step for grid in members.values()], shared.step, rtol=1e-9)
+        if have_it.mean() >= 0.5:
+            for place in members:
+                grids[place] = shared
+    return grids

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae._rules import NOTHING, POSITIVE, one_of
+from skvae.likelihoods._numerics import are_whole
 
 Array = NDArray[Any]
 
@@ -19,11 +20,12 @@ ROUNDING, ROUNDING_32 = 2.0**-50, 2.0**-21
 LARGEST_SHIFT = 64
 MOST_DECIMALS = 12
 LARGEST_WHOLE = 2.0**53
+SMALLEST, LARGEST = 1e-280, 1e300  # of values whose grid is looked for
 # How many times as large as the errors a step must be, since all numbers lie on very fine grids.
 CLEAR = 16.0
 # Probability that values would lie on the grid by chance, below which it is taken for real.
-BY_CHANCE = 1e-9
-# The largest error of the number of steps in a gap.
+BY_CHANCE = 1e-8
+# The largest error of a number of steps.
 CERTAIN = 0.1
 # Distance from the grid, in steps, below which a value lies on it.
 CLOSE = 1e-3
@@ -44,31 +46,38 @@ class Grid(NamedTuple):
 def find_grid(x: Array) -> Grid | None:
     """The coarsest grid that holds all values, None if they lie on none. (n,) without NaN.
 
-    The values may be decimal numbers, or whole numbers that were scaled and shifted. The same grid
-    is found in both, up to its units. Errors of rounding are allowed for. At least two different
-    values are needed.
+    The values may be whole numbers, decimal numbers, or either after scaling and a shift, in which
+    the same grid is found up to its units. Exceptions are whole numbers of a very large range, and
+    columns of few rows, whose grid is that of their last decimal. At least two different values are
+    needed.
     """
     values = np.unique(x)
     # two values alone show a grid only if they are repeated, as no continuous values are
     if len(values) < 2 or (len(values) == 2 and len(x) == 2):
         return None
-    largest, span = float(np.abs(values).max()), float(values[-1] - values[0])
+    if are_whole(values):
+        return _grid_of_whole(values, 0, len(x))
     with np.errstate(over="ignore"):
+        largest, span = float(np.abs(values).max()), float(values[-1] - values[0])
         is_float32 = np.array_equal(values.astype(np.float32), values)
-    shifted = ROUNDING * max(largest, LARGEST_SHIFT * span)
-    errors = [(ROUNDING * largest, shifted), (ROUNDING_32 * largest, ROUNDING_32 * largest)]
-    for error, scaled_error in errors[: 1 + is_float32]:
-        decimal, scaled = _decimal_grid(values, error), _scaled_grid(values, scaled_error)
-        # of decimal numbers with many places, no grid would be found after scaling
-        if decimal is not None and (decimal.decimals == 0 or scaled is not None):
-            return decimal
+    if largest < SMALLEST or span > LARGEST:  # rounding errors underflow, or distances overflow
+        return None
+    error = ROUNDING * max(largest, LARGEST_SHIFT * span)
+    decimal, scaled = _decimal_grid(values, ROUNDING * largest, len(x)), _scaled_grid(values, error)
+    # of decimal numbers with many places, no grid would be found after scaling
+    if decimal is not None and scaled is not None:
+        return decimal
+    if is_float32:
         # in float64, any numbers of float32 are multiples of a small power of 2
-        is_binary = is_float32 and scaled_error == shifted
-        if scaled is not None and not is_binary:
-            # two values define the grid
-            n = len(values) - 2
-            return scaled if n == 0 or _is_real(4 * scaled_error / scaled.step, n) else None
-    return None
+        error = ROUNDING_32 * largest
+        decimal, scaled = _decimal_grid(values, error, len(x)), _scaled_grid(values, error)
+        if decimal is not None:
+            return decimal
+    if scaled is None:
+        return None
+    # two values define the grid, and as many steps are possible as there are between them
+    n, tolerance = len(values) - 2, 4 * error / scaled.step
+    return scaled if n == 0 or _is_real(tolerance, n, n_tried=span / scaled.step) else None
 
 
 def grid_of_step(x: Array, step: float) -> Grid | None:
@@ -119,20 +128,28 @@ def resolved_grid(name: Any, wanted: str | float | None, x: Array) -> Grid | Non
     return grid
 
 
-def _decimal_grid(values: Array, error: float) -> Grid | None:
+def _decimal_grid(values: Array, error: float, n_rows: int) -> Grid | None:
     """The coarsest grid of numbers with few decimals, for sorted values with this error."""
-    for decimals in range(MOST_DECIMALS + 1):
+    for decimals in range(1, MOST_DECIMALS + 1):
         unit = 10.0**decimals
         tolerance = error * unit
         if CLEAR * tolerance > 1:
             return None
         whole = np.rint(values * unit)
         if np.abs(values * unit - whole).max() <= tolerance:
-            number = whole.astype(np.int64)
-            step = int(np.gcd.reduce(number - number[0]))
-            grid = Grid(step / unit, int(number[0]) % step / unit, decimals)
-            return grid if _is_real(tolerance, len(values)) else None
+            is_real = _is_real(tolerance, len(values))
+            return _grid_of_whole(whole, decimals, n_rows) if is_real else None
     return None
+
+
+def _grid_of_whole(number: Array, decimals: int, n_rows: int) -> Grid:
+    """The coarsest grid of sorted whole numbers of units of the last decimal."""
+    whole = number.astype(np.int64)
+    step = int(np.gcd.reduce(whole - whole[0]))
+    if not _is_real(0.5 / step, n_rows - 1):
+        step = 1  # too few rows to tell that no others occur
+    unit = 10.0**decimals
+    return Grid(step / unit, int(whole[0]) % step / unit, decimals)
 
 
 def _scaled_grid(values: Array, error: float) -> Grid | None:
@@ -153,13 +170,13 @@ def _scaled_grid(values: Array, error: float) -> Grid | None:
 def _common_divisor(gaps: Array, error: float, least: float) -> float | None:
     """The largest step of which sorted gaps with this error are multiples, None below ``least``.
 
-    Euclid's algorithm: a step that leaves a remainder is replaced by the remainder. Small gaps come
-    first. With each one that is a multiple, the step becomes more accurate, so that the number of
-    steps in the next ones is certain.
+    The step is first the smallest gap. A gap that is no multiple of it divides it into parts. The
+    step is fitted to the gaps that are multiples, which makes it more accurate, so that the number
+    of steps in larger gaps is certain.
     """
     step, accuracy = float(gaps[0]), error
     n_fitted = 0
-    while step > least:
+    while True:
         n_certain = int(np.searchsorted(gaps, CERTAIN * step * (step / accuracy), side="right"))
         if n_certain <= n_fitted:
             return None
@@ -167,16 +184,35 @@ def _common_divisor(gaps: Array, error: float, least: float) -> float | None:
         off = np.abs(gaps[:n_certain] - number * step) > error + number * accuracy
         n_fitted = int(off.argmax()) if off.any() else n_certain
         if n_fitted > 0:
-            step = _fitted_step(gaps[:n_fitted], number[:n_fitted])
-            accuracy = error * float(number[:n_fitted].sum() / np.square(number[:n_fitted]).sum())
+            fitted = number[:n_fitted]
+            step = _fitted_step(gaps[:n_fitted], fitted)
+            accuracy = error * float(fitted.sum() / np.square(fitted).sum())
         if n_fitted == len(gaps):
             return step
         if off.any():
-            # of the first gap that is no multiple
-            step = float(np.abs(gaps[n_fitted] - number[n_fitted] * step))
-            accuracy = error + float(number[n_fitted]) * accuracy
+            n_parts = _parts(step, accuracy, float(gaps[n_fitted]), error)
+            if n_parts is None or step < n_parts * least:
+                return None
+            step, accuracy = step / n_parts, accuracy / n_parts
             n_fitted = 0
-    return None
+
+
+def _parts(step: float, accuracy: float, gap: float, error: float) -> int | None:
+    """The number of parts of a step of which a gap is a multiple, None if that is not certain.
+
+    Euclid's algorithm. A remainder is a sum of whole multiples of the gap and the step, and these
+    are known exactly. Where the sum is 0, the multiple of the gap is the number of parts.
+    """
+    before, rest = (gap, 1.0, 0.0), (step, 0.0, 1.0)
+    while True:
+        quotient = round(before[0] / rest[0])
+        size, of_gap, of_step = (a - quotient * b for a, b in zip(before, rest, strict=True))
+        tolerance = abs(of_gap) * error + abs(of_step) * accuracy
+        if tolerance > CERTAIN * abs(rest[0]):
+            return None
+        if abs(size) <= tolerance:
+            return abs(int(of_gap))
+        before, rest = rest, (size, of_gap, of_step)
 
 
 def _fitted_step(distance: Array, number: Array) -> float:
@@ -185,9 +221,12 @@ def _fitted_step(distance: Array, number: Array) -> float:
     return float(share @ (distance / number[-1]) / (share @ share))
 
 
-def _is_real(tolerance: float, n: int) -> bool:
-    """Whether n values rarely lie within a distance from a grid of step 1 by chance."""
-    return bool(n * np.log(2 * tolerance) < np.log(BY_CHANCE))
+def _is_real(tolerance: float, n: int, n_tried: float = 1.0) -> bool:
+    """Whether n values rarely lie near a grid by chance, within a share of its step.
+
+    ``n_tried`` is the number of grids that were possible.
+    """
+    return bool(n * np.log(2 * tolerance) + np.log(n_tried) < np.log(BY_CHANCE))
 
 
 @dataclass

@@ -47,7 +47,8 @@ class Likelihood(Value, ABC):
     takes_levels : bool
         Whether it models columns of categories, numbered 0, 1, ....
     is_density : bool
-        Whether it is a density, which can grow without bound if a column has few values.
+        Whether it is a density that grows without bound if a column has few values, since its noise
+        has no lower limit.
     ragged : bool
         Whether constants differ in length from column to column: (d, L), padded by NaN.
     filler : float

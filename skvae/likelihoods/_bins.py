@@ -59,10 +59,8 @@ def bin_edges(
     """
     first, last = ends
     if n_bins >= FEWEST_BINS:
-        edges = quantile_edges(values, share, n_bins, whole)
-    else:
-        edges = np.unique([first - unit / 2, last + unit / 2])
-    return edges
+        return quantile_edges(values, share, n_bins, whole)
+    return np.unique([first - unit / 2, last + unit / 2])
 
 
 def quantile_edges(values: Array, share: Array, n_bins: int, whole: bool) -> Array:

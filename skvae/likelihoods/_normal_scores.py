@@ -93,7 +93,6 @@ class NormalScores(_Normal):
     }
 
     replayable: ClassVar[bool] = True
-    is_density: ClassVar[bool] = False  # values that many rows hold are atoms
     ragged: ClassVar[bool] = True
     is_equivariant: ClassVar[bool] = True
 

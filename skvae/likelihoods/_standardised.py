@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 import torch
 from scipy.special import log_ndtr
@@ -25,8 +23,6 @@ class _Standardised(Likelihood):
     The decoder yields a location for each column. The scale sigma of the noise around it is
     learned for each column, and has a floor. Draws beyond a limit of training are reflected at it.
     """
-
-    is_density: ClassVar[bool] = True
 
     def fit(self, x: Array, weight: Array) -> Constants:
         return constants_of(x, weight, *standardisation(x, weight))

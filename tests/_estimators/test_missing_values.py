@@ -204,12 +204,6 @@ def test_the_prior_that_is_fitted_is_used(wine):
     np.testing.assert_array_equal(again.sample(3, random_state=0), mixed.sample(3, random_state=0))
 
 
-def test_a_few_valued_column_under_a_density_warns(wine):
-    frame = pd.DataFrame({"a": wine[:, 0], "grade": np.arange(178) % 3})
-    with pytest.warns(UserWarning, match="Column 'grade' holds only 3 different values"):
-        VAETransformer(1, **QUICK, likelihood="gaussian").fit(frame)
-
-
 def test_gaps_of_near_copies_are_scored_exactly():
     # the encoder of complete rows puts such rows where p(x, z) is nowhere near
     rng = np.random.default_rng(0)

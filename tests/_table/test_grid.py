@@ -20,9 +20,11 @@ FOUND = {
     "cents in float32": ((WHOLE / 100).astype(np.float32).astype(float), Grid(0.01, 0, 2)),
     "huge": (RNG.integers(0, 10**12, 1000).astype(float), Grid(1, 0, 0)),
     "sevenths": (WHOLE / 7, Grid(pytest.approx(1 / 7, rel=1e-12), 0, -1)),
-    "two": (np.array([0.0, 254.0, 0.0]), Grid(254, 0, 0)),
+    "two": (np.array([0.0, 254.0] * 20), Grid(254, 0, 0)),
+    "two in few rows": (np.array([0.0, 254.0, 0.0]), Grid(1, 0, 0)),
     "two of any size": (np.array([0.1, np.pi, np.pi]), Grid(pytest.approx(np.pi - 0.1), 0.1, -1)),
-    "few": (np.array([0.0, 20.0, 50.0]), Grid(10, 0, 0)),
+    "few": (np.array([0.0, 20.0, 50.0] * 20), Grid(10, 0, 0)),
+    "large": (np.floor(RNG.random(5000) * 5e14), Grid(1, 0, 0)),
     "no two neighbours": (
         np.array([0.0, 6.0, 16.0, 31.0, 37.0] * 5) / 7,
         Grid(pytest.approx(1 / 7), 0, -1),
@@ -37,6 +39,8 @@ NONE = {
     "with a spike": np.r_[0.0, 0.0, RNG.gamma(2, size=50)],
     "significant digits": np.array([float(f"{x:.5g}") for x in np.exp(5 * RNG.normal(size=2000))]),
     "constant": np.ones(5),
+    "tiny": 5e-324 * WHOLE,
+    "the largest": np.array([1.7e308, -1.7e308, 1.7e308]),
     "two": np.array([0.1, np.pi]),
     "none": np.empty(0),
 }
@@ -98,6 +102,15 @@ def test_a_scaled_and_shifted_column_has_the_same_grid(load):
     ):
         found = Grids.of([find_grid(y) for y in Y.T])
         np.testing.assert_allclose(found.step, grids.step * scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "largest"), [(50, 1e4), (50, 1e5), (300, 1e6), (5000, 1e7)])
+def test_cents_of_a_wide_range(n, largest):
+    for _ in range(10):
+        x = np.round(RNG.uniform(0, largest, n), 2)
+        assert find_grid(x) == Grid(0.01, 0, 2)
+        scaled = find_grid((x - x.mean()) / x.std())
+        assert scaled.step == pytest.approx(0.01 / x.std(), rel=1e-6)
 
 
 @settings(max_examples=200, deadline=None)
