@@ -11,7 +11,8 @@ utility     the AUC for the target in the test rows, of XGBClassifier trained on
 seconds     to fit and draw
 
 `--recipe` draws from the model for synthetic rows of docs/tables.md, with the settings of adult.py.
-Numbers have histograms there if a value holds 5 % of the rows, otherwise normal scores.
+Numbers have histograms there if a value holds 5 % of the rows, otherwise normal scores by a finer
+map.
 
 Whole numbers are whole; a missing category is a level "missing". Needs xgboost and sdmetrics.
 """
@@ -73,9 +74,9 @@ def recipe(train):
         name: x.value_counts(normalize=True).iloc[0] >= SPIKE
         for name, x in train.select_dtypes("number").items()
     }
+    fine_map = NormalScores(n_knots=1000, rows_per_knot=10)
     likelihood = {
-        name: Histogram(n_bins=256) if is_spiky else NormalScores(n_knots=256)
-        for name, is_spiky in spiky.items()
+        name: Histogram(n_bins=256) if is_spiky else fine_map for name, is_spiky in spiky.items()
     }
     return TUNED | {"likelihood": likelihood}
 
