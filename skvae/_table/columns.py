@@ -273,17 +273,10 @@ class Columns:
         lowest = np.where(np.isfinite(self.ranges[:, 0]), self.ranges[:, 0], 0.0)
         for rows, x in row_blocks(X, index):
             own = np.empty(x.shape)
-            for group in self.groups:
-                cells, places, grids = x[:, group.columns], group.places, group.grids
-                if group.likelihood.takes_levels:
-                    own[:, places] = cells
-                    continue
-                low = lowest[places]
-                with np.errstate(over="ignore", invalid="ignore"):
-                    scaled = (cells - low) / spread[places]
-                    steps = grids.steps(cells) - grids.steps(low[None])
-                own[:, places] = np.where(np.isnan(grids.step), scaled, steps)
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore", invalid="ignore"):
+                for group in self.groups:
+                    places, cells = group.places, x[:, group.columns]
+                    own[:, places] = group.without_unit(cells, lowest[places], spread[places])
                 out[rows] = own
         return out
 
@@ -453,8 +446,4 @@ class Columns:
 
 
 def _distinct(values: Sequence[_T]) -> list[_T]:
-    found: list[_T] = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-    return found
+    return [value for i, value in enumerate(values) if value not in values[:i]]

@@ -71,6 +71,13 @@ class ColumnGroup:
         """The values as the likelihood sees them."""
         return self.grids.steps(x) if self.likelihood.is_equivariant else x
 
+    def without_unit(self, x: Array, lowest: Array, spread: Array) -> Array:
+        """Values (n, d) less the lowest of training, in steps or spreads; levels as they are."""
+        if self.likelihood.takes_levels:
+            return x
+        steps = self.grids.steps(x) - self.grids.steps(lowest[None])
+        return np.where(np.isnan(self.grids.step), (x - lowest) / spread, steps)
+
     @property
     def _log_step(self) -> Array | float:
         return np.log(self.grids.unit) if self.likelihood.is_equivariant else 0.0
