@@ -1,12 +1,14 @@
 """Seconds to fit, encode and score the tables of reduction.py, beside those of an older commit.
 
     git worktree add ../before COMMIT
-    SKVAE_DATA=folder python benchmarks/fits.py [../before] [--tables ...] [--seeds 3]
+    SKVAE_DATA=folder python benchmarks/fits.py [../before] [--tables ...] [--components ...]
+        [--seeds 3] [--likelihood gaussian] [--epochs 20]
 
-At the defaults. Each fit has a process of its own, in turn by the one code and the other, after a
-short fit that loads what a process loads once. `encode` is `transform` of up to 5,000 rows, the
-fastest of ten calls; `score` is `score_samples` of 500 rows, the faster of two. Medians over the
-seeds, and their ratios to those of the older commit.
+At the defaults, or with another likelihood. With `--epochs`, each fit takes that many, which
+compares the seconds of the same work. Each fit has a process of its own, in turn by the one code
+and the other, after a short fit that loads what a process loads once. `encode` is `transform` of
+up to 5,000 rows, the fastest of ten calls; `score` is `score_samples` of 500 rows, the faster of
+two. Medians over the seeds, and their ratios to those of the older commit.
 """
 
 import argparse
@@ -21,13 +23,15 @@ import numpy as np
 import reduction
 
 
-def fit(name, n_components, seed):
+def fit(name, n_components, seed, likelihood, epochs):
     """Fit one table in this process; print epochs, and seconds to fit, encode and score."""
     from skvae import VAETransformer
 
     X = reduction.split(name, seed)[0]
-    VAETransformer(2, max_iter=2, random_state=0).fit(X)
-    vae = VAETransformer(n_components, random_state=seed)
+    VAETransformer(2, likelihood=likelihood, max_iter=2, random_state=0).fit(X)
+    vae = VAETransformer(n_components, likelihood=likelihood, random_state=seed)
+    if epochs:
+        vae.set_params(max_iter=epochs, early_stopping=False)
     seconds = [timed(lambda: vae.fit(X))]
     seconds += [min(timed(lambda: vae.transform(X[:5000])) for _ in range(10))]
     seconds += [min(timed(lambda: vae.score_samples(X[:500])) for _ in range(2))]
@@ -52,12 +56,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("before", type=Path, nargs="?")
     parser.add_argument("--tables", nargs="*", choices=[*reduction.TABLES])
+    parser.add_argument("--components", nargs="*", type=int, default=reduction.COMPONENTS)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--likelihood", default="auto")
+    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_intermixed_args()
     if arguments.one:
-        name, n_components, seed = arguments.one
-        fit(name, int(n_components), int(seed))
+        name, n_components, seed, likelihood, epochs = arguments.one
+        fit(name, int(n_components), int(seed), likelihood, int(epochs))
         return
     if arguments.before and not (arguments.before / "skvae").is_dir():
         parser.error("name a checkout of the code of before, whose folder holds skvae/")
@@ -67,8 +74,9 @@ def main():
     print(f"{'':15}{'q':>3}{header}{(header + '  ratios') if arguments.before else ''}")
     for name in arguments.tables or reduction.TABLES:
         n_columns = reduction.TABLES[name]()[0].shape[1]
-        for q in (q for q in reduction.COMPONENTS if q < n_columns):
-            runs = [[measure(c, name, q, s) for c in codes] for s in range(arguments.seeds)]
+        for q in (q for q in arguments.components if q < n_columns):
+            seeds, how = range(arguments.seeds), (arguments.likelihood, arguments.epochs)
+            runs = [[measure(code, name, q, seed, *how) for code in codes] for seed in seeds]
             medians = np.median(runs, axis=0)
             cells = "".join(
                 f"{epochs:10.0f}" + "".join(f"{seconds:9.4f}" for seconds in each)
