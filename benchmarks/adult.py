@@ -39,16 +39,15 @@ from skvae.priors import Mixture
 
 MODELS = ["real", "skvae", "default", "tvae"]
 TUNED = {
-    "n_components": 8,
+    "n_components": 10,
     "hidden_layer_sizes": (384, 384),
-    "prior": Mixture(150),
-    "beta": 0.4,
+    "prior": Mixture(200),
     "batch_size": 512,
     "learning_rate_init": 4e-3,
     "learning_rate": "cosine",
     "early_stopping": False,
-    "kl_warmup": 0.12,
-    "max_iter": 50,
+    "kl_warmup": 0.1,
+    "max_iter": 100,
     "random_state": 0,
 }
 

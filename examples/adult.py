@@ -23,7 +23,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", nargs="?")
     parser.add_argument("picture", nargs="?", default="adult.png")
-    parser.add_argument("--max-iter", type=int, default=50)
+    parser.add_argument("--max-iter", type=int, default=100)
     options = parser.parse_args()
     path = options.table
     table = pd.read_csv(path) if path else fetch_openml("adult", version=2).frame
@@ -32,12 +32,11 @@ def main():
     # Smooth numbers are Gaussian by default. Histograms keep the range of a column: nobody in this
     # table is younger than 17.
     vae = VAETransformer(
-        n_components=8,
+        n_components=10,
         hidden_layer_sizes=(384, 384),
         likelihood=Histogram(n_bins=256),
-        prior=Mixture(150),
-        beta=0.4,
-        kl_warmup=0.12,
+        prior=Mixture(200),
+        kl_warmup=0.1,
         batch_size=512,
         learning_rate="cosine",
         learning_rate_init=4e-3,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +13,9 @@ from skvae._table.columns import Columns
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import seeded, torch_runtime
 from skvae.networks import Network
-from skvae.priors import Prior
+from skvae.priors import Prior, PriorModule
+
+CPU = torch.device("cpu")
 
 
 class Architecture(NamedTuple):
@@ -24,18 +28,29 @@ class Architecture(NamedTuple):
     bounds: Any
     prior: Prior  # that of training
 
-    def build(self, columns: Columns, seed: int) -> VAE:
+    def build(self, columns: Columns, seed: int, learned_prior: PriorModule | None) -> VAE:
         """The module with its initial weights, on the CPU."""
-        cpu = torch.device("cpu")
-        with torch_runtime(cpu), seeded(derive(seed, "global weights")):
-            n, of_prior = self.n_components, generator_from(derive(seed, "prior weights"), cpu)
+        with _seeded_cpu(seed, "global weights"):
             return VAE(
                 [(g.likelihood, g.constants, len(g.places), g.emphasis) for g in columns.groups],
                 columns.gaps,
                 self.encoder,
                 self.decoder,
                 self.n_components,
-                generator_from(derive(seed, "weights"), cpu),
-                self.prior.build(n, of_prior),
+                generator_from(derive(seed, "weights"), CPU),
+                learned_prior,
                 columns.order,
             )
+
+    def build_prior(self, n_rows: int, seed: int) -> PriorModule | None:
+        """The prior that training learns from this number of distinct rows, if it learns one."""
+        with _seeded_cpu(seed, "global prior weights"):
+            generator = generator_from(derive(seed, "prior weights"), CPU)
+            return self.prior.build(self.n_components, n_rows, generator)
+
+
+@contextmanager
+def _seeded_cpu(seed: int, role: str) -> Iterator[None]:
+    """Torch's state to build modules on the CPU."""
+    with torch_runtime(CPU), seeded(derive(seed, role)):
+        yield

@@ -56,7 +56,8 @@ def untrained(parameters: Any, container: Container, data: WeightedTable, seed: 
     chosen = architecture(parameters, columns)
     device = resolve_device(parameters.device)
     with torch_runtime(device):
-        module = chosen.build(columns, seed).to(device)
+        prior = chosen.build_prior(len(data.index), seed)
+        module = chosen.build(columns, seed, prior).to(device)
     nothing = np.zeros(chosen.n_components)
     return Fitted(container, columns, chosen, module, seed, nothing + 1, nothing)
 

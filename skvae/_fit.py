@@ -33,6 +33,8 @@ from skvae.priors import Normal, Prior, StandardNormal
 SMALLEST_SCALE = 1e-3
 # Number of rows for the divergence of components, and for judging a fit.
 JUDGED_ROWS = 1000
+# Number of draws for the variances of a learned prior.
+PRIOR_DRAWS = 10_000
 
 
 def train(
@@ -187,9 +189,22 @@ def _describe_components(
             _, loadings = fitted.loadings()
             model.components.sort(torch.from_numpy(kl), torch.from_numpy(loadings.T))
         fitted.kl_divergence, log_std = posterior_means(model, few)
-    # signal-to-noise ratio: the prior variance 1 over the posterior variance, minus 1
-    ratio = np.sqrt(np.maximum(np.exp(-2 * log_std) - 1, SMALLEST_SCALE**2))
-    fitted.scale = np.ones_like(ratio) if whiten else ratio
+    # signal-to-noise ratio: the variance of the prior over that of the posterior, minus 1
+    ratio = _prior_variance(fitted) * np.exp(-2 * log_std) - 1
+    scale = np.sqrt(np.maximum(ratio, SMALLEST_SCALE**2))
+    fitted.scale = np.ones_like(scale) if whiten else scale
+
+
+def _prior_variance(fitted: Fitted) -> NDArray[np.float64]:
+    """The variance of each component in the prior of training. (K,)."""
+    prior = fitted.module.learned_prior
+    if prior is None:
+        return np.ones(fitted.n_components)
+    with torch_runtime(fitted.device), torch.no_grad():
+        generator = generator_from(derive(fitted.seed, "prior variance"), fitted.device)
+        codes = prior.sample(PRIOR_DRAWS, generator).double().cpu().numpy()
+    found: NDArray[np.float64] = codes.var(axis=0)
+    return found
 
 
 def _sample(fitted: Fitted, rows: WeightedRows) -> Rows:
@@ -231,7 +246,6 @@ def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> N
             return found
 
     with torch_runtime(fitted.device), seeded(derive(seed, "global")):
-        found = prior.fit(draw, len(rows), fitted.n_components, seed)
-        if found is None:
-            found = fitted.module.learned_prior or StandardNormal(fitted.n_components)
+        trained = fitted.module.learned_prior or StandardNormal(fitted.n_components)
+        found = prior.fit(draw, len(rows), fitted.n_components, seed, trained) or trained
         fitted.module.prior = found.to(fitted.device)

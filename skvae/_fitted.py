@@ -434,9 +434,10 @@ class Fitted:
         device, arrays, priors = (state.pop(name) for name in ("device", "module", "priors"))
         vars(self).update(state)
         with torch_runtime(torch.device("cpu")):
-            self.module = self.architecture.build(self.columns, self.seed)
+            learned_prior, prior = priors
+            self.module = self.architecture.build(self.columns, self.seed, learned_prior)
             self.module.load_arrays(arrays)
-            self.module.learned_prior, self.module.prior = priors
+            self.module.prior = prior
             try:
                 self.module.to(resolve_device(device))
             except ValueError as error:

@@ -44,17 +44,23 @@ class Optimizer:
     ) -> None:
         networks = [m for m in module.children() if getattr(m, "closed_form", False)]
         closed = {p for network in networks for p in network.parameters()}
+        prior = getattr(module, "learned_prior", None)
+        of_prior = set() if prior is None else {*prior.parameters()}
+
+        def is_decayed(p: nn.Parameter) -> bool:
+            return p.dim() >= 2 and p not in of_prior
+
         # weight matrices first, since only these are decayed; networks in closed form in the middle
         parameters = sorted(
             [p for p in module.parameters() if p.requires_grad] if learned is None else learned,
-            key=lambda p: (p.dim() < 2, (p in closed) == (p.dim() >= 2)),
+            key=lambda p: (not is_decayed(p), (p in closed) == is_decayed(p)),
         )
-        self.n_decayed = sum(p.numel() for p in parameters if p.dim() >= 2)
+        self.n_decayed = sum(p.numel() for p in parameters if is_decayed(p))
         self.values = torch.cat([p.detach().reshape(-1) for p in parameters])
         self.gradient = torch.zeros_like(self.values)
         _lay(parameters, self.values, self.gradient)
         self.closed = [p for p in parameters if p in closed]
-        start = sum(p.numel() for p in parameters if p.dim() >= 2 and p not in closed)
+        start = sum(p.numel() for p in parameters if is_decayed(p) and p not in closed)
         place = slice(start, start + sum(p.numel() for p in self.closed))
         # a kernel call takes parameters with one dtype of gradient, all of them decayed or none
         borders = sorted({0, place.start, self.n_decayed, place.stop, len(self.values)})

@@ -19,14 +19,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Generator
+from torch import Generator, no_grad
 
-from skvae._rules import Rule, whole
+from skvae._rules import TRUTH, Rule, whole
 from skvae._torch.runtime import one_thread
 from skvae._value import Value
-from skvae.priors._modules import NormalMixture, PriorModule, StandardNormal
+from skvae.priors._modules import LearnedMixture, NormalMixture, PriorModule, StandardNormal
 
-ROWS_PER_PARAMETER = 3  # of a mixture, so that it does not overfit
+# Rows for each parameter of a mixture, so that it does not overfit.
+ROWS_PER_PARAMETER, ROWS_PER_LEARNED_PARAMETER = 3, 1
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 32_000  # one draw for each row, within these bounds
 
 Draw = Callable[[int], NDArray[np.float64]]  # n -> codes (n, K) from training rows' posteriors
@@ -46,7 +47,7 @@ class Prior(Value):
         """Whether training learns the prior: whether the class implements ``build``."""
         return type(self).build is not Prior.build
 
-    def build(self, n_components: int, generator: Generator) -> PriorModule | None:
+    def build(self, n_components: int, n_rows: int, generator: Generator) -> PriorModule | None:
         """Return a prior whose parameters are learned in training, or None for N(0, I).
 
         The KL divergence from it is estimated by the draws of training [2]_.
@@ -55,12 +56,16 @@ class Prior(Value):
         ----------
         n_components : int
             K, the number of latent dimensions.
+        n_rows : int
+            Number of distinct training rows.
         generator : torch.Generator
             For the initial weights.
         """
         return None
 
-    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule | None:
+    def fit(
+        self, draw: Draw, n_rows: int, n_components: int, seed: int, trained: PriorModule
+    ) -> PriorModule | None:
         """Return the prior to use after training, or None to keep the prior of training.
 
         Parameters
@@ -68,10 +73,12 @@ class Prior(Value):
         draw : callable
             ``draw(n)`` returns n codes (n, K) from posteriors of training rows, in float64.
         n_rows : int
-            Number of training rows.
+            Number of distinct training rows.
         n_components : int
             K, the number of latent dimensions.
         seed : int
+        trained : PriorModule
+            The prior of training.
         """
         return None
 
@@ -83,24 +90,44 @@ class Normal(Prior):
 
 @dataclass
 class Mixture(Prior):
-    """A mixture of normals fitted to the codes by scikit-learn's ``GaussianMixture``.
+    """A mixture of normals, each with a full covariance.
 
     It makes samples more like the training rows, and likelihoods higher. The codes of the training
     rows rarely follow the standard normal closely. In regions without codes, draws from the
     standard normal decode to rows unlike any training row, and likelihoods are too low [1]_.
 
+    Training learns the mixture together with the networks, so that codes fill it. It starts close
+    to N(0, I). After training, scikit-learn's ``GaussianMixture`` continues from it by a few
+    iterations of EM.
+
     Parameters
     ----------
-    n_components : int, default=50
-        Maximum number of normals in the mixture, each with a full covariance. Fewer are fitted if
-        there are few rows.
+    n_components : int, default=100
+        Maximum number of normals in the mixture. Fewer are used if there are few rows.
+    learned : bool, default=True
+        Whether training learns the mixture. With False, the prior of training is N(0, I), and the
+        mixture is fitted to the codes after training. This takes less time, and is better with a
+        ``beta`` well below 1.
     """
 
-    n_components: int = 50
+    n_components: int = 100
+    learned: bool = True
 
-    rules: ClassVar[Mapping[str, Rule]] = {"n_components": whole(1)}
+    rules: ClassVar[Mapping[str, Rule]] = {"n_components": whole(1), "learned": TRUTH}
 
-    def fit(self, draw: Draw, n_rows: int, n_components: int, seed: int) -> PriorModule:
+    @property
+    def is_learned(self) -> bool:
+        return self.learned
+
+    def build(self, n_components: int, n_rows: int, generator: Generator) -> PriorModule | None:
+        if not self.learned:
+            return None
+        size = self._size(n_components, n_rows / ROWS_PER_LEARNED_PARAMETER)
+        return LearnedMixture.near_standard_normal(size, n_components, generator)
+
+    def fit(
+        self, draw: Draw, n_rows: int, n_components: int, seed: int, trained: PriorModule
+    ) -> PriorModule:
         from sklearn import config_context
         from sklearn.exceptions import ConvergenceWarning
 
@@ -108,11 +135,14 @@ class Mixture(Prior):
         from sklearn.mixture import GaussianMixture
 
         z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))
-        parameters = 1 + n_components + n_components * (n_components + 1) // 2
-        most = max(1, n_rows // (ROWS_PER_PARAMETER * parameters))
-        size = int(min(self.n_components, most))
+        if isinstance(trained, LearnedMixture):
+            start = _start_of_em(trained, fewest=1 / n_rows)
+            size = len(start["weights_init"])
+        else:
+            start = {"init_params": "kmeans"}
+            size = self._size(n_components, n_rows / ROWS_PER_PARAMETER)
         mixture: Any = GaussianMixture(
-            size, tol=4e-3, reg_covar=1e-4, init_params="kmeans", random_state=seed % 2**32
+            size, tol=4e-3, reg_covar=1e-4, random_state=seed % 2**32, **start
         )
         # the arrays are numpy's, even if the caller dispatches to another library
         with config_context(array_api_dispatch=False), one_thread(), warnings.catch_warnings():
@@ -121,6 +151,25 @@ class Mixture(Prior):
             mixture.fit(z)
         roots = np.linalg.cholesky(mixture.covariances_)
         return NormalMixture.of_arrays(np.log(mixture.weights_), mixture.means_, roots)
+
+    def _size(self, n_components: int, most_parameters: float) -> int:
+        """The number of normals in K dimensions with at most this number of parameters, or 1."""
+        each = 1 + n_components + n_components * (n_components + 1) // 2
+        return max(1, min(self.n_components, int(most_parameters / each)))
+
+
+def _start_of_em(trained: LearnedMixture, *, fewest: float) -> dict[str, Any]:
+    """The normals with a share of ``fewest`` or more, as arguments of ``GaussianMixture``."""
+    with no_grad():
+        parts = trained.log_share.exp(), trained.mean, trained.whiten
+        share, mean, whiten = (part.double().cpu().numpy() for part in parts)
+    used = share >= min(fewest, share.max())
+    return {
+        "weights_init": share[used] / share[used].sum(),
+        "means_init": mean[used],
+        "precisions_init": whiten[used].transpose(0, 2, 1) @ whiten[used],
+        "init_params": "random_from_data",  # overridden by the others
+    }
 
 
 PRIORS: dict[str, type[Prior]] = {"normal": Normal, "mixture": Mixture}

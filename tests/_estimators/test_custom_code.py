@@ -34,7 +34,7 @@ class Linear(Network):
 class Shifted(Prior):
     """A normal whose mean a layer of torch's draws, and a gradient moves."""
 
-    def fit(self, draw, n_rows, n_components, seed):
+    def fit(self, draw, n_rows, n_components, seed, trained):
         layer = torch.nn.Linear(1, n_components)
         with torch.enable_grad():
             (layer.bias * torch.as_tensor(draw(1)[0])).sum().backward()
@@ -163,7 +163,7 @@ def test_a_lazy_module_is_initialised_by_the_seed(wine):
 
 
 class Failing(Prior):
-    def fit(self, draw, n_rows, n_components, seed):
+    def fit(self, draw, n_rows, n_components, seed, trained):
         raise OverflowError("no prior")
 
 

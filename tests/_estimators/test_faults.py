@@ -13,6 +13,7 @@ from sklearn.base import clone
 from skvae import VAETransformer
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
+from skvae.priors import Mixture
 from skvae.priors._modules import StandardNormal
 
 NO_TABLES = {
@@ -203,7 +204,7 @@ def test_an_interrupt_after_training_keeps_it(wine, fitted, monkeypatch, place, 
     module, _, name = place.rpartition(".")
     owner = pkgutil.resolve_name(module)
     monkeypatch.setattr(owner, name, interrupted(getattr(owner, name), number))
-    vae = VAETransformer(3, prior="mixture", **QUICK)
+    vae = VAETransformer(3, prior=Mixture(learned=False), **QUICK)
     with pytest.raises(KeyboardInterrupt):
         vae.fit(wine)
     if name != "_bounds":  # by when the mixture was fitted
@@ -218,7 +219,7 @@ def test_an_interrupt_of_training_does_not_wait_for_a_mixture(wine, monkeypatch)
             raise KeyboardInterrupt
 
     monkeypatch.delattr("skvae.priors.Mixture.fit")
-    vae = Interrupted(3, prior="mixture", **QUICK)
+    vae = Interrupted(3, prior=Mixture(learned=False), **QUICK)
     with pytest.raises(KeyboardInterrupt):
         vae.fit(wine)
     assert isinstance(vae.module_.prior, StandardNormal)

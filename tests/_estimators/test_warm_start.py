@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 
 from skvae import VAETransformer
 from skvae.networks import MLP
-from skvae.priors import Prior
+from skvae.priors import Mixture, Prior
 from skvae.priors._modules import NormalMixture
 
 
@@ -35,7 +35,7 @@ class Shifted(Prior):
 
     start: float = 0.0
 
-    def build(self, n_components, generator):
+    def build(self, n_components, n_rows, generator):
         one, root = torch.zeros(1), torch.eye(n_components)[None]
         return NormalMixture(one, torch.full((1, n_components), self.start), root)
 
@@ -45,11 +45,12 @@ def test_a_prior_of_training_cannot_change(wine):
     vae.set_params(max_iter=4, prior=Shifted(1.0))
     with pytest.raises(ValueError, match=r"prior=Shifted\(start=0.0\) and cannot continue"):
         vae.fit(wine)
+    after = Mixture(learned=False)
     with pytest.raises(ValueError, match=r"cannot continue with Normal\(\)"):
-        vae.set_params(prior="mixture").partial_fit(wine)
+        vae.set_params(prior=after).partial_fit(wine)
     assert vae.n_iter_ == 3
     fitted_after = VAETransformer(2, **QUICK, warm_start=True).fit(wine)
-    fitted_after.set_params(max_iter=4, prior="mixture").fit(wine)
+    fitted_after.set_params(max_iter=4, prior=after).fit(wine)
     assert isinstance(fitted_after.module_.prior, NormalMixture)
 
 

@@ -18,6 +18,7 @@ from skvae._training.optimizer import Optimizer
 from skvae._training.schedules import SCHEDULES
 from skvae.likelihoods import Gaussian, Histogram
 from skvae.networks import MLP
+from skvae.priors._modules import LearnedMixture
 
 
 class Layers(nn.Module):
@@ -99,6 +100,17 @@ def test_l2_pulls_weight_matrices_only():
         # the gradient of alpha / (2 batch_size) |W|^2
         expected = 2.0 / PLAN.batch_size * value if value.dim() >= 2 else 0.0 * value
         torch.testing.assert_close(gradient[name], expected)
+
+
+def test_a_learned_prior_is_not_decayed():
+    module = nn.Module()
+    module.weight = nn.Parameter(torch.ones(2, 3))
+    module.learned_prior = LearnedMixture.near_standard_normal(4, 2, generator(0))
+    before = module.learned_prior.mean.detach().clone()
+    optimizer = Optimizer(module, replace(PLAN, alpha=2.0), None)
+    optimizer.step(1.0)
+    torch.testing.assert_close(module.learned_prior.mean.detach(), before, rtol=0, atol=0)
+    assert (module.weight < 1).all()
 
 
 def test_only_learned_parameters_change():

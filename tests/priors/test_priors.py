@@ -13,7 +13,7 @@ from sklearn.datasets import load_wine
 
 from skvae import VAETransformer
 from skvae.priors import PRIORS, Mixture, Prior, PriorModule
-from skvae.priors._modules import NormalMixture, StandardNormal
+from skvae.priors._modules import LearnedMixture, NormalMixture, StandardNormal
 
 RNG = np.random.default_rng(0)
 ROOT = np.tril(RNG.normal(size=(2, 3, 3)))
@@ -24,6 +24,16 @@ SHARE, MEAN = np.array([0.3, 0.7]), RNG.normal(size=(2, 3))
 def mixture():
     arrays = np.log(SHARE), MEAN, ROOT
     return NormalMixture(*(torch.as_tensor(a, dtype=torch.float32) for a in arrays))
+
+
+def learned_mixture():
+    arrays = np.log(SHARE) + 5.0, MEAN, *triangles(np.linalg.inv(ROOT))
+    return LearnedMixture.of_arrays(*arrays)
+
+
+def triangles(whiten):
+    rows, columns = np.tril_indices(3, -1)
+    return np.log(whiten.diagonal(axis1=1, axis2=2)), whiten[:, rows, columns]
 
 
 def test_density_of_a_mixture():
@@ -61,8 +71,9 @@ def test_the_standard_normal():
     np.testing.assert_allclose(np.cov(draws.T), np.eye(2), atol=0.03)
 
 
-@pytest.mark.parametrize("module", [StandardNormal(3), mixture()], ids=["normal", "mixture"])
-def test_a_pickle_of_a_module_holds_arrays(module):
+@pytest.mark.parametrize("make", [lambda: StandardNormal(3), mixture, learned_mixture])
+def test_a_pickle_of_a_module_holds_arrays(make):
+    module = make()
     pickled = pickle.dumps(module)
     assert b"torch._utils" not in pickled
     z = torch.as_tensor(RNG.normal(size=(5, 3)), dtype=torch.float32)
@@ -94,7 +105,7 @@ class Diagonal(PriorModule):
 
 @dataclass
 class LearnedDiagonal(Prior):
-    def build(self, n_components, generator):
+    def build(self, n_components, n_rows, generator):
         return Diagonal(n_components)
 
 
@@ -119,7 +130,8 @@ def test_a_prior_is_learned_in_training(objective):
 
 def test_a_fitted_mixture_finds_what_codes_cluster_in():
     codes = np.r_[RNG.normal(-3, 0.2, size=(2000, 2)), RNG.normal(3, 0.5, size=(1000, 2))]
-    prior = Mixture(n_components=2).fit(lambda n: codes[:n], len(codes), 2, seed=0)
+    fit = Mixture(n_components=2).fit
+    prior = fit(lambda n: codes[:n], len(codes), 2, seed=0, trained=StandardNormal(2))
     order = np.argsort(prior.mean[:, 0].numpy())
     np.testing.assert_allclose(prior.mean[order], [[-3, -3], [3, 3]], atol=0.1)
     np.testing.assert_allclose(prior.log_share.exp()[order], [2 / 3, 1 / 3], atol=0.01)
@@ -127,7 +139,7 @@ def test_a_fitted_mixture_finds_what_codes_cluster_in():
 
 @pytest.mark.parametrize(
     ("n_rows", "n_components", "n_draws", "n_normals"),
-    [(20, 4, 2000, 1), (400, 1, 2000, 44), (3000, 1, 3000, 50), (10**6, 1, 32_000, 50)],
+    [(20, 4, 2000, 1), (400, 1, 2000, 44), (3000, 1, 3000, 100), (10**6, 1, 32_000, 100)],
 )
 def test_few_rows_get_few_normals(n_rows, n_components, n_draws, n_normals):
     asked = []
@@ -136,8 +148,89 @@ def test_few_rows_get_few_normals(n_rows, n_components, n_draws, n_normals):
         asked.append(n)
         return RNG.normal(size=(n, n_components))
 
-    assert len(Mixture().fit(draw, n_rows, n_components, seed=0).log_share) == n_normals
+    fit, trained = Mixture().fit, StandardNormal(n_components)
+    found = fit(draw, n_rows, n_components, seed=0, trained=trained)
+    assert len(found.log_share) == n_normals
     assert asked == [n_draws]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_components", "n_normals"), [(20, 4, 1), (150, 4, 10), (10**6, 4, 100)]
+)
+def test_few_rows_get_few_learned_normals(n_rows, n_components, n_normals):
+    built = Mixture().build(n_components, n_rows, torch.Generator().manual_seed(0))
+    assert len(built.mean) == n_normals
+
+
+def test_the_parameters_of_a_learned_mixture_are_free():
+    z = torch.as_tensor(RNG.normal(size=(4, 5, 3)), dtype=torch.float32)
+    learned, plain = learned_mixture(), mixture()
+    torch.testing.assert_close(learned.log_prob(z), plain.log_prob(z), rtol=1e-4, atol=1e-4)
+    seeds = [torch.Generator().manual_seed(0) for _ in range(2)]
+    torch.testing.assert_close(
+        learned.sample(20, seeds[0]), plain.sample(20, seeds[1]), rtol=1e-4, atol=1e-4
+    )
+    learned.log_prob(z).sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in learned.parameters())
+
+
+def test_a_learned_mixture_starts_close_to_the_standard_normal():
+    generator = torch.Generator().manual_seed(0)
+    start = LearnedMixture.near_standard_normal(200, 2, generator)
+    draws = start.sample(20_000, generator).detach()
+    np.testing.assert_allclose(draws.mean(0), 0, atol=0.15)
+    np.testing.assert_allclose(np.cov(draws.T), np.eye(2), atol=0.25)
+    ratio = start.log_prob(draws) - StandardNormal(2).log_prob(draws)
+    assert ratio.detach().mean() < 0.1  # the KL divergence in nats
+
+
+def test_em_continues_from_a_learned_mixture():
+    draws = mixture().sample(20_000, torch.Generator().manual_seed(0)).double().numpy()
+    trained = LearnedMixture.of_arrays(
+        np.array([0.2, 0.3, -30.0]),  # the last is not used
+        np.r_[MEAN + 0.2, np.zeros((1, 3))],
+        *triangles(np.linalg.inv(np.r_[ROOT, np.eye(3)[None]])),
+    )
+    found = Mixture().fit(lambda n: draws[:n], len(draws), 3, seed=0, trained=trained)
+    np.testing.assert_allclose(found.mean, MEAN, atol=0.1)
+    np.testing.assert_allclose(found.log_share.exp(), SHARE, atol=0.02)
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_mixture_raises_the_likelihood_of_clusters(learned):
+    X = load_wine().data
+    settings = {"n_components": 2, "max_iter": 60, "early_stopping": False, "random_state": 0}
+    normal = VAETransformer(**settings).fit(X)
+    vae = VAETransformer(prior=Mixture(learned=learned), **settings).fit(X)
+    assert (vae.module_.learned_prior is not None) == learned
+    assert isinstance(vae.module_.prior, NormalMixture)
+    assert vae.score(X) > normal.score(X) + 0.1
+    other = pickle.loads(pickle.dumps(vae))
+    np.testing.assert_array_equal(other.score_samples(X[:5]), vae.score_samples(X[:5]))
+    again, other = (clone(one).fit(X) for one in (vae, vae))
+    np.testing.assert_array_equal(again.sample(5, random_state=1), other.sample(5, random_state=1))
+
+
+def test_training_continues_with_its_learned_mixture():
+    X = load_wine().data
+    vae = VAETransformer(2, prior="mixture", max_iter=5, random_state=0).fit(X)
+    before = [p.detach().clone() for p in vae.module_.learned_prior.parameters()]
+    other = pickle.loads(pickle.dumps(vae)).partial_fit(X)
+    vae.partial_fit(X)
+    after = [p.detach() for p in vae.module_.learned_prior.parameters()]
+    assert not torch.equal(after[1], before[1])
+    for one, two in zip(after, other.module_.learned_prior.parameters(), strict=True):
+        torch.testing.assert_close(one, two.detach(), rtol=0, atol=0)
+
+
+def test_the_scale_of_codes_has_the_variance_of_a_learned_prior():
+    X = load_wine().data
+    vae = VAETransformer(2, prior="mixture", max_iter=20, random_state=0).fit(X)
+    mean, std = vae.latent_distribution(X)
+    within = np.log(std / vae.scale_).mean(axis=0)
+    variance = (mean.var(axis=0) + np.square(std).mean(axis=0)) / np.square(vae.scale_)
+    expected = np.sqrt(variance * np.exp(-2 * within) - 1)
+    np.testing.assert_allclose(vae.scale_, expected, rtol=0.2)
 
 
 @pytest.mark.parametrize("n_components", [0, -1, 2.5, "many"])
