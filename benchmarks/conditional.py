@@ -1,10 +1,12 @@
 """Income in the Adult table, predicted from the other columns, of which half may be missing.
 
-    SKVAE_DATA=folder python benchmarks/conditional.py [--rows 4000] [--components 16] [--seed 0]
+    SKVAE_DATA=folder python benchmarks/conditional.py [--rows 4000] [--components 16]
+        [--prior normal] [--seed 0]
 
 AUC and expected calibration error for p(income | observed values) of test rows:
 
-vae            `predict_column_proba` of VAETransformer at its defaults, fitted to complete rows
+vae            `predict_column_proba` of VAETransformer, at its defaults unless another prior is
+               named, fitted to complete rows
 trees          HistGradientBoostingClassifier, trained on complete rows
 trees, gaps    the same, trained on rows with half of the cells missing
 
@@ -30,6 +32,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--components", type=int, default=16)
+    parser.add_argument("--prior", choices=["normal", "mixture"], default="normal")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     train = read("adult_train")
@@ -40,7 +43,8 @@ def main():
 
     print("                  AUC   error  AUC, half   error  s to fit  ms a row")
     start = time.perf_counter()
-    vae = VAETransformer(arguments.components, random_state=arguments.seed).fit(train)
+    settings = {"prior": arguments.prior, "random_state": arguments.seed}
+    vae = VAETransformer(arguments.components, **settings).fit(train)
     fitted = time.perf_counter()
     column = vae.categories_[TARGET].tolist().index(HIGH)
     found = [vae.predict_column_proba(table, TARGET)[:, column] for table in (whole, half)]
