@@ -1,6 +1,6 @@
 """What to choose for what: likelihood, beta, prior and number of components, by task.
 
-    SKVAE_DATA=folder python benchmarks/choices.py [--tables ...] [--splits 3]
+    SKVAE_DATA=folder python benchmarks/choices.py [--tables ...] [--settings ...] [--splits 3]
 
 Means over 70/30 splits of tables of `reduction.py`, and over the tables where all of these are wide
 enough; five components unless a setting says otherwise:
@@ -97,15 +97,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = ["digits", "yeast", "wine quality", "breast cancer", "penguins", "adult, 5,000"]
     parser.add_argument("--tables", nargs="*", default=names, choices=list(TABLES))
+    parser.add_argument("--settings", nargs="*", default=[*SETTINGS], choices=[*SETTINGS])
     parser.add_argument("--splits", type=int, default=3)
     arguments = parser.parse_args()
     header = ("codes", "rows", "odd", "impute", "seconds")
     print(f"{'':14}  {'':14}" + "".join(f"{name:>9}" for name in header))
-    means = {name: [] for name in SETTINGS}
+    means = {name: [] for name in arguments.settings}
     for table in arguments.tables:
         X, y = TABLES[table]()
         X = pd.DataFrame(X).rename(columns=str)
-        for name, settings in SETTINGS.items():
+        for name in arguments.settings:
+            settings = SETTINGS[name]
             if settings.get("n_components", 5) >= X.shape[1]:
                 continue
             found = []

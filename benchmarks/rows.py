@@ -1,6 +1,6 @@
 """New rows: can XGBoost tell them from the training rows?
 
-    SKVAE_DATA=folder python benchmarks/rows.py [adult shoppers magic] [--recipe]
+    SKVAE_DATA=folder python benchmarks/rows.py [adult shoppers magic] [--mixture | --recipe]
 
 For each table, as many rows are drawn from `VAETransformer(16)` as there are training rows (Adult's
 own training split; 90 % of the others), and XGBClassifier at its defaults tells the two apart:
@@ -10,9 +10,9 @@ trends      1 less the mean score of sdmetrics' column pair trends, in %
 utility     the AUC for the target in the test rows, of XGBClassifier trained on drawn rows
 seconds     to fit and draw
 
-`--recipe` draws from the model for synthetic rows of docs/tables.md, with the settings of adult.py.
-Numbers have histograms there if a value holds 5 % of the rows, otherwise normal scores by a finer
-map.
+`--mixture` adds `prior="mixture"`. `--recipe` draws from the model for synthetic rows of
+docs/tables.md, with the settings of adult.py. Numbers have histograms there if a value holds 5 % of
+the rows, otherwise normal scores by a finer map.
 
 Whole numbers are whole; a missing category is a level "missing". Needs xgboost and sdmetrics.
 """
@@ -97,12 +97,15 @@ def main():
     names = ["adult", "shoppers", "magic"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tables", nargs="*", choices=[*names, []], metavar="table")
-    parser.add_argument("--recipe", action="store_true")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--mixture", action="store_true")
+    way.add_argument("--recipe", action="store_true")
     arguments = parser.parse_args()
     print(f"{'':12}{'detection':>10}{'trends':>8}{'utility':>9}{'seconds':>9}")
     for name in arguments.tables or names:
         train, test = tables(name)
-        settings = {"n_components": 16, "random_state": 0}
+        prior = "mixture" if arguments.mixture else "normal"
+        settings = {"n_components": 16, "prior": prior, "random_state": 0}
         start = time.perf_counter()
         vae = VAETransformer(**recipe(train) if arguments.recipe else settings).fit(train)
         drawn = vae.sample(len(train), random_state=1)
