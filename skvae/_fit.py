@@ -33,8 +33,6 @@ from skvae.priors import Normal, Prior, StandardNormal
 SMALLEST_SCALE = 1e-3
 # Number of rows for the divergence of components, and for judging a fit.
 JUDGED_ROWS = 1000
-# Number of draws for the variances of a learned prior.
-PRIOR_DRAWS = 10_000
 
 
 def train(
@@ -183,28 +181,16 @@ def _describe_components(
     """Set the KL divergence and the scale of each component, after sorting them if ``order``."""
     model, few = fitted.module, _sample(fitted, rows)
     with torch_runtime(fitted.device):
+        generator = generator_from(derive(fitted.seed, "moments"), fitted.device)
         if order and model.learned_prior is None:  # the dimensions of a learned prior differ
             model.components.reset()  # an interrupted call may have set it
-            kl, _ = posterior_means(model, few)
+            kl, _ = posterior_means(model, few, generator)
             _, loadings = fitted.loadings()
             model.components.sort(torch.from_numpy(kl), torch.from_numpy(loadings.T))
-        fitted.kl_divergence, log_std = posterior_means(model, few)
+        fitted.kl_divergence, log_std = posterior_means(model, few, generator)
     # signal-to-noise ratio: the variance of the prior over that of the posterior, minus 1
-    ratio = _prior_variance(fitted) * np.exp(-2 * log_std) - 1
-    scale = np.sqrt(np.maximum(ratio, SMALLEST_SCALE**2))
-    fitted.scale = np.ones_like(scale) if whiten else scale
-
-
-def _prior_variance(fitted: Fitted) -> NDArray[np.float64]:
-    """The variance of each component in the prior of training. (K,)."""
-    prior = fitted.module.learned_prior
-    if prior is None:
-        return np.ones(fitted.n_components)
-    with torch_runtime(fitted.device), torch.no_grad():
-        generator = generator_from(derive(fitted.seed, "prior variance"), fitted.device)
-        codes = prior.sample(PRIOR_DRAWS, generator).double().cpu().numpy()
-    found: NDArray[np.float64] = codes.var(axis=0)
-    return found
+    ratio = np.sqrt(np.maximum(np.exp(-2 * log_std) - 1, SMALLEST_SCALE**2))
+    fitted.scale = np.ones_like(ratio) if whiten else ratio
 
 
 def _sample(fitted: Fitted, rows: WeightedRows) -> Rows:

@@ -145,7 +145,10 @@ class Fitted:
         parameter = next(self.module.parameters())
         with torch_runtime(parameter.device):
             draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
-            slopes = mean_slopes(self.module, draws)
+            generator = generator_from(derive(self.seed, "moments"), parameter.device)
+            center, spread = self.module.prior_moments(generator)
+            slopes = mean_slopes(self.module, center + spread * draws)
+            slopes = [slope * spread.view(-1, 1, 1) for slope in slopes]
         names: list[str] = []
         loadings: list[Array] = []
         places: list[int] = []

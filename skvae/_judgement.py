@@ -70,8 +70,7 @@ class Judgement:
             self.before,
             self._bounds(),
             self.rows,
-            # of a learned prior, the divergence from N(0, I) shows no collapse
-            None if self.fitted.module.learned_prior else self.fitted.kl_divergence,
+            self.fitted.kl_divergence,
             parameters,
             n_rows=n_rows,
             table=validation if self.is_held_out else "X",
@@ -82,7 +81,7 @@ def problem(
     before: NDArray[np.float64],
     after: NDArray[np.float64],
     rows: Rows,
-    kl_divergence: NDArray[np.float64] | None,
+    kl_divergence: NDArray[np.float64],
     parameters: Any,
     *,
     n_rows: int,
@@ -102,7 +101,7 @@ def problem(
             "was still falling.",
             ConvergenceWarning,
         )
-    if n_rows > 1 and kl_divergence is not None and kl_divergence.max() < UNUSED:
+    if n_rows > 1 and kl_divergence.max() < UNUSED:
         return (
             "Posterior collapse: the codes carry no information about the rows, since the KL "
             "divergence of no component exceeds "

@@ -140,8 +140,8 @@ class VAETransformer(
     prior : {"normal", "mixture"} or Prior, default="normal"
         The distribution p(z) of the codes that ``sample`` and ``score_samples`` use. "normal" is
         N(0, I). "mixture" is a mixture of normals that training learns. Samples then resemble the
-        training rows more closely, likelihoods are higher, and training takes two to three times as
-        long; see :class:`~skvae.priors.Mixture`.
+        training rows more closely, likelihoods are higher for most tables with a thousand rows or
+        more, and training takes two to three times as long; see :class:`~skvae.priors.Mixture`.
 
     objective : {"elbo", "iwae"} or Objective, default="elbo"
         The bound that training maximises: the ELBO averaged over ``n_draws`` posterior draws, or
@@ -161,7 +161,7 @@ class VAETransformer(
 
     free_bits : float, default=0.0
         KL divergence, in nats, that each latent dimension of a row may have without a penalty
-        [5]_. Only for ``objective="elbo"``.
+        [5]_; all dimensions together if training learns the prior. Only for ``objective="elbo"``.
 
     n_draws : int, default=1
         Number of posterior draws for each row in training.
@@ -288,17 +288,19 @@ class VAETransformer(
         kept.
 
     kl_divergence_ : ndarray of shape (n_components,)
-        Mean KL divergence of q(z|x) from N(0, I), of each component, in nats. It is
+        Mean KL divergence of q(z|x) from the prior N(0, I), of each component, in nats. It is
         approximately the information that the component carries; a component near 0 is unused. The
         mean is over the training rows of the last call, or over a sample of 1,000 of them by their
         weights. ``fit`` sorts components by it, the largest first, and makes the largest loading of
-        each positive, as PCA does; those of a prior that training learns keep their order.
+        each positive, as PCA does. If training learns the prior, the divergence is from a normal
+        with the prior's mean and variance of the component, and components keep the order and signs
+        of training.
 
     scale_ : ndarray of shape (n_components,)
         The factor between components on the scale of N(0, 1) and those of ``transform``. It is the
-        signal-to-noise ratio (v exp(-2 l) - 1)^(1/2), where v is the variance of the prior of
-        training, 1 for N(0, I), and l the mean of the log standard deviations of q(z|x). All 1 with
-        ``whiten=True``.
+        signal-to-noise ratio (v exp(-2 l) - 1)^(1/2), where v is the variance of the component in
+        the prior of training, 1 for N(0, I), and l the mean of the log standard deviations of
+        q(z|x). All 1 with ``whiten=True``.
 
     n_iter_ : int
         Total number of epochs trained.
@@ -557,9 +559,9 @@ class VAETransformer(
         numbers, gives the column a wider dtype, with a warning.
 
         The state of the optimiser is kept between calls. The learning rate is constant, the KL
-        divergence has no warm-up, and no rows are held out for validation. A ``prior`` other than
-        "normal", ``kl_divergence_`` and the probabilities of ``sample(missing=True)`` are computed
-        from the rows of the last call only.
+        divergence has no warm-up, and no rows are held out for validation. What is fitted to the
+        codes of a ``prior`` after training, ``kl_divergence_`` and the probabilities of
+        ``sample(missing=True)`` are computed from the rows of the last call only.
 
         Parameters
         ----------
@@ -986,9 +988,9 @@ class VAETransformer(
     def elbo(self, X, *, n_draws=None):
         """The evidence lower bound of each row, in nats, at beta = 1.
 
-        E[log p(x|z)] - KL[q(z|x) || p(z)] with the prior of training: N(0, I), or a custom prior
-        that training learns, but no prior that is fitted afterwards. :meth:`score_samples` is
-        closer to log p(x).
+        E[log p(x|z)] - KL[q(z|x) || p(z)] with the prior of training: N(0, I), or a prior that
+        training learns, without what is fitted afterwards. :meth:`score_samples` is closer to
+        log p(x).
 
         Parameters
         ----------

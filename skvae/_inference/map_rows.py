@@ -71,7 +71,7 @@ def map_rows(
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
         with torch_runtime(device):  # outside inference mode, so that autograd may record the copy
-            model = copy.deepcopy(model).to(precision)
+            model = copy.deepcopy(model).to(device, precision)  # a copied prior is on the CPU
     work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1

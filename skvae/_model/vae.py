@@ -142,6 +142,14 @@ class VAE(nn.Module):
         """log p(z) of the prior that training learns; None for N(0, I)."""
         return None if self.learned_prior is None else _given(self.learned_prior.log_prob, context)
 
+    @torch.no_grad()
+    def prior_moments(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the components in the prior of training. -> 2 x (K,)."""
+        prior = self.learned_prior or StandardNormal(self.n_components)
+        like = next(self.parameters())
+        center, spread = prior.moments(generator)
+        return center.to(like), spread.to(like)
+
     def log_prior(self, z: Tensor, context: Tensor | None) -> Tensor:
         """log p(z) of the prior for sampling and scores. (S, N, K), (N, C) -> (S, N)."""
         return _given(self.prior.log_prob, context)(z)

@@ -59,15 +59,19 @@ def draw_codes(model: VAE, rows: WeightedRows, n: int, generator: Generator) -> 
     return torch.cat(found)
 
 
-def posterior_means(model: VAE, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def posterior_means(
+    model: VAE, rows: Rows, generator: Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weighted means over the posteriors, for each component. -> 2 x (K,).
 
-    The mean divergence from N(0, 1), in nats, and the mean log standard deviation.
+    The mean divergence from a normal with the mean and the variance of the prior of training, in
+    nats, and the mean log of the standard deviation over that of the prior.
     """
+    center, spread = model.prior_moments(generator)
     kl, log_std = [], []
     for place in chunks(len(rows), CHUNK_ROWS):
-        posterior = model.encode(rows.cells[place])
-        kl.append(kl_to_standard_normal(*posterior))
-        log_std.append(posterior[1])
+        mean, own_log_std = model.encode(rows.cells[place])
+        log_std.append(own_log_std - spread.log())
+        kl.append(kl_to_standard_normal((mean - center) / spread, log_std[-1]))
     kl_mean, log_std_mean = (rows.share @ torch.cat(part).double() for part in (kl, log_std))
     return kl_mean.cpu().numpy(), log_std_mean.cpu().numpy()

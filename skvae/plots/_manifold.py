@@ -82,8 +82,8 @@ class ManifoldDisplay(ImagesDisplay):
     ):
         """Create a display by decoding a square grid of codes.
 
-        The grid is laid over the standard normal prior of training, also where another ``prior``
-        was fitted: that changes which codes are likely, but not what they decode to.
+        The grid is laid over a standard normal distribution of the codes, also where the ``prior``
+        is another one. That changes which codes are likely, but not what they decode to.
 
         Parameters
         ----------

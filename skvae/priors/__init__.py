@@ -1,8 +1,8 @@
 """Priors p(z) of the codes.
 
-``sample`` and ``score_samples`` use the prior. It is either fitted after training to draws from the
-posteriors of the training rows, or built before training and learned with the networks. To add a
-name to those that ``VAETransformer`` accepts, write a class and add it to ``PRIORS``.
+``sample`` and ``score_samples`` use the prior. It is built before training and learned with the
+networks, or fitted after training to draws from the posteriors of the training rows, or both. To
+add a name to those that ``VAETransformer`` accepts, write a class and add it to ``PRIORS``.
 
 References
 ----------
@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Generator, no_grad
+from torch import Generator
 
 from skvae._rules import TRUTH, Rule, whole
 from skvae._torch.runtime import one_thread
@@ -28,6 +28,7 @@ from skvae.priors._modules import LearnedMixture, NormalMixture, PriorModule, St
 
 # Rows for each parameter of a mixture, so that it does not overfit.
 ROWS_PER_PARAMETER, ROWS_PER_LEARNED_PARAMETER = 3, 1
+SMALLEST_VARIANCE = 1e-4  # added to the variances of a fitted mixture
 FEWEST_DRAWS, MOST_DRAWS = 2_000, 32_000  # one draw for each row, within these bounds
 
 Draw = Callable[[int], NDArray[np.float64]]  # n -> codes (n, K) from training rows' posteriors
@@ -134,15 +135,18 @@ class Mixture(Prior):
         # this would be half of the time to import skvae
         from sklearn.mixture import GaussianMixture
 
+        learned = trained if isinstance(trained, LearnedMixture) else None
+        if learned is not None and n_rows < learned.n_normals:
+            return learned  # a call of partial_fit with few rows
         z = draw(min(max(n_rows, FEWEST_DRAWS), MOST_DRAWS))
-        if isinstance(trained, LearnedMixture):
-            start = _start_of_em(trained, fewest=1 / n_rows)
+        if learned is not None:
+            start = _start_of_em(learned, fewest=1 / len(z))
             size = len(start["weights_init"])
         else:
             start = {"init_params": "kmeans"}
             size = self._size(n_components, n_rows / ROWS_PER_PARAMETER)
         mixture: Any = GaussianMixture(
-            size, tol=4e-3, reg_covar=1e-4, random_state=seed % 2**32, **start
+            size, tol=4e-3, reg_covar=SMALLEST_VARIANCE, random_state=seed % 2**32, **start
         )
         # the arrays are numpy's, even if the caller dispatches to another library
         with config_context(array_api_dispatch=False), one_thread(), warnings.catch_warnings():
@@ -160,14 +164,15 @@ class Mixture(Prior):
 
 def _start_of_em(trained: LearnedMixture, *, fewest: float) -> dict[str, Any]:
     """The normals with a share of ``fewest`` or more, as arguments of ``GaussianMixture``."""
-    with no_grad():
-        parts = trained.log_share.exp(), trained.mean, trained.whiten
-        share, mean, whiten = (part.double().cpu().numpy() for part in parts)
+    parts = trained.log_share.exp(), trained.mean, trained.root
+    share, mean, root = (part.detach().double().cpu().numpy() for part in parts)
     used = share >= min(fewest, share.max())
+    share, root = share[used] / share[used].sum(), root[used]
+    covariance = root @ root.transpose(0, 2, 1) + SMALLEST_VARIANCE * np.eye(mean.shape[1])
     return {
-        "weights_init": share[used] / share[used].sum(),
+        "weights_init": share,
         "means_init": mean[used],
-        "precisions_init": whiten[used].transpose(0, 2, 1) @ whiten[used],
+        "precisions_init": np.linalg.inv(covariance),
         "init_params": "random_from_data",  # overridden by the others
     }
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from skvae.objectives import LOG_2PI
 
 START_STD = 0.5  # of each normal of a mixture before training
+MOMENT_DRAWS = 10_000  # for the moments of a prior that has no closed form
 
 
 class PriorModule(nn.Module):
@@ -39,6 +40,11 @@ class PriorModule(nn.Module):
         """Draw n codes with the generator. -> (n, K)."""
         raise NotImplementedError(f"{type(self).__name__} has no method sample(n, generator).")
 
+    def moments(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each component, by default of draws. -> 2 x (K,)."""
+        draws = self.sample(MOMENT_DRAWS, generator).double()
+        return draws.mean(0), draws.std(0)
+
 
 class StandardNormal(PriorModule):
     """N(0, I) in K dimensions."""
@@ -59,26 +65,75 @@ class StandardNormal(PriorModule):
     def sample(self, n: int, generator: Generator) -> Tensor:
         return self.place.new_empty(n, len(self.place)).normal_(generator=generator)
 
+    def moments(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(self.place), torch.ones_like(self.place)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return StandardNormal, (len(self.place),)
 
 
-class NormalMixture(PriorModule):
+class _Mixture(PriorModule):
     """A mixture of C normals in K dimensions.
 
-    Parameters
+    Attributes
     ----------
     log_share : Tensor of shape (C,)
         Logs of the weights of the normals.
     mean : Tensor of shape (C, K)
-    root : Tensor of shape (C, K, K)
-        Lower triangular (Cholesky) factors of their covariances.
+    root, whiten : Tensor of shape (C, K, K)
+        Lower triangular (Cholesky) factors of their covariances, and the inverses of the factors.
     """
 
-    log_share: Tensor
-    mean: Tensor
-    root: Tensor
-    whiten: Tensor
+    log_share: Any
+    mean: Any
+    root: Any
+    whiten: Any
+
+    @property
+    def n_normals(self) -> int:
+        return len(self.mean)
+
+    @property
+    def n_numbers(self) -> int:
+        return int(self.mean.numel())
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        # log sum_c share_c N(z; mean_c, root_c root_c')
+        with torch.autocast(z.device.type, enabled=False):  # the difference below would be rounded
+            mean, whiten = self.mean, self.whiten
+            rows = z.reshape(-1, z.shape[-1])
+            # root_c^-1 (z - mean_c), by one product of matrices for all normals
+            own = (whiten @ mean.unsqueeze(-1)).flatten()
+            standard = torch.addmm(-own, rows, whiten.flatten(0, 1).T)
+            square = standard.view(*z.shape[:-1], *mean.shape).square().sum(-1)
+            log_scale = whiten.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            constant = self.log_share + log_scale - 0.5 * LOG_2PI * z.shape[-1]
+            return torch.logsumexp(constant - 0.5 * square, dim=-1)
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        mean, root = self.mean, self.root
+        which = torch.multinomial(self.log_share.exp(), n, replacement=True, generator=generator)
+        z: Tensor = mean.new_empty(n, mean.shape[1]).normal_(generator=generator)
+        for component in which.unique():
+            rows = which == component
+            z[rows] = mean[component] + z[rows] @ root[component].T
+        return z
+
+    def moments(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        share, mean = self.log_share.double().exp().unsqueeze(-1), self.mean.double()
+        variance = self.root.double().square().sum(-1)
+        center = (share * mean).sum(0)
+        return center, (share * (variance + (mean - center).square())).sum(0).sqrt()
+
+
+class NormalMixture(_Mixture):
+    """A mixture that is fixed.
+
+    Parameters
+    ----------
+    log_share, mean, root : Tensor
+        As the attributes.
+    """
 
     def __init__(self, log_share: Tensor, mean: Tensor, root: Tensor) -> None:
         super().__init__()
@@ -94,28 +149,13 @@ class NormalMixture(PriorModule):
         with torch.inference_mode(False):
             return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
 
-    @property
-    def n_numbers(self) -> int:
-        return self.mean.numel()
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        return _log_density(z, self.log_share, self.mean, self.whiten)
-
-    def sample(self, n: int, generator: Generator) -> Tensor:
-        which = torch.multinomial(self.log_share.exp(), n, replacement=True, generator=generator)
-        z = self.mean.new_empty(n, self.mean.shape[1]).normal_(generator=generator)
-        for component in which.unique():
-            rows = which == component
-            z[rows] = self.mean[component] + z[rows] @ self.root[component].T
-        return z
-
     def __reduce__(self) -> tuple[Any, ...]:
         arrays = (self.log_share, self.mean, self.root)
         return NormalMixture.of_arrays, tuple(np.asarray(a.cpu()) for a in arrays)
 
 
-class LearnedMixture(PriorModule):
-    """A mixture of C normals in K dimensions that training learns.
+class LearnedMixture(_Mixture):
+    """A mixture that training learns.
 
     Parameters
     ----------
@@ -149,41 +189,25 @@ class LearnedMixture(PriorModule):
             return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
 
     @property
-    def n_numbers(self) -> int:
-        return self.mean.numel()
-
-    @property
     def log_share(self) -> Tensor:
-        """Logs of the weights of the normals, (C,)."""
         return torch.log_softmax(self.free_log_share, dim=0)
 
     @property
     def whiten(self) -> Tensor:
-        """Lower triangular matrices that map the deviations from a mean to N(0, I). (C, K, K)."""
         found = torch.diag_embed(self.log_diagonal.exp())
         size, device = found.shape[-1], found.device
         rows, columns = torch.tril_indices(size, size, offset=-1, device=device)
         each = torch.arange(len(found), device=device).unsqueeze(-1)
         return found.index_put((each, rows, columns), self.below)
 
-    def log_prob(self, z: Tensor) -> Tensor:
-        return _log_density(z, self.log_share, self.mean, self.whiten)
-
-    def sample(self, n: int, generator: Generator) -> Tensor:
-        root = torch.linalg.inv(self.whiten.double()).to(self.mean.dtype)
-        return NormalMixture(self.log_share, self.mean, root).sample(n, generator)
+    @property
+    def root(self) -> Tensor:
+        whiten = self.whiten.double()
+        one = torch.eye(whiten.shape[-1], dtype=whiten.dtype, device=whiten.device)
+        found = torch.linalg.solve_triangular(whiten, one.expand_as(whiten), upper=False)
+        root: Tensor = found.to(self.mean.dtype)
+        return root
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = self.free_log_share, self.mean, self.log_diagonal, self.below
         return LearnedMixture.of_arrays, tuple(part.detach().cpu().numpy() for part in parts)
-
-
-def _log_density(z: Tensor, log_share: Tensor, mean: Tensor, whiten: Tensor) -> Tensor:
-    """log sum_c share_c N(z; mean_c, (whiten_c' whiten_c)^-1). (..., K) -> (...)."""
-    # one product of matrices for all normals: whiten_c z - whiten_c mean_c
-    own = (whiten @ mean.unsqueeze(-1)).flatten()
-    rows, size = z.reshape(-1, z.shape[-1]), mean.shape
-    standard = torch.addmm(-own, rows, whiten.flatten(0, 1).T).view(*z.shape[:-1], *size)
-    log_scale = whiten.diagonal(dim1=-2, dim2=-1).log().sum(-1) - 0.5 * LOG_2PI * size[1]
-    log_each = log_scale - 0.5 * standard.square().sum(-1)
-    return torch.logsumexp(log_each + log_share, dim=-1)

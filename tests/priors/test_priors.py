@@ -184,6 +184,44 @@ def test_a_learned_mixture_starts_close_to_the_standard_normal():
     assert ratio.detach().mean() < 0.1  # the KL divergence in nats
 
 
+@pytest.mark.parametrize("prior", [StandardNormal(3), mixture(), learned_mixture()])
+def test_moments(prior):
+    generator = torch.Generator().manual_seed(0)
+    draws = prior.sample(100_000, generator).detach()
+    center, spread = prior.moments(generator)
+    np.testing.assert_allclose(center.detach(), draws.mean(0), atol=0.02)
+    np.testing.assert_allclose(spread.detach(), draws.std(0), rtol=0.02)
+    np.testing.assert_allclose(
+        PriorModule.moments(prior, generator)[1].detach(), spread.detach(), rtol=0.05
+    )
+
+
+def test_the_density_of_narrow_normals_keeps_its_digits_in_autocast():
+    root = torch.eye(3).expand(2, 3, 3) * 0.05
+    mean = torch.as_tensor(RNG.normal(size=(2, 3)), dtype=torch.float32)
+    narrow = NormalMixture(torch.zeros(2) - np.log(2), mean, root)
+    z = narrow.sample(50, torch.Generator().manual_seed(0))
+    expected = narrow.log_prob(z)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(narrow.log_prob(z), expected)
+
+
+def test_few_later_rows_do_not_replace_a_learned_mixture():
+    X = RNG.normal(size=(600, 4))
+    vae = VAETransformer(1, prior="mixture", hidden_layer_sizes=8, max_iter=2, random_state=0)
+    vae.fit(X)
+    assert isinstance(vae.module_.prior, NormalMixture)
+    assert vae.partial_fit(X[:5]).module_.prior is vae.module_.learned_prior
+
+
+def test_nearly_singular_learned_normals_are_fitted():
+    whiten = np.eye(3)[None] * np.exp(12.0)
+    whiten[0, 0, 0] = 1.0
+    trained = LearnedMixture.of_arrays(np.zeros(1), np.zeros((1, 3)), *triangles(whiten))
+    found = Mixture().fit(lambda n: RNG.normal(size=(n, 3)), 2000, 3, seed=0, trained=trained)
+    np.testing.assert_allclose(found.root[0], np.eye(3), atol=0.1)
+
+
 def test_em_continues_from_a_learned_mixture():
     draws = mixture().sample(20_000, torch.Generator().manual_seed(0)).double().numpy()
     trained = LearnedMixture.of_arrays(
@@ -223,14 +261,24 @@ def test_training_continues_with_its_learned_mixture():
         torch.testing.assert_close(one, two.detach(), rtol=0, atol=0)
 
 
-def test_the_scale_of_codes_has_the_variance_of_a_learned_prior():
+@dataclass
+class Wide(Prior):
+    """A normal of standard deviation 3 and mean 2, as the prior of training."""
+
+    def build(self, n_components, n_rows, generator):
+        share, mean = np.zeros(1), np.full((1, n_components), 2.0)
+        return NormalMixture.of_arrays(share, mean, 3 * np.eye(n_components)[None])
+
+
+def test_components_are_compared_with_the_mean_and_variance_of_the_prior():
     X = load_wine().data
-    vae = VAETransformer(2, prior="mixture", max_iter=20, random_state=0).fit(X)
-    mean, std = vae.latent_distribution(X)
-    within = np.log(std / vae.scale_).mean(axis=0)
-    variance = (mean.var(axis=0) + np.square(std).mean(axis=0)) / np.square(vae.scale_)
-    expected = np.sqrt(variance * np.exp(-2 * within) - 1)
-    np.testing.assert_allclose(vae.scale_, expected, rtol=0.2)
+    vae = VAETransformer(2, prior=Wide(), max_iter=20, early_stopping=False, random_state=0).fit(X)
+    mean, std = (part / vae.scale_ for part in vae.latent_distribution(X))
+    ratio = 9 * np.exp(-2 * np.log(std).mean(axis=0)) - 1
+    np.testing.assert_allclose(vae.scale_, np.sqrt(ratio), rtol=1e-4)
+    # KL[N(m, s^2) || N(2, 3^2)]
+    expected = np.log(3 / std) + (std**2 + (mean - 2) ** 2) / 18 - 0.5
+    np.testing.assert_allclose(vae.kl_divergence_, expected.mean(axis=0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("n_components", [0, -1, 2.5, "many"])
