@@ -24,7 +24,7 @@ from skvae._inference.map_rows import Input, Size, map_rows
 from skvae._inference.missingness import Missingness, inputs_of
 from skvae._inference.modes import size_of_search
 from skvae._inference.scores import draws_at_modes, log_likelihood, weighted_draws
-from skvae._inference.slopes import mean_slopes
+from skvae._inference.slopes import slopes_in_prior
 from skvae._model.cells import Cells
 from skvae._model.vae import VAE
 from skvae._table.bounds import bounds_of
@@ -146,9 +146,7 @@ class Fitted:
         with torch_runtime(parameter.device):
             draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
             generator = generator_from(derive(self.seed, "moments"), parameter.device)
-            center, spread = self.module.prior_moments(generator)
-            slopes = mean_slopes(self.module, center + spread * draws)
-            slopes = [slope * spread.view(-1, 1, 1) for slope in slopes]
+            slopes = slopes_in_prior(self.module, draws, generator)
         names: list[str] = []
         loadings: list[Array] = []
         places: list[int] = []

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from skvae._blocks import CHUNK_ELEMENTS
 from skvae._model.vae import VAE
 
 STEP = 0.1  # of the central differences
+
+
+def slopes_in_prior(model: VAE, noise: Tensor, generator: Generator) -> list[Tensor]:
+    """The mean slopes over codes with the mean and the variance of the prior of training.
+
+    They are for a change of each component by one standard deviation of that prior. Standard normal
+    noise (N, K) -> (K, d, M) of each group.
+    """
+    center, spread = model.prior_moments(generator)
+    slopes = mean_slopes(model, center + spread * noise)
+    return [slope * spread.view(-1, 1, 1) for slope in slopes]
 
 
 @torch.no_grad()

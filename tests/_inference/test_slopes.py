@@ -3,10 +3,11 @@
 import numpy as np
 import torch
 
-from skvae._inference.slopes import mean_slopes
+from skvae._inference.slopes import mean_slopes, slopes_in_prior
 from skvae._model.vae import VAE
 from skvae.likelihoods import Bernoulli, Gaussian
 from skvae.networks import MLP
+from skvae.priors._modules import NormalMixture
 
 
 def test_slopes_are_the_mean_derivatives_of_the_means():
@@ -30,3 +31,16 @@ def test_slopes_are_the_mean_derivatives_of_the_means():
     exact = torch.autograd.functional.jacobian(means, shown)  # (d, M, N, K) of each group
     for found, by_code in zip(mean_slopes(model, z), exact, strict=True):
         torch.testing.assert_close(found, by_code.sum(2).movedim(-1, 0), atol=2e-3, rtol=0)
+
+
+def test_slopes_are_for_one_standard_deviation_of_the_prior():
+    generator = torch.Generator().manual_seed(0)
+    table = np.random.default_rng(0).normal(size=(20, 3))
+    groups = [(Gaussian(), Gaussian().fit(table, np.ones(20)), 3, None)]
+    prior = NormalMixture.of_arrays(np.zeros(1), np.full((1, 2), 4.0), 3 * np.eye(2)[None])
+    model = VAE(groups, [], MLP(3), MLP(()), 2, generator, prior)
+    for parameter in model.decoder.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=generator)
+    noise = torch.randn(50, 2, generator=generator)
+    (expected,), (found,) = mean_slopes(model, noise), slopes_in_prior(model, noise, generator)
+    torch.testing.assert_close(found, 3 * expected, atol=1e-3, rtol=1e-3)
