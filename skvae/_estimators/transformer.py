@@ -1037,7 +1037,8 @@ class VAETransformer(
         log p(x_j | x_others) = log p(x) - log p(x_others). Densities are per spread of their
         column, so that numbers of different columns are comparable. A category is less likely in a
         column of many categories than in one of few. It takes as long as ``score_samples`` of
-        ``n_features + 1`` tables.
+        ``n_features + 1`` tables. Both terms are estimates. For a row far from all training rows
+        they may be off by tens of nats, so that a category may score above 0 there.
 
         Parameters
         ----------
