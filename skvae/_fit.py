@@ -27,7 +27,7 @@ from skvae._training.plan import Plan, Stage, auto_batch_size, auto_kl_warmup, s
 from skvae._training.rows import Rows, WeightedRows
 from skvae._training.schedules import SCHEDULES, resolve_schedule
 from skvae._training.stages import rows_to_start_from, train_stages
-from skvae.priors import Normal, Prior, StandardNormal
+from skvae.priors import Normal, Prior
 
 # The smallest factor of the codes.
 SMALLEST_SCALE = 1e-3
@@ -232,6 +232,6 @@ def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> N
             return found
 
     with torch_runtime(fitted.device), seeded(derive(seed, "global")):
-        trained = fitted.module.learned_prior or StandardNormal(fitted.n_components)
+        trained = fitted.module.prior_of_training
         found = prior.fit(draw, len(rows), fitted.n_components, seed, trained) or trained
         fitted.module.prior = found.to(fitted.device)

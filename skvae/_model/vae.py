@@ -115,7 +115,7 @@ class VAE(nn.Module):
         self.components = ComponentOrder(n_components)
         # the prior in training, if one is learned, and the prior for sampling and scores
         self.learned_prior = learned_prior
-        self.prior: PriorModule = learned_prior or StandardNormal(n_components)
+        self.prior = self.prior_of_training
         self.eval()  # training differs by the generator that is passed, not by a mode
 
     @property
@@ -142,12 +142,16 @@ class VAE(nn.Module):
         """log p(z) of the prior that training learns; None for N(0, I)."""
         return None if self.learned_prior is None else _given(self.learned_prior.log_prob, context)
 
+    @property
+    def prior_of_training(self) -> PriorModule:
+        """The prior in training: what is learned, or N(0, I)."""
+        return self.learned_prior or StandardNormal(self.n_components)
+
     @torch.no_grad()
     def prior_moments(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the components in the prior of training. -> 2 x (K,)."""
-        prior = self.learned_prior or StandardNormal(self.n_components)
         like = next(self.parameters())
-        center, spread = prior.moments(generator)
+        center, spread = self.prior_of_training.moments(generator)
         return center.to(like), spread.to(like)
 
     def log_prior(self, z: Tensor, context: Tensor | None) -> Tensor:

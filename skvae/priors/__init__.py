@@ -93,9 +93,9 @@ class Normal(Prior):
 class Mixture(Prior):
     """A mixture of normals, each with a full covariance.
 
-    It makes samples more like the training rows, and likelihoods higher. The codes of the training
-    rows rarely follow the standard normal closely. In regions without codes, draws from the
-    standard normal decode to rows unlike any training row, and likelihoods are too low [1]_.
+    It makes samples more like the training rows, and often likelihoods higher. The codes of the
+    training rows rarely follow the standard normal closely. In regions without codes, draws from
+    the standard normal decode to rows unlike any training row, and likelihoods are too low [1]_.
 
     Training learns the mixture together with the networks, so that codes fill it. It starts close
     to N(0, I). After training, scikit-learn's ``GaussianMixture`` continues from it by a few

@@ -89,6 +89,12 @@ class _Mixture(PriorModule):
     root: Any
     whiten: Any
 
+    @classmethod
+    def of_arrays(cls, *arrays: NDArray[Any]) -> Self:
+        """The mixture with the given parameters, on the CPU."""
+        with torch.inference_mode(False):
+            return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
+
     @property
     def n_normals(self) -> int:
         return len(self.mean)
@@ -143,12 +149,6 @@ class NormalMixture(_Mixture):
         # computed once, in float64
         self.register_buffer("whiten", torch.linalg.inv(root.double()).to(root.dtype))
 
-    @classmethod
-    def of_arrays(cls, *arrays: NDArray[Any]) -> NormalMixture:
-        """The mixture with the given log weights, means and roots, on the CPU."""
-        with torch.inference_mode(False):
-            return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
-
     def __reduce__(self) -> tuple[Any, ...]:
         arrays = (self.log_share, self.mean, self.root)
         return NormalMixture.of_arrays, tuple(np.asarray(a.cpu()) for a in arrays)
@@ -181,12 +181,6 @@ class LearnedMixture(_Mixture):
         below = np.zeros((n_normals, n_components * (n_components - 1) // 2))
         log_diagonal = np.full(mean.shape, -np.log(START_STD))
         return cls.of_arrays(np.zeros(n_normals), mean.numpy(), log_diagonal, below)
-
-    @classmethod
-    def of_arrays(cls, *arrays: NDArray[Any]) -> Self:
-        """The mixture with the given parameters, on the CPU."""
-        with torch.inference_mode(False):
-            return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
 
     @property
     def log_share(self) -> Tensor:
