@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -180,11 +181,7 @@ class Fitted:
         if n_spare:
             size = self._size_of_search(DRAWS_AT_ONCE, n_noise)
 
-        def bound(model: VAE, cells: Cells, noise: Tensor) -> Tensor:
-            # a power of two of draws at the start keeps the balance of the sequence
-            spare, own = noise.split([n_spare, n_draws])
-            return log_likelihood(model, cells, own, spare)
-
+        bound = partial(log_likelihood, n_spare=n_spare)
         return self._bound(bound, table, dtype, n_noise, size)
 
     def elbo(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:

@@ -24,15 +24,18 @@ def draws_at_modes(n_draws: int) -> int:
     return max(n_draws, FEWEST_AT_MODES) if n_draws >= FEWEST_TO_ADAPT else 0
 
 
-def log_likelihood(model: VAE, cells: Cells, noise: Tensor, spare: Tensor) -> Tensor:
-    """The importance-weighted bound on log p(x). N rows, (S, 1, K), (S', 1, K) -> (N,).
+def log_likelihood(model: VAE, cells: Cells, noise: Tensor, *, n_spare: int) -> Tensor:
+    """The importance-weighted bound on log p(x). N rows, (S, 1, K) -> (N,).
 
-    ``noise`` is for draws from the encoder's posterior, ``spare`` for draws from normals at modes
-    of p(x, z), which are added for rows with uneven weights or missing values. Without ``spare``
-    none are added. The bound is 0 for a row without observed values. If no draw has a density above
-    0, it is -inf, or NaN if log p(x, z) is NaN even at z = 0.
+    The first ``n_spare`` of the noise are for draws from normals at modes of p(x, z), which are
+    added for rows with uneven weights or missing values. The others are for draws from the
+    encoder's posterior. The bound is 0 for a row without observed values. If no draw has a density
+    above 0, it is -inf, or NaN if log p(x, z) is NaN even at z = 0.
     """
-    pool = _pool(model, cells, noise)
+    # a power of two of draws at the start keeps the balance of a quasi-random sequence
+    spare, own = noise.split([n_spare, len(noise) - n_spare])
+    posterior = Normals.diagonal(*model.encode(cells))
+    pool = Pool.around(posterior, own, log_joint(model, cells))
     log_weight = pool.log_weight()
     bound = importance_weighted_bound(log_weight)
     possible = bound > -torch.inf
@@ -42,12 +45,12 @@ def log_likelihood(model: VAE, cells: Cells, noise: Tensor, spare: Tensor) -> Te
         # the weights of a posterior that is too narrow are even, and do not reveal missed modes
         bad = (bad | ~cells.observed.all(dim=-1)) & cells.observed.any(dim=-1)
     bad &= possible
-    if len(spare) and bool(bad.any()):
+    if n_spare and bool(bad.any()):
         joined = pool[bad].with_modes(spare, log_joint(model, cells[bad]))
         bound[bad] = importance_weighted_bound(joined.log_weight())
     if not bool(possible.all()):
-        origin = noise.new_zeros(1, 1, noise.shape[-1])
-        undefined = _log_joint(model, cells, origin)[0].isnan()
+        origin, rows = noise.new_zeros(1, 1, noise.shape[-1]), torch.arange(len(cells))
+        undefined = log_joint(model, cells, undefined=torch.nan)(origin, rows)[0].isnan()
         bound[undefined & ~possible] = torch.nan
     return bound
 
@@ -57,34 +60,25 @@ def weighted_draws(model: VAE, cells: Cells, noise: Tensor, spare: Tensor) -> tu
 
     The draws are from the encoder's posterior and from normals at modes, as in ``log_likelihood``.
     """
-    pool = _pool(model, cells, noise).with_modes(spare, log_joint(model, cells))
+    of_codes = log_joint(model, cells)
+    pool = Pool.around(Normals.diagonal(*model.encode(cells)), noise, of_codes)
+    pool = pool.with_modes(spare, of_codes)
     return pool.z, pool.log_weight()
 
 
-def _pool(model: VAE, cells: Cells, noise: Tensor) -> Pool:
-    posterior = Normals.diagonal(*model.encode(cells))
-    return Pool.around(posterior, noise, log_joint(model, cells))
-
-
-def log_joint(model: VAE, cells: Cells) -> LogJoint:
+def log_joint(model: VAE, cells: Cells, *, undefined: float = -torch.inf) -> LogJoint:
     """log p(x, z) of codes (S, n, K) or (S, 1, K) for the rows with the numbers (n,).
 
-    NaN is replaced by -inf, for example for codes so large that the decoder overflows. Taking a
-    density as 0 can only lower the bound.
+    NaN is replaced by ``undefined``, for example for codes so large that the decoder overflows.
+    Taking a density as 0 can only lower the bound.
     """
 
     def of_codes(z: Tensor, rows: Tensor) -> Tensor:
-        found = _log_joint(model, cells.take(rows), z)
-        return torch.where(found.isnan(), -torch.inf, found)
+        own, parts = cells.take(rows), []
+        for part in z.split(DRAWS_AT_ONCE):
+            outputs = [out.expand(-1, len(own), -1) for out in model.decode(part, own.context)]
+            parts.append(model.log_prob(own, outputs) + model.log_prior(part, own.context))
+        found = torch.cat(parts)
+        return torch.where(found.isnan(), undefined, found)
 
     return of_codes
-
-
-def _log_joint(model: VAE, cells: Cells, z: Tensor) -> Tensor:
-    """log p(x, z). n rows, (S, n, K) or (S, 1, K) -> (S, n)."""
-    parts = []
-    for part in z.split(DRAWS_AT_ONCE):
-        decoded = model.decode(part, cells.context)
-        outputs = [out.expand(-1, len(cells), -1) for out in decoded]
-        parts.append(model.log_prob(cells, outputs) + model.log_prior(part, cells.context))
-    return torch.cat(parts)

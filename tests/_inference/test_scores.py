@@ -40,8 +40,8 @@ def test_a_density_that_is_no_number_counts_as_0():
 
 @pytest.mark.parametrize("n_draws", [8, 256])
 def test_the_bound_only_falls_by_draws_that_are_no_numbers(n_draws):
-    noise = quasi(2 * n_draws, 2).chunk(2)
-    found = log_likelihood(model(undefined_far_out), cells(-3.0, -5.0), *noise)
+    rows, noise = cells(-3.0, -5.0), torch.cat(2 * [quasi(n_draws, 2)])
+    found = log_likelihood(model(undefined_far_out), rows, noise, n_spare=n_draws)
     less = torch.distributions.Normal(0, 1).cdf(torch.tensor(1.0)).log().item()
     torch.testing.assert_close(found, torch.tensor([-3.0, -5.0]).double() + less, atol=0.1, rtol=0)
 
@@ -50,7 +50,8 @@ def test_rows_of_density_0_differ_from_rows_of_undefined_density():
     found = log_likelihood(
         model(lambda x, z: x.expand(z.shape[:-1])),
         cells(-1.0, -torch.inf, torch.nan),
-        *quasi(64, 2).chunk(2),
+        quasi(64, 2),
+        n_spare=32,
     )
     assert found[0].item() == pytest.approx(-1.0, abs=0.1)
     assert found[1].item() == -torch.inf

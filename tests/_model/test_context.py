@@ -60,8 +60,8 @@ def test_the_gradient_is_that_of_the_objective(phase, objective, prior):
         torch.testing.assert_close(parameter.grad, zero if gradient is None else gradient)
 
 
-def halves(n, seed):
-    return torch.from_numpy(quasi_normal(n, K, seed))[:, None].chunk(2)
+def quasi(n, seed):
+    return torch.from_numpy(quasi_normal(n, K, seed))[:, None]
 
 
 @torch.no_grad()
@@ -74,10 +74,10 @@ def test_the_likelihood_is_that_of_the_conditional_normal():
     mean = cells.context @ (by_context + loading @ model.prior.slope).T + bias[:D]
     covariance = loading @ loading.T + torch.diag(variance)
     expected = MultivariateNormal(mean, covariance).log_prob(cells.values)
-    found = log_likelihood(model, cells, *halves(4096, 0))
+    found = log_likelihood(model, cells, quasi(4096, 0), n_spare=2048)
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
     # E[x|x, c] over codes whose posterior is conditional too
-    z, log_weight = weighted_draws(model, cells, *halves(2048, 1))
+    z, log_weight = weighted_draws(model, cells, *quasi(2048, 1).chunk(2))
     gain = loading.T @ torch.linalg.inv(covariance)
     exact = cells.context @ model.prior.slope.T + (cells.values - mean) @ gain.T
     weight = torch.softmax(log_weight, 0)
