@@ -272,12 +272,11 @@ class VAETransformer(
 
     loss_curve_ : list of float
         Mean negative training objective of each epoch, in nats per row and the units of the data.
-        In an epoch of more than 8,192 rows, it is computed from evenly spread minibatches of at
-        least 8,192 rows in total. In tables with histograms or columns that share a unit, the first
-        epochs find the codes by another objective, in which the locations of the columns have one
-        noise. The curve and ``validation_scores_`` jump where these epochs end. The codes of
-        columns that share a unit do not change after that, nor in later calls that continue
-        training.
+        It is computed from eight or more of an epoch's minibatches, which are evenly spread. In
+        tables with histograms or columns that share a unit, the first epochs find the codes by
+        another objective, in which the locations of the columns have one noise. The curve and
+        ``validation_scores_`` jump where these epochs end. The codes of columns that share a unit
+        do not change after that, nor in later calls that continue training.
 
     validation_scores_ : list of float
         Mean bound of the held-out rows after each epoch, in nats per row, from more draws than in

@@ -167,8 +167,14 @@ def _set(pools: Sequence[ThreadPool], counts: Iterable[int]) -> None:
 def _pools() -> list[ThreadPool]:
     """The pools of OpenMP and MKL, which torch uses. Each Python thread has its own counts."""
     mkl = _mkl_set_num_threads_local()
-    openmp = ThreadpoolController().select(user_api="openmp").lib_controllers
+    openmp = _libraries().select(user_api="openmp").lib_controllers
     return [*openmp, *([] if mkl is None else [Mkl(mkl)])]
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> ThreadpoolController:
+    """The libraries with pools of threads that this process had loaded at the first call."""
+    return ThreadpoolController()  # takes milliseconds
 
 
 class Mkl:
@@ -205,7 +211,7 @@ _one_thread = threading.Lock()
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Use a single thread for BLAS and OpenMP, for products too small for several."""
-    with _one_thread, limit(ThreadpoolController().lib_controllers, repeat(1)):
+    with _one_thread, limit(_libraries().lib_controllers, repeat(1)):
         yield
 
 

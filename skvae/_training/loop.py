@@ -31,9 +31,9 @@ from skvae.objectives import Objective
 
 # "adaptive" multiplies the learning rate by this, once, when the validation score stops rising.
 REDUCTION = 0.2
-# An epoch's loss is the mean over evenly spaced steps, with at least this many rows and steps in
-# total. The other steps compute only the gradient, which saves a twentieth of their time.
-LOSS_ROWS, LOSS_STEPS = 2**13, 8
+# An epoch's loss is the mean over evenly spaced steps, at least this many. The other steps compute
+# only the gradient, which saves a twentieth of their time.
+LOSS_STEPS = 8
 
 
 @dataclass
@@ -238,7 +238,7 @@ def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -
     """Take a step for each entry of ``progress`` through training. Returns the mean loss."""
     plan, device = step.plan, step.loss.device
     n_steps = len(progress)
-    stride = max(1, min(n_steps * plan.batch_size // LOSS_ROWS, n_steps // LOSS_STEPS))
+    stride = max(1, n_steps // LOSS_STEPS)
     steps_with_loss = range(stride // 2, n_steps, stride)
     step.loss.zero_()
     numbered = iter(enumerate(progress))
