@@ -131,8 +131,9 @@ def warn_of_keys(names: Sequence[Any], sample: Array, is_category: Sequence[bool
         if n_levels > max(FEW_LEVELS, MANY_LEVELS * n_rows):
             warn(
                 f"Column {name!r} holds {n_levels} different categories in {n_rows} rows, as a "
-                "name or a key would, which carry little information about a row. Drop it, or "
-                "merge rare categories."
+                "name or a key would, which carry little information about a row. Convert dates by "
+                "pandas.to_datetime and numbers by pandas.to_numeric. Otherwise, drop the column, "
+                "or merge rare categories."
             )
 
 
