@@ -1,17 +1,19 @@
 """Seconds to fit, encode and score the tables of reduction.py, beside those of an older commit.
 
     git worktree add ../before COMMIT
-    SKVAE_DATA=folder python benchmarks/fits.py [../before] [--tables ...] [--components ...]
-        [--seeds 3] [--likelihood gaussian] [--epochs 20]
+    SKVAE_DATA=folder python benchmarks/fits.py [../before] [--after ../after] [--tables ...]
+        [--components ...] [--seeds 3] [--likelihood gaussian] [--epochs 20]
 
 At the defaults, or with another likelihood. With `--epochs`, each fit takes that many, which
-compares the seconds of the same work. Each fit has a process of its own, in turn by the one code
-and the other, after a short fit that loads what a process loads once. `encode` is `transform` of
-up to 5,000 rows, the fastest of ten calls; `score` is `score_samples` of 500 rows, the faster of
-two. Medians over the seeds, and their ratios to those of the older commit.
+compares the seconds of the same work. `--after` names a checkout to compare in place of this one.
+Each fit has a process of its own, in turn by the one code and the other, after a short fit that
+loads what a process loads once. `encode` is `transform` of up to 5,000 rows, the fastest of ten
+calls; `score` is `score_samples` of 500 rows, the faster of two. Medians over the seeds, and their
+ratios to those of the older commit; `same` is yes if all loss curves are equal to the last bit.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -24,7 +26,7 @@ import reduction
 
 
 def fit(name, n_components, seed, likelihood, epochs):
-    """Fit one table in this process; print epochs, and seconds to fit, encode and score."""
+    """Fit one table in this process; print seconds to fit, encode and score, and the losses."""
     from skvae import VAETransformer
 
     X = reduction.split(name, seed)[0]
@@ -35,7 +37,7 @@ def fit(name, n_components, seed, likelihood, epochs):
     seconds = [timed(lambda: vae.fit(X))]
     seconds += [min(timed(lambda: vae.transform(X[:5000])) for _ in range(10))]
     seconds += [min(timed(lambda: vae.score_samples(X[:500])) for _ in range(2))]
-    print(vae.n_iter_, *seconds)
+    print(json.dumps([seconds, vae.loss_curve_]))
 
 
 def timed(call):
@@ -45,16 +47,18 @@ def timed(call):
 
 
 def measure(code, *arguments):
-    """Epochs and seconds by the package in a folder."""
+    """Seconds and losses by the package in a folder."""
     command = [sys.executable, __file__, "--one", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(code)}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return [float(number) for number in run.stdout.split()[-4:]]
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    here = Path(__file__).resolve().parents[1]
     parser.add_argument("before", type=Path, nargs="?")
+    parser.add_argument("--after", type=Path, default=here)
     parser.add_argument("--tables", nargs="*", choices=[*reduction.TABLES])
     parser.add_argument("--components", nargs="*", type=int, default=reduction.COMPONENTS)
     parser.add_argument("--seeds", type=int, default=3)
@@ -66,24 +70,26 @@ def main():
         name, n_components, seed, likelihood, epochs = arguments.one
         fit(name, int(n_components), int(seed), likelihood, int(epochs))
         return
-    if arguments.before and not (arguments.before / "skvae").is_dir():
-        parser.error("name a checkout of the code of before, whose folder holds skvae/")
-    here = Path(__file__).resolve().parents[1]
-    codes = [here] if arguments.before is None else [here, arguments.before.resolve()]
+    codes = [code.resolve() for code in (arguments.after, arguments.before) if code]
+    if not all((code / "skvae").is_dir() for code in codes):
+        parser.error("name checkouts, whose folders hold skvae/")
     header = f"{'epochs':>10}{'fit':>9}{'encode':>9}{'score':>9}"
-    print(f"{'':15}{'q':>3}{header}{(header + '  ratios') if arguments.before else ''}")
+    print(f"{'':15}{'q':>3}{header}{(header + '  ratios and same') if arguments.before else ''}")
     for name in arguments.tables or reduction.TABLES:
         n_columns = reduction.TABLES[name]()[0].shape[1]
         for q in (q for q in arguments.components if q < n_columns):
             seeds, how = range(arguments.seeds), (arguments.likelihood, arguments.epochs)
             runs = [[measure(code, name, q, seed, *how) for code in codes] for seed in seeds]
-            medians = np.median(runs, axis=0)
+            numbers = [[[len(losses), *times] for times, losses in run] for run in runs]
+            medians = np.median(numbers, axis=0)
             cells = "".join(
                 f"{epochs:10.0f}" + "".join(f"{seconds:9.4f}" for seconds in each)
                 for epochs, *each in medians
             )
-            ratios = medians[0, 1:] / medians[-1, 1:] if arguments.before else ()
-            print(f"{name:15}{q:3}{cells}" + "".join(f"{r:7.2f}" for r in ratios), flush=True)
+            if arguments.before:
+                cells += "".join(f"{ratio:7.2f}" for ratio in medians[0, 1:] / medians[1, 1:])
+                cells += "  yes" if all(now[1] == then[1] for now, then in runs) else "  no"
+            print(f"{name:15}{q:3}{cells}", flush=True)
 
 
 if __name__ == "__main__":
