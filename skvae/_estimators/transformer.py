@@ -304,6 +304,9 @@ class VAETransformer(
     n_iter_ : int
         Total number of epochs trained.
 
+    n_iter_codes_ : int
+        The number of these that found the codes by another objective, see ``loss_curve_``.
+
     n_features_in_ : int
         Number of columns seen in ``fit``.
 
@@ -360,6 +363,7 @@ class VAETransformer(
     kl_divergence_ = _learned("kl_divergence")
     scale_ = _learned("scale")
     n_iter_ = _learned("training.n_epochs")
+    n_iter_codes_ = _learned("training.n_codes_epochs")
 
     # Z is the data of inverse_transform, not metadata to route.
     __metadata_request__inverse_transform: ClassVar[dict] = {"Z": metadata_routing.UNUSED}

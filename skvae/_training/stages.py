@@ -26,7 +26,7 @@ class TrainingState:
     """The results of training so far, and the state that it needs to continue.
 
     ``optimizer`` and ``phase`` are those of the last stage. Only the first run has a stage that
-    finds the codes.
+    finds the codes, of ``n_codes_epochs`` epochs.
     """
 
     loss_curve: list[float] = field(default_factory=list)
@@ -35,6 +35,7 @@ class TrainingState:
     precision: str = "float32"
     optimizer: dict[str, NDArray[Any]] | None = None
     phase: Phase = WHOLE
+    n_codes_epochs: int = 0
 
     @property
     def n_epochs(self) -> int:
@@ -88,6 +89,7 @@ def train_stages(
             if stage.phase == CODES:
                 history.finish(partial(_fit_noise, model, rows, generator))
                 after.optimizer, after.phase = None, WHOLE
+                after.n_codes_epochs = len(history.loss_curve)
             if history.stopped:
                 break
     if history.interrupted and not history.loss_curve:

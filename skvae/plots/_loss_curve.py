@@ -12,8 +12,8 @@ class LossCurveDisplay:
     It is recommended to use :meth:`from_estimator` to create a display. All parameters are stored
     as attributes.
 
-    For tables with histograms or columns in one unit, the first epochs train another objective, and
-    the curves may jump when these end.
+    For tables with histograms or columns in one unit, the first epochs train another objective to
+    find the codes. The curves jump where these epochs end, which a vertical line marks.
 
     Parameters
     ----------
@@ -25,6 +25,9 @@ class LossCurveDisplay:
         Epoch to mark on the validation curve, counted from 1. None marks none.
     loss_name : str, default="loss"
         Name of the loss, for the label of the vertical axis.
+    n_iter_codes : int, default=0
+        Number of epochs that find the codes by another objective. A vertical line marks their end;
+        0 marks none.
 
     Attributes
     ----------
@@ -32,6 +35,8 @@ class LossCurveDisplay:
         The training curve, and the validation curve if there is one.
     best_ : matplotlib Line2D or None
         The mark of ``best_epoch``.
+    codes_end_ : matplotlib Line2D or None
+        The line after the epochs of ``n_iter_codes``.
     ax_ : matplotlib Axes
         Axes with the curves.
     figure_ : matplotlib Figure
@@ -47,11 +52,20 @@ class LossCurveDisplay:
     'negative ELBO (nats per row)'
     """
 
-    def __init__(self, *, loss_curve, validation_curve=None, best_epoch=None, loss_name="loss"):
+    def __init__(
+        self,
+        *,
+        loss_curve,
+        validation_curve=None,
+        best_epoch=None,
+        loss_name="loss",
+        n_iter_codes=0,
+    ):
         self.loss_curve = loss_curve
         self.validation_curve = validation_curve
         self.best_epoch = best_epoch
         self.loss_name = loss_name
+        self.n_iter_codes = n_iter_codes
 
     def plot(self, ax=None, **kwargs):
         """Plot the curves.
@@ -82,6 +96,7 @@ class LossCurveDisplay:
             self.lines_ += self._plot_curve(self.validation_curve, style)
             if self.best_epoch is not None:
                 self.best_ = self._mark_best_epoch(prefix)
+        self.codes_end_ = self._mark_end_of_codes(prefix) if self.n_iter_codes else None
         self.ax_.set(xlabel="epoch", ylabel=f"{self.loss_name} (nats per row)")
         self.ax_.locator_params(axis="x", integer=True)
         self.ax_.spines[["top", "right"]].set_visible(False)
@@ -106,6 +121,15 @@ class LossCurveDisplay:
             label=f"{prefix}best epoch: {self.best_epoch}",
         )
         return mark
+
+    def _mark_end_of_codes(self, prefix):
+        return self.ax_.axvline(
+            self.n_iter_codes + 0.5,
+            color="gray",
+            linestyle=":",
+            zorder=0,
+            label=f"{prefix}codes found",
+        )
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None, **kwargs):
@@ -136,6 +160,7 @@ class LossCurveDisplay:
             validation_curve=-scores if len(scores) else None,
             best_epoch=int(best[-1]) + 1 if len(best) else None,
             loss_name=_loss_name(model),
+            n_iter_codes=model.n_iter_codes_,
         )
         return display.plot(ax, **kwargs)
 

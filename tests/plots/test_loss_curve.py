@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from pictures import X, vae
+from sklearn.datasets import load_digits
 
 from skvae.objectives import ELBO
 from skvae.plots import LossCurveDisplay
@@ -50,6 +51,15 @@ def test_curves_share_a_style_and_stay_apart(model):
     dotted = LossCurveDisplay.from_estimator(model, color="gray", ls=":", label=None)
     assert [line.get_label() for line in dotted.lines_] == ["training", "validation"]
     assert [line.get_linestyle() for line in dotted.lines_] == [":", ":"]
+
+
+def test_a_line_marks_the_end_of_the_epochs_that_find_the_codes(model):
+    assert LossCurveDisplay.from_estimator(model).codes_end_ is None  # there are none
+    fitted = vae(max_iter=6).fit(load_digits().data[:200])
+    display = LossCurveDisplay.from_estimator(fitted)
+    assert display.n_iter_codes == fitted.n_iter_codes_ == 4
+    assert list(display.codes_end_.get_xdata()) == [4.5, 4.5]
+    assert display.ax_.get_legend().get_texts()[-1].get_text() == "codes found"
 
 
 def test_without_validation():
