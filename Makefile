@@ -20,8 +20,10 @@ docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 # The larger data sets lie in the folder that SKVAE_DATA names.
+BENCHMARKS := $(filter-out benchmarks/parts.py benchmarks/plain.py, $(wildcard benchmarks/*.py))
 bench: $(INSTALLED)
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[peers]"
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/generated docs/auto_examples

@@ -245,9 +245,9 @@ class MLP(Network):
         zero.
     skip : bool or None, default=None
         Whether a linear map of the input is added to the output. It is initialised by PCA, and the
-        hidden layers learn the nonlinear part. With None, ``VAETransformer`` decides: True if a
-        column is modelled by a Histogram, a LogNormal or a Gaussian with a separate scale, which
-        PCA can use, otherwise False.
+        hidden layers learn the nonlinear part. With None, ``VAETransformer`` decides: True if PCA
+        can use a column, which is then modelled by a Histogram, NormalScores, a LogNormal or a
+        Gaussian with a separate scale; otherwise False.
     """
 
     hidden_layer_sizes: Sequence[int] | int = (128, 128)

@@ -98,9 +98,9 @@ class VAETransformer(
         The distribution p(x|z) of a column. It is an instance of a class of
         :mod:`skvae.likelihoods`, or one of the names "gaussian", "normal_scores", "student_t",
         "log_normal", "histogram", "bernoulli", "continuous_bernoulli", "beta", "categorical",
-        "ordinal", "poisson" and "negative_binomial". One for numbers applies to all columns of
-        numbers, and categories then use "auto". A dict gives likelihoods by column name, or by
-        position if the columns have no names. Columns that are not in the dict use "auto".
+        "ordinal", "poisson" and "negative_binomial". A likelihood for numbers applies to all
+        columns of numbers, and categories then use "auto". A dict gives likelihoods by column name,
+        or by position if the columns have no names. Columns that are not in the dict use "auto".
 
         "auto" chooses the likelihood of each column by its values:
 
@@ -118,18 +118,19 @@ class VAETransformer(
         The step between the values of a column of numbers, such as 1 for whole numbers or 0.01 for
         prices. Drawn values differ from those of training by multiples of it, and log p takes it
         into account. "auto" finds the largest step of which all differences between values are
-        multiples, up to rounding. A dict gives steps by column name or position, and None for a
-        column of any numbers. None finds no steps. Steps of dates and durations are in seconds.
+        multiples, up to rounding. A dict maps column names or positions to steps, and
+        continuous columns to None. ``resolution=None`` takes all columns as continuous. Steps of
+        dates and durations are in seconds.
 
     bounds : "auto" or dict, default="auto"
-        The range of the values of a column of numbers, which its draws and means do not leave. With
-        "auto", draws stay within the range of the training rows where a column ends sooner than a
-        normal one would, and means have no bounds. A dict gives pairs ``(low, high)`` by column
-        name or position, such as ``{"price": (0, None)}``, where None is no bound. They replace
-        the limits of "auto" for these columns: draws may go beyond the range of training, up to
-        them. They are values of the column, so those of dates are dates. Training values beyond
-        them are an error, and log p does not depend on bounds. Columns that are not in the dict use
-        "auto".
+        The range of the values of a column of numbers. With "auto", draws stay within the range of
+        the training rows where a column ends sooner than a normal one would, and means of columns
+        with normal scores or a histogram are within it too. A dict gives pairs ``(low, high)`` by
+        column name or position, such as ``{"price": (0, None)}``, where None is no bound. Draws and
+        means of these columns stay within their bounds, and draws may go beyond the range of
+        training, up to the bounds. They are values of the column, so those of dates are dates.
+        Training values beyond them are an error, and log p does not depend on bounds. Columns that
+        are not in the dict use "auto".
 
     whiten : bool, default=False
         Whether components have the scale of the prior, N(0, 1), as in textbooks. If False, each
@@ -213,8 +214,8 @@ class VAETransformer(
 
     n_iter_no_change : int, default=10
         Number of epochs without progress after which training stops; see ``learning_rate``. In
-        tables with histograms or columns that share a unit, codes are found first, and half this
-        number applies after that.
+        tables with histograms or columns that share a unit, training has two phases, and half this
+        number applies in the second.
 
     tol : float, default=1e-4
         Smallest improvement of the bound that counts as progress, in nats per row.
@@ -237,8 +238,8 @@ class VAETransformer(
         device is missing is loaded to the CPU, with a warning.
 
     random_state : int, RandomState instance or None, default=None
-        Seed of the initial weights, the validation split, the minibatches and all noise. None uses
-        fresh entropy; numpy's global generator is neither read nor advanced.
+        Seed of the initial weights, the validation split, the minibatches and all noise. With None,
+        each fit differs. numpy's global generator is neither read nor advanced.
 
     verbose : int, default=0
         Whether to print a line for each epoch.
@@ -256,13 +257,13 @@ class VAETransformer(
         probabilities, by column name or position.
 
     resolutions_ : dict
-        The step between the values of each column, by column name or position. None for columns of
-        any numbers and for categories.
+        The step between the values of each column, by column name or position. None for continuous
+        columns and for categories.
 
     bounds_ : dict
         The range ``(low, high)`` that draws of each column of numbers do not leave, by column name
-        or position. An end without a limit is infinite; for dates, durations, periods, decimal
-        numbers and whole numbers beyond 2^53 it is None, and the others are values of the column.
+        or position. An end without a limit is infinite, or None for dates, durations, periods,
+        decimal numbers and whole numbers beyond 2^53. Ends with a limit are values of the column.
 
     module_ : torch.nn.Module
         The trained model, in the working units of its columns.
@@ -483,11 +484,10 @@ class VAETransformer(
         that many repetitions of its row. The exception is a table whose float32 copy would take
         over 1 GiB: it is not copied, and its rows are read in blocks of neighbours.
 
-        If an error occurs before training ends, the estimator does not change. After training it is
-        fitted, even if the ``prior`` or a callback at the end of the fit raises an error, or if a
-        filter turns a warning about the result into an error. A keyboard interrupt keeps the
-        completed epochs, if any, and is then raised again. If the ``prior`` was not fitted, that of
-        training takes its place.
+        If an error occurs before training ends, the estimator does not change. A later error, of
+        the ``prior``, of a callback or of a warning that is turned into an error, leaves the
+        estimator fitted. A keyboard interrupt keeps the completed epochs, if any, and is then
+        raised again. If the ``prior`` was not fitted, that of training takes its place.
 
         Parameters
         ----------
@@ -562,9 +562,9 @@ class VAETransformer(
         numbers, gives the column a wider dtype, with a warning.
 
         The state of the optimiser is kept between calls. The learning rate is constant, the KL
-        divergence has no warm-up, and no rows are held out for validation. What is fitted to the
-        codes of a ``prior`` after training, ``kl_divergence_`` and the probabilities of
-        ``sample(missing=True)`` are computed from the rows of the last call only.
+        divergence has no warm-up, and no rows are held out for validation. A prior that is fitted
+        after training, ``kl_divergence_`` and the probabilities of ``sample(missing=True)`` depend
+        on the rows of the last call only.
 
         Parameters
         ----------
@@ -709,10 +709,10 @@ class VAETransformer(
 
         The loading of a numeric feature is the change of its mean, in standard deviations of the
         feature, when the component changes by one standard deviation of the prior. The loading of a
-        level of a category is the change of its probability. The slopes are averaged over the
-        prior. If the decoder is linear and the features are standardised, the loadings correspond
-        to ``PCA``'s ``components_``, transposed and multiplied by the standard deviations of its
-        scores.
+        level of a category is the change of its probability. A bool is a number here. The slopes
+        are averaged over the prior. If the decoder is linear and the features are standardised, the
+        loadings correspond to ``PCA``'s ``components_``, transposed and multiplied by the standard
+        deviations of its scores.
 
         Returns
         -------
