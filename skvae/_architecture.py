@@ -26,6 +26,7 @@ class Architecture(NamedTuple):
     decoder: Network
     likelihood: Any
     bounds: Any
+    resolution: Any
     prior: Prior  # that of training
 
     def build(self, columns: Columns, seed: int, learned_prior: PriorModule | None) -> VAE:

@@ -32,7 +32,7 @@ def check_parts(parameters: Any) -> None:
     resolve_schedule(parameters.learning_rate)
     likelihood = parameters.likelihood
     likelihoods = likelihood.values() if isinstance(likelihood, Mapping) else [likelihood]
-    others = parameters.encoder, parameters.decoder, parameters.prior, parameters.objective
+    others = parameters.encoder, parameters.decoder, parameters.prior, objective_of(parameters)
     default = MLP(parameters.hidden_layer_sizes, parameters.activation, parameters.dropout)
     for part in (default, *others, *likelihoods):
         if isinstance(part, Value):
@@ -90,6 +90,7 @@ def architecture(parameters: Any, columns: Columns) -> Architecture:
             _resolved(decoder, skip),
             parameters.likelihood,
             parameters.bounds,
+            parameters.resolution,
             prior if prior.is_learned else Normal(),
         )
     )

@@ -89,9 +89,10 @@ def rows_of(fitted: Fitted, data: WeightedTable) -> WeightedRows:
 
 def rows_in_memory(fitted: Fitted, data: WeightedTable) -> Rows:
     """Rows in memory, on the model's device."""
-    shared = _weights(fitted, data.table, data.index, data.weight)
     with torch_runtime(fitted.device):
+        # first, since the Jacobian of a value outside the support is not defined
         cells = _load(fitted, data.table, data.index, slice(None))
+    shared = _weights(fitted, data.table, data.index, data.weight)
     return Rows(*shared, cells, index=data.index)
 
 

@@ -233,5 +233,5 @@ def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> N
 
     with torch_runtime(fitted.device), seeded(derive(seed, "global")):
         trained = fitted.module.prior_of_training
-        found = prior.fit(draw, len(rows), fitted.n_components, seed, trained) or trained
-        fitted.module.prior = found.to(fitted.device)
+        found = prior.fit(draw, len(rows), fitted.n_components, seed, trained)
+        fitted.module.prior = (trained if found is None else found).to(fitted.device)

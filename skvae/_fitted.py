@@ -31,7 +31,6 @@ from skvae._model.vae import VAE
 from skvae._table.bounds import bounds_of
 from skvae._table.columns import Columns
 from skvae._table.container import Container
-from skvae._table.group import ColumnGroup
 from skvae._torch.random import derive, generator_from, quasi_normal
 from skvae._torch.runtime import resolve_device, torch_runtime
 from skvae._training.stages import TrainingState
@@ -151,24 +150,24 @@ class Fitted:
         names: list[str] = []
         loadings: list[Array] = []
         places: list[int] = []
+        values = self.columns.values
         for group, slope in zip(self.columns.groups, slopes, strict=True):
             scaled = slope.cpu().numpy() * self.columns.mean_slope_unit(group)[:, None]
-            for i, place in enumerate(group.places):
-                levels = self._names_of_statistics(group, i, int(place))
+            for i, place in enumerate(map(int, group.places)):
+                of_levels = values[place] if group.likelihood.takes_levels else None
+                levels = self._names_of_statistics(place, of_levels)
                 names += levels
                 loadings += list(scaled[:, i, : len(levels)].T)
-                places += [int(place)] * len(levels)
+                places += [place] * len(levels)
         order = np.argsort(places, kind="stable")
         return [names[i] for i in order], np.array(loadings)[order]
 
-    def _names_of_statistics(self, group: ColumnGroup, i: int, place: int) -> list[str]:
-        """The names of the statistics of the column at ``place``, number ``i`` of its group."""
+    def _names_of_statistics(self, place: int, levels: Array | None) -> list[str]:
+        """The names of the statistics of the column at ``place``, one for each of its levels."""
         name = f"x{place}" if self.container.fields is None else self.columns.names[place]
-        if not group.likelihood.takes_levels:
+        if levels is None:
             return [str(name)]
-        values = group.constants["values"][i]
-        levels = self.container.levels(place, values[~np.isnan(values)])
-        return [f"{name}={level}" for level in levels]
+        return [f"{name}={level}" for level in self.container.levels(place, levels)]
 
     # -- log-likelihoods --------------------------------------------------------------
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from skvae._rules import Rule
 
 
+@dataclass
 class Value:
     """Base of the dataclasses that configure a part of a model, such as a likelihood or a network.
 
@@ -48,7 +49,7 @@ class Value:
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the fields of this value by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def set_params(self, **params: Any) -> Self:
         """Set fields by name; an unknown name raises ValueError."""

@@ -226,7 +226,8 @@ class IWAE(Objective):
     label = "IWAE bound"
     replayable = True
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        super().check()
         if self.free_bits > 0:
             raise ValueError(
                 f"free_bits={self.free_bits} is a floor on the KL divergence in objective='elbo'; "

@@ -268,4 +268,4 @@ def test_the_elbo_has_a_gradient_without_the_likelihood():
 
 def test_free_bits_are_for_the_elbo():
     with pytest.raises(ValueError, match=r"free_bits=0\.5 .*objective='iwae' has none\. Set free_"):
-        IWAE(free_bits=0.5)
+        IWAE(free_bits=0.5).check()

@@ -10,7 +10,7 @@ from sklearn.base import OutlierMixin, _fit_context
 from skvae._estimators.constraints import RuledInterval
 from skvae._estimators.shell import Shell
 from skvae._estimators.transformer import VAETransformer
-from skvae._table.validation import validate_weight
+from skvae._table.validation import replace_rows_of_no_weight, validate_weight
 
 
 class VAEOutlierDetector(OutlierMixin, Shell):
@@ -95,12 +95,13 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         -------
         self : VAEOutlierDetector
         """
+        X = replace_rows_of_no_weight(X, sample_weight, in_arrays=True)
         self._fit_score(X, sample_weight)
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit_predict(self, X, y=None, sample_weight=None):
-        """Fit the model and predict the labels of the training rows.
+        """Fit the model and predict the labels of the training rows, also of those of weight 0.
 
         This is the same as ``fit(X).predict(X)``, but the rows are scored only once.
 

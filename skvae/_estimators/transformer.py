@@ -31,7 +31,7 @@ from skvae._table.distinct import distinct_rows
 from skvae._table.frames import as_frame
 from skvae._table.hidden import hide_column
 from skvae._table.validation import (
-    drop_rows_of_no_weight,
+    replace_rows_of_no_weight,
     validate_codes,
     validate_given,
     validate_table,
@@ -602,7 +602,7 @@ class VAETransformer(
         """
         check_parts(self)
         checked = copy.copy(self)
-        X, sample_weight = drop_rows_of_no_weight(X, sample_weight)
+        X = replace_rows_of_no_weight(X, sample_weight)
         container = Container.of(X) if is_fresh else self._fitted.container
         table = validate_table(checked, X, container, reset=is_fresh, min_rows=min_rows)
         if not is_fresh:
@@ -965,9 +965,9 @@ class VAETransformer(
         X : array-like of shape (n_samples, n_features)
         n_importance : int, default=None
             Number of importance-weighted draws for each row; a power of two spreads them evenly.
-            None uses 256, and 512 beyond 8 latent dimensions. Fewer than 16 are drawn from the
-            posterior alone. This takes a fraction of the time, but underestimates the likelihood of
-            outliers and of rows with missing values by much.
+            None uses 256, and 512 beyond 8 latent dimensions. With fewer than 16, there is no
+            search for modes. This takes a fraction of the time, but underestimates the likelihood
+            of outliers and of rows with missing values by much.
 
         Returns
         -------

@@ -185,7 +185,7 @@ def _screened(evidence: Array) -> Places:
 
 def _logistic_regression(x: Array, y: Array, weight: Array) -> tuple[float, Array]:
     """The bias and the slopes, with the penalty |slopes|^2 / 2. (N, T), (N,), (N,) -> (T,)."""
-    half_a_row = 0.5 / len(y)  # so that no value is certainly missing
+    half_a_row = 0.5 / weight.sum()  # so that no value is certainly missing
     rate = np.clip(weight @ y / weight.sum(), half_a_row, 1 - half_a_row)
     start = float(logit(rate))
     if x.shape[1] == 0:

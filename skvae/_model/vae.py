@@ -145,7 +145,8 @@ class VAE(nn.Module):
     @property
     def prior_of_training(self) -> PriorModule:
         """The prior in training: what is learned, or N(0, I)."""
-        return self.learned_prior or StandardNormal(self.n_components)
+        learned = self.learned_prior
+        return StandardNormal(self.n_components) if learned is None else learned
 
     @torch.no_grad()
     def prior_moments(self, generator: Generator) -> tuple[Tensor, Tensor]:

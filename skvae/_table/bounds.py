@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skvae._rules import Rule, number
 from skvae._table.columns import Columns
 from skvae._table.container import Container
+from skvae._table.names import find_columns
 from skvae._warn import warn
 
 Array = NDArray[Any]
@@ -33,8 +34,8 @@ def with_bounds(columns: Columns, container: Container, bounds: str | Mapping[An
     if not isinstance(bounds, Mapping):
         return columns
     named = columns.bounds
-    for name, pair in bounds.items():
-        place = columns.place_of(name, "bounds")
+    places = find_columns(columns.names, bounds, "bounds")
+    for place, (name, pair) in zip(places, bounds.items(), strict=True):
         one = columns.likelihoods[columns.names[place]]
         if one.takes_levels:
             raise ValueError(

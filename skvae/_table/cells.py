@@ -39,7 +39,9 @@ REMEDY = "Encode or drop it first, with a ColumnTransformer for example."
 
 
 def is_missing(cell: Any) -> bool:
-    if isinstance(cell, (float, np.floating, Decimal)):
+    if isinstance(cell, Decimal):
+        return cell.is_nan()  # a comparison with a signalling NaN would raise an error
+    if isinstance(cell, (float, np.floating)):
         return bool(cell != cell)
     return cell is None or cell is pd.NA or cell is np.ma.masked
 
@@ -89,5 +91,11 @@ def numbers_of(column: Column) -> Array:
             out[place] = np.nan
         else:
             check_number(column.name, cell)
-            out[place] = cell
+            try:
+                out[place] = cell
+            except OverflowError:
+                raise ValueError(
+                    f"Column {column.name!r} holds a number beyond the largest float64. Divide the "
+                    "column by a constant, or take logarithms."
+                ) from None
     return out

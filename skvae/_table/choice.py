@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae._table.auto import choose
+from skvae._table.names import find_columns
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.likelihoods._sample import FEW_VALUES
@@ -79,13 +80,9 @@ def wanted_likelihoods(
             return [likelihood] * len(names)
         return ["auto" if category else likelihood for category in is_category]
     wanted: list[str | Likelihood] = ["auto"] * len(names)
-    places = {name: place for place, name in enumerate(names)}
-    for key, value in likelihood.items():
-        if key not in places:
-            raise ValueError(
-                f"'likelihood' names the column {key!r}, but the columns are {list(names)}."
-            )
-        wanted[places[key]] = value
+    places = find_columns(names, likelihood, "likelihood")
+    for place, value in zip(places, likelihood.values(), strict=True):
+        wanted[place] = value
     return wanted
 
 

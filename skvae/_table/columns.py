@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from skvae._table.decision import Decision, decide
 from skvae._table.fields import warn_unknown
 from skvae._table.grid import Grids, resolved_grid
 from skvae._table.group import ColumnGroup, by_size
+from skvae._table.names import find_columns
 from skvae._table.reading import column_blocks, row_blocks
 from skvae._table.units import spreads
 from skvae._table.unseen import SeenLevels, unseen_values
@@ -50,6 +51,8 @@ class Columns:
     ranges : ndarray of shape (d, 2)
         The smallest and the largest training value of each column, by its place in the table.
         ``bounds`` are those that the user named, and ``limits`` those of draws.
+    origin : ndarray of shape (d,)
+        The smallest value of each column in the first fit, 0 if it had none.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Columns:
         gaps: Sequence[int],
         spread: Array,
         ranges: Array,
+        origin: Array,
     ) -> None:
         self.names = list(names)
         self.groups = list(groups)
         self.gaps = list(gaps)
         self.spread = spread
         self.ranges = ranges
+        self.origin = origin
 
     @classmethod
     def fit(
@@ -83,7 +88,8 @@ class Columns:
 
         ``weight`` is the number of rows that each of them stands for.
         """
-        columns = cls(names, [], [], np.zeros(len(names)), np.full((len(names), 2), np.nan))
+        nothing = np.zeros(len(names))
+        columns = cls(names, [], [], nothing, np.full((len(names), 2), np.nan), nothing)
         # rows are ordered by their hashes, so the first rows are a random sample
         n_sample = max(FEWEST_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(names)))
         sample = np.asarray(X[index[:n_sample]], dtype=np.float64)
@@ -117,6 +123,8 @@ class Columns:
                 groups = [g.in_unit(decision.unit, decision.emphasis[g.places]) for g in groups]
             columns.groups += groups
         columns.gaps = [int(i) for i in np.flatnonzero(missing[columns.order])]
+        lowest = columns.ranges[:, 0]
+        columns.origin = np.where(np.isfinite(lowest), lowest, 0.0)
         return columns
 
     def continued(self, X: Array, index: NDArray[np.intp]) -> Columns:
@@ -125,12 +133,12 @@ class Columns:
         for _, x in row_blocks(X, index):
             groups = [group.updated(x[:, group.columns]) for group in groups]
             ranges = widened(ranges, x)
-        return Columns(self.names, groups, self.gaps, self.spread, ranges)
+        return Columns(self.names, groups, self.gaps, self.spread, ranges, self.origin)
 
     def bounded(self, bounds: Array) -> Columns:
         """The columns with bounds (d, 2) of draws and means, NaN for a column without."""
         groups = [group.bounded(bounds[group.places]) for group in self.groups]
-        return Columns(self.names, groups, self.gaps, self.spread, self.ranges)
+        return Columns(self.names, groups, self.gaps, self.spread, self.ranges, self.origin)
 
     @property
     def order(self) -> list[int]:
@@ -265,18 +273,17 @@ class Columns:
     def without_units(self, X: Array, index: NDArray[np.intp]) -> Array:
         """Rows ``index`` of ``X`` in steps of their grids, or in standard deviations, in float32.
 
-        They are counted from the smallest value of training. They are the same, up to the rounding
-        of float64, for any unit and origin of a column.
+        They are counted from the ``origin``. They are the same, up to the rounding of float64, for
+        any unit and shift of a column.
         """
         out = np.empty((len(index), len(self.names)), dtype=np.float32)
         spread = np.where(self.spread > 0, self.spread, 1.0)
-        lowest = np.where(np.isfinite(self.ranges[:, 0]), self.ranges[:, 0], 0.0)
         for rows, x in row_blocks(X, index):
             own = np.empty(x.shape)
             with np.errstate(over="ignore", invalid="ignore"):
                 for group in self.groups:
                     places, cells = group.places, x[:, group.columns]
-                    own[:, places] = group.without_unit(cells, lowest[places], spread[places])
+                    own[:, places] = group.without_unit(cells, self.origin[places], spread[places])
                 out[rows] = own
         return out
 
@@ -379,14 +386,9 @@ class Columns:
             out[:, places] = group.grids.beyond(X[:, places], limits[places])
         return out
 
-    def place_of(self, name: Any, parameter: str = "column") -> int:
-        """The place of a column in the table. True is not the name 1, unlike in Python."""
-        is_bool = isinstance(name, bool | np.bool_)
-        if isinstance(name, Hashable):  # an array is not, and would be compared by its values
-            for place, own in enumerate(self.names):
-                if own == name and isinstance(own, bool | np.bool_) == is_bool:
-                    return place
-        raise ValueError(f"'{parameter}' names {name!r}, but the columns are {self.names}.")
+    def place_of(self, name: Any) -> int:
+        """The place of a column in the table. Raises ValueError for an unknown name."""
+        return find_columns(self.names, [name], "column")[0]
 
     def group_of(self, place: int) -> tuple[int, int]:
         """The number of the group of the column at ``place``, and its number in that group."""
@@ -446,4 +448,8 @@ class Columns:
 
 
 def _distinct(values: Sequence[_T]) -> list[_T]:
-    return [value for i, value in enumerate(values) if value not in values[:i]]
+    found: list[_T] = []  # few, and not all can be hashed
+    for value in values:
+        if value not in found:
+            found.append(value)
+    return found

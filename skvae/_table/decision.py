@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae._table.choice import LikelihoodChoice, choose_likelihoods
-from skvae._table.grid import Grid, Grids, find_grid, resolved_grid, wanted_steps
+from skvae._table.grid import Grid, Grids, find_grid, refuse_step, resolved_grid, wanted_steps
 from skvae._table.units import shared_unit, yes_no_columns
 from skvae.likelihoods import Likelihood
 
@@ -62,10 +62,10 @@ def decide(
     numeric = ~np.asarray(is_category, dtype=bool)
     is_yes_no = yes_no_columns(sample, weight[: len(sample)])
     emphasis, unit = shared_unit(sample, spread, numeric & ~is_yes_no)
-    steps = [
-        step if is_numeric else None
-        for step, is_numeric in zip(wanted_steps(names, resolution), numeric, strict=True)
-    ]
+    steps = wanted_steps(names, resolution)
+    for place in map(int, np.flatnonzero(~numeric)):
+        refuse_step(names[place], steps[place])
+        steps[place] = None
     grids = _grids(names, steps, sample, shares_unit=~np.isnan(emphasis))
     chosen, automatic = choose_likelihoods(
         names,
@@ -79,6 +79,7 @@ def decide(
     )
     for place, one in enumerate(chosen):
         if one.takes_levels:  # it takes numbers as they are
+            refuse_step(names[place], steps[place])
             steps[place] = grids[place] = None
     emphasis[[not one.may_share_unit for one in chosen]] = np.nan
     on_own_step = [

@@ -114,6 +114,8 @@ def warn_of_numbers(fields: Sequence[Field]) -> None:
     for field in fields:
         if field.levels is None or len(field.levels) <= FEW_NUMBERS:
             continue
+        if not isinstance(field.levels[0], str):  # the caller chose categories that are numbers
+            continue
         if not pd.to_numeric(pd.Series(field.levels), errors="coerce").isna().any():
             warn(
                 f"Column {field.name!r} holds {len(field.levels)} different numbers as text, which "

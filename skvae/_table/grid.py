@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skvae._rules import NOTHING, POSITIVE, one_of
+from skvae._table.names import find_columns
 from skvae.likelihoods._numerics import are_whole
 
 Array = NDArray[Any]
@@ -84,8 +86,9 @@ def grid_of_step(x: Array, step: float) -> Grid | None:
     """The grid with this step that holds all values, None if none does. (n,) without NaN."""
     offset = float(x[0] - step * np.rint(x[0] / step)) if len(x) else 0.0
     offset = 0.0 if abs(offset) < CLOSE * step else offset
-    decimals = next((p for p in range(MOST_DECIMALS + 1) if (step * 10**p).is_integer()), -1)
-    grid = Grid(step, offset, decimals if offset == 0 else -1)
+    decimals = max(0, -int(Decimal(repr(step)).normalize().as_tuple().exponent))
+    is_decimal = offset == 0 and decimals <= MOST_DECIMALS
+    grid = Grid(step, offset, decimals if is_decimal else -1)
     return grid if Grids.of([grid]).holds(x[:, None]).all() else None
 
 
@@ -99,13 +102,21 @@ def wanted_steps(
     if not isinstance(resolution, Mapping):
         return [resolution] * len(names)
     rule = one_of("auto") | POSITIVE | NOTHING
-    for name, step in resolution.items():
-        if name not in names:
-            raise ValueError(
-                f"'resolution' names the column {name!r}, but the columns are {list(names)}."
-            )
+    wanted: list[str | float | None] = ["auto"] * len(names)
+    places = find_columns(names, resolution, "resolution")
+    for place, (name, step) in zip(places, resolution.items(), strict=True):
         rule.check(f"The resolution of column {name!r}", step)
-    return [resolution.get(name, "auto") for name in names]
+        wanted[place] = step
+    return wanted
+
+
+def refuse_step(name: Any, wanted: str | float | None) -> None:
+    """Raise ValueError for a step that the user wants for a column of categories."""
+    if wanted is not None and not isinstance(wanted, str):
+        raise ValueError(
+            f"'resolution' names {name!r}, which is modelled as categories, between which there "
+            "is no step. Leave it out of 'resolution'."
+        )
 
 
 def resolved_grid(name: Any, wanted: str | float | None, x: Array) -> Grid | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from threading import RLock
 from typing import Any
 
@@ -13,6 +14,16 @@ from skvae._blocks import BLOCK_CELLS, chunks
 # One thread reads at a time, so that few blocks are in memory and files need not be safe for
 # several threads. One lock serves all tables, since a table that held a lock could not be pickled.
 READING = RLock()
+
+
+def _renew_lock() -> None:
+    """Give a child process its own lock, since a thread of its parent may hold the other."""
+    global READING
+    READING = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class RowSource:

@@ -19,6 +19,7 @@ from skvae._table.container import Container
 from skvae._table.counted import MOST_UNITS
 from skvae._table.frames import Column, as_frame, columns_of
 from skvae._table.masked import fill_masked
+from skvae._table.names import find_columns
 from skvae._table.source import RowSource
 from skvae._table.sparse import SparseTable
 
@@ -80,6 +81,8 @@ def _checked_numbers(
         raise ValueError(
             f"Found {len(X)} rows in X, but at least {checks['ensure_min_samples']} are required."
         )
+    if X.shape[1] == 0:
+        raise ValueError("Found 0 columns in X, but at least 1 is required.")
     source: RowSource = X
     return source
 
@@ -112,11 +115,9 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
                 f"got a {type(given).__name__} of shape {cells.shape}."
             )
         columns = [Column(name, column) for name, column in zip(names, cells.T, strict=True)]
-    unknown = [column.name for column in columns if column.name not in names]
-    if unknown:
-        raise ValueError(f"'given' names {unknown[0]!r}, but the columns are {names}.")
+    places = find_columns(names, [column.name for column in columns], "given")
     n_rows = len(columns[0].cells) if columns else 1
-    known = {names.index(column.name): column for column in columns}
+    known = dict(zip(places, columns, strict=True))
     absent = _objects([None] * n_rows)
     table: NDArray[np.float64] = check_array(
         container.numbers_of(
@@ -243,17 +244,16 @@ def _refuse_bad_weights(sample_weight: Any) -> None:
         )
 
 
-def drop_rows_of_no_weight(X: Any, sample_weight: Any) -> tuple[Any, Any]:
-    """``X`` and ``sample_weight`` without the rows of weight 0, which have no effect on ``fit``.
+def replace_rows_of_no_weight(X: Any, sample_weight: Any, *, in_arrays: bool = False) -> Any:
+    """``X`` with another row in place of each row of weight 0, which has no effect on ``fit``.
 
-    A table of numbers is returned unchanged, since what its columns hold does not depend on its
-    values.
+    The other rows keep their numbers. A source of rows is returned unchanged. So is an array of
+    numbers unless ``in_arrays``, since what its columns hold does not depend on its values.
     """
-    is_numbers = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
-    if sample_weight is None or is_numbers or isinstance(X, RowSource):
-        return X, sample_weight
+    is_array = getattr(getattr(X, "dtype", None), "kind", "O") in "fiub"
+    if sample_weight is None or isinstance(X, RowSource) or (is_array and not in_arrays):
+        return X
     counts = validate_weight(sample_weight, X) > 0
     if counts.all():
-        return X, sample_weight
-    kept = np.flatnonzero(counts)
-    return _safe_indexing(X, kept), _safe_indexing(sample_weight, kept)
+        return X
+    return _safe_indexing(X, np.where(counts, np.arange(len(counts)), counts.argmax()))

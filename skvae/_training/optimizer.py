@@ -44,13 +44,13 @@ class Optimizer:
     ) -> None:
         networks = [m for m in module.children() if getattr(m, "closed_form", False)]
         closed = {p for network in networks for p in network.parameters()}
-        prior = getattr(module, "learned_prior", None)
-        of_prior = set() if prior is None else {*prior.parameters()}
+        others = [getattr(module, name, None) for name in ("observations", "learned_prior")]
+        not_of_networks = {p for other in others if other is not None for p in other.parameters()}
 
         def is_decayed(p: nn.Parameter) -> bool:
-            return p.dim() >= 2 and p not in of_prior
+            return p.dim() >= 2 and p not in not_of_networks
 
-        # weight matrices first, since only these are decayed; networks in closed form in the middle
+        # weights of networks first, since only these are decayed; closed forms in the middle
         parameters = sorted(
             [p for p in module.parameters() if p.requires_grad] if learned is None else learned,
             key=lambda p: (not is_decayed(p), (p in closed) == is_decayed(p)),

@@ -88,7 +88,7 @@ def train_stages(
             )
             if stage.phase == CODES:
                 history.finish(partial(_fit_noise, model, rows, generator))
-                after.optimizer, after.phase = None, WHOLE
+                after.optimizer, after.phase = None, stages[-1].phase
                 after.n_codes_epochs = len(history.loss_curve)
             if history.stopped:
                 break

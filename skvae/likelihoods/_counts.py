@@ -37,7 +37,7 @@ class _Counts(Likelihood):
         center, spread = standardisation(np.log1p(x), weight)
         return {
             # the rate of a column of zeros is half a count in all rows
-            "mean": np.maximum(mean, 0.5 / len(x)),
+            "mean": np.maximum(mean, 0.5 / weight.sum()),
             "variance": np.square(deviation),
             "center": center,
             "spread": np.where(spread > 0, spread, 1.0),

@@ -188,6 +188,12 @@ class NormalScores(_Normal):
     def log_jacobian(self, x: Array, constants: Constants) -> Array:
         return _by_column(ScoreMap.log_jacobian, x, constants)
 
+    def log_unit(self, x: Array, constants: Constants) -> Array:
+        # an atom has a mass, over its cell
+        cell = np.log([one.cell for one in constants["map"]])
+        is_atom = _by_column(lambda one, values: one.find(values)[0], x, constants) == 1
+        return np.where(is_atom, cell, super().log_unit(x, constants))
+
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
         location, spread = constants["location"][:, None], constants["spread"][:, None]
         u = np.linspace(-TABLE_REACH, TABLE_REACH, TABLE_SIZE)

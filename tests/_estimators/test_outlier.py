@@ -134,3 +134,14 @@ def test_a_failed_fit_leaves_the_detector_unchanged(wine, monkeypatch):
             detector.fit(1000 * wine)
     np.testing.assert_array_equal(detector.score_samples(wine), before[0])
     assert detector.offset_ == before[1]
+
+
+def test_rows_of_no_weight_need_no_score():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(1.0, 9.0, size=(60, 1)), size=(60, 3)).astype(float)
+    counts[0, 0] = -1  # outside the support
+    weight = np.r_[0, np.ones(59)]
+    model = VAETransformer(2, likelihood="poisson", hidden_layer_sizes=(8,), max_iter=10)
+    detector = VAEOutlierDetector(model, random_state=0).fit(counts, sample_weight=weight)
+    without = VAEOutlierDetector(model, random_state=0).fit(counts[1:])
+    assert detector.offset_ == pytest.approx(without.offset_, rel=1e-6)

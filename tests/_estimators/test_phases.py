@@ -138,6 +138,16 @@ def test_two_phases_take_no_more_epochs_than_one(spiky, max_iter, early_stopping
         assert vae.n_iter_ == max_iter
 
 
+def test_later_calls_keep_the_codes_of_a_fit_that_was_stopped_while_it_found_them():
+    pytest.importorskip("sklearn.callback")
+    X = load_digits().data[:200]
+    vae = VAETransformer(2, **QUICK | {"max_iter": 9}).set_callbacks(StopAt(2)).fit(X)
+    assert vae.n_iter_ == vae.n_iter_codes_ == 2
+    codes = vae.module_.encode(vae.module_.cells(torch.ones(1, 64)))[0]
+    vae.set_callbacks().partial_fit(X)
+    torch.testing.assert_close(vae.module_.encode(vae.module_.cells(torch.ones(1, 64)))[0], codes)
+
+
 @pytest.mark.parametrize("epoch", [2, 6, 7])
 def test_a_callback_ends_both_phases(spiky, epoch):
     pytest.importorskip("sklearn.callback")

@@ -133,12 +133,21 @@ def test_a_resolution_may_be_given():
             {"age": 0},
             "resolution of column 'age' must be 'auto' or a positive finite number or None",
         ),
-        ({"ages": 1.0}, "'resolution' names the column 'ages', but the columns are"),
+        ({"ages": 1.0}, "'resolution' names 'ages', but the columns are"),
     ],
 )
 def test_a_wrong_resolution_is_named(resolution, message):
     with pytest.raises(ValueError, match=message):
         VAETransformer(2, resolution=resolution, **QUICK).fit(TABLE)
+
+
+@pytest.mark.parametrize("likelihood", ["auto", {"kind": "categorical"}])
+def test_categories_have_no_resolution(likelihood):
+    kind = ["a", "b"] if likelihood == "auto" else [1, 2]
+    table = TABLE.assign(kind=np.resize(kind, len(TABLE)))
+    vae = VAETransformer(2, likelihood=likelihood, resolution={"kind": 1.0}, **QUICK)
+    with pytest.raises(ValueError, match="'resolution' names 'kind', which is modelled as categ"):
+        vae.fit(table)
 
 
 def test_means_need_not_lie_on_the_grid():

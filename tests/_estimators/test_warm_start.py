@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from fits import QUICK
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from skvae import VAETransformer
-from skvae.networks import MLP
+from skvae.networks import MLP, Network
 from skvae.priors import Mixture, Prior
 from skvae.priors._modules import NormalMixture
 
@@ -82,3 +83,31 @@ def test_early_stopping_takes_the_best_epoch(wine):
     assert vae.best_validation_score_ == vae.validation_scores_[best]
     assert vae.n_iter_ == best + 1 + 3  # half the patience in the smaller steps
     assert vae.elbo(test).mean() == pytest.approx(vae.best_validation_score_, abs=0.5)
+
+
+class Flat(Network):
+    """A network without parameters of its own, and so without a decorator."""
+
+    def build(self, n_inputs, n_outputs, *, output_gain, generator):
+        return torch.nn.Linear(n_inputs, n_outputs)
+
+
+def test_an_undecorated_network_is_equal_to_its_copy(wine):
+    vae = VAETransformer(2, encoder=Flat(), decoder=Flat(), random_state=0)
+    clone(vae.partial_fit(wine)).get_params()
+    assert vae.partial_fit(wine).n_iter_ == 2
+
+
+def test_the_resolution_cannot_change(wine):
+    vae = VAETransformer(2, random_state=0).partial_fit(wine).set_params(resolution=None)
+    with pytest.raises(ValueError, match=r"resolution='auto' and cannot continue with None"):
+        vae.partial_fit(wine)
+
+
+@pytest.mark.parametrize("likelihood", ["log_normal", "beta"])
+def test_later_values_outside_the_support_are_named(likelihood):
+    X = np.random.default_rng(0).uniform(0.1, 0.9, size=(60, 2))
+    vae = VAETransformer(1, likelihood=likelihood, random_state=0).partial_fit(X)
+    X[3, 1] = 0
+    with pytest.raises(ValueError, match=r"Column 1 .*, but it holds 0\.0"):
+        vae.partial_fit(X)

@@ -1,6 +1,7 @@
 """Columns of neither numbers nor categories are refused, by name and with a remedy."""
 
 from datetime import date, time, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -84,3 +85,15 @@ def test_many_numbers_as_text_warn():
     # few of them, or one that is none, may well be categories
     for last in ("0", "none"):
         Container.of(pd.DataFrame({"a": [*map(str, range(100)), last]}))
+    Container.of(pd.DataFrame({"a": pd.Categorical(range(101))}))  # no text
+
+
+def test_a_number_beyond_float64_is_refused():
+    cells = pandas([10**400, 0.5], object)
+    with pytest.raises(ValueError, match="'x' holds a number beyond the largest float64"):
+        Container.of(cells).numbers(cells)
+
+
+def test_a_signalling_nan_is_a_missing_value():
+    cells = pandas([Decimal("1.5"), Decimal("sNaN")], object)
+    assert np.isnan(Container.of(cells).numbers(cells)).tolist() == [[False], [True]]

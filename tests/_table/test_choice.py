@@ -51,7 +51,7 @@ def test_a_mapping_names_columns_without_names_by_place(key):
 
 @pytest.mark.parametrize("key", ["green", 0, None])
 def test_an_unknown_column(key):
-    with pytest.raises(ValueError, match=rf"'likelihood' names the column {key!r}, but the column"):
+    with pytest.raises(ValueError, match=rf"'likelihood' names {key!r}, but the column"):
         choose(TABLE, {key: "gaussian"})
 
 

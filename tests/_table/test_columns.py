@@ -347,3 +347,14 @@ def test_support_errors_name_the_column_in_any_block(monkeypatch, n_cells):
     bad[-1, 5] = 2.0
     with pytest.raises(ValueError, match=r"Column 'blue' .* holds 2\.0"):
         fit(bad)
+
+
+def test_rows_without_units_are_the_same_after_further_rows():
+    columns = fit(X)
+    index = np.arange(N)
+    before = columns.without_units(X, index)
+    lower = X.copy()
+    lower[0, 0] -= 100.0  # a new smallest value
+    later = columns.continued(lower, index)
+    assert later.ranges[0, 0] < columns.ranges[0, 0]
+    np.testing.assert_array_equal(later.without_units(X, index), before)

@@ -158,3 +158,8 @@ def test_values_beyond_limits_are_found_despite_rounding():
     beyond = grids.beyond(x, np.array([[0.0, 0.3], [0.0, 0.3]]))
     assert beyond.tolist() == [[False, False], [True, True], [True, True], [False, False]]
     assert not grids.beyond(x, np.array([[np.nan, np.nan], [-np.inf, np.inf]])).any()
+
+
+@pytest.mark.parametrize(("step", "decimals"), [(2.01, 2), (8.12, 2), (1e-7, 7), (200.0, 0)])
+def test_decimals_of_a_given_step(step, decimals):
+    assert grid_of_step(step * np.arange(5.0), step).decimals == decimals

@@ -65,3 +65,8 @@ def test_errors_of_a_source_are_named():
 
     with pytest.raises(ValueError, match=r"Short.read was asked for 2 rows of 4 columns, .*\(1, 4"):
         Short(X)[:2]
+
+
+def test_a_source_of_no_columns_is_refused():
+    with pytest.raises(ValueError, match="Found 0 columns in X, but at least 1 is required"):
+        VAETransformer(1).fit(Rows(np.empty((10, 0))))

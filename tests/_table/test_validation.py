@@ -9,7 +9,7 @@ from sklearn.utils import check_array
 
 from skvae._table.container import Container
 from skvae._table.validation import (
-    drop_rows_of_no_weight,
+    replace_rows_of_no_weight,
     validate_given,
     validate_table,
     validate_weight,
@@ -254,16 +254,17 @@ WEIGHTLESS = {
 
 
 @pytest.mark.parametrize("X", WEIGHTLESS.values(), ids=WEIGHTLESS)
-def test_rows_of_no_weight_are_dropped_from_tables_of_categories(X):
-    table, weight = drop_rows_of_no_weight(X, pd.Series([2, 0, 1]))
-    assert list(weight) == [2, 1]
-    assert np.asarray(table, dtype=object).tolist() == [["x", 1.0], ["z", 3.0]]
-    assert drop_rows_of_no_weight(X, [2, 1, 1])[0] is X
-    assert drop_rows_of_no_weight(X, None)[0] is X
+def test_rows_of_no_weight_are_replaced_in_tables_of_categories(X):
+    table = replace_rows_of_no_weight(X, pd.Series([2, 0, 1]))
+    assert np.asarray(table, dtype=object).tolist() == [["x", 1.0], ["x", 1.0], ["z", 3.0]]
+    assert replace_rows_of_no_weight(X, [2, 1, 1]) is X
+    assert replace_rows_of_no_weight(X, None) is X
 
 
 def test_a_table_of_numbers_keeps_its_rows_of_no_weight():
-    assert drop_rows_of_no_weight(VALUES, [1, 0, 1])[0] is VALUES
+    assert replace_rows_of_no_weight(VALUES, [1, 0, 1]) is VALUES
+    replaced = replace_rows_of_no_weight(VALUES, [0, 1, 1], in_arrays=True)
+    np.testing.assert_array_equal(replaced, VALUES[[1, 1, 2]])
 
 
 @pytest.mark.parametrize(

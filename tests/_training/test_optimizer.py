@@ -16,7 +16,7 @@ from skvae._torch.runtime import networks_in
 from skvae._training.loop import Step
 from skvae._training.optimizer import Optimizer
 from skvae._training.schedules import SCHEDULES
-from skvae.likelihoods import Gaussian, Histogram
+from skvae.likelihoods import Gaussian, Histogram, Ordinal
 from skvae.networks import MLP
 from skvae.priors._modules import LearnedMixture
 
@@ -111,6 +111,19 @@ def test_a_learned_prior_is_not_decayed():
     optimizer.step(1.0)
     torch.testing.assert_close(module.learned_prior.mean.detach(), before, rtol=0, atol=0)
     assert (module.weight < 1).all()
+
+
+def test_the_parameters_of_likelihoods_are_not_decayed():
+    column = np.repeat([0.0, 1.0, 2.0], [100, 10, 10])[:, None]
+    constants = Ordinal().fit(column, np.ones(120))
+    model = VAE([(Ordinal(), constants, 1, None)], [], MLP(5), MLP(5), 2, generator(1))
+    before = values(model)
+    optimizer = Optimizer(model, replace(PLAN, alpha=2.0), None)
+    optimizer.step(1.0)
+    for name, value in values(model).items():
+        is_decayed = "weights" in name or name.endswith("skip")
+        assert is_decayed or torch.equal(value, before[name])
+    assert not torch.equal(values(model)["encoder.weights.0"], before["encoder.weights.0"])
 
 
 def test_only_learned_parameters_change():
