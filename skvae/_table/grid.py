@@ -222,7 +222,9 @@ def _parts(step: float, accuracy: float, gap: float, error: float) -> int | None
         if tolerance > CERTAIN * abs(rest[0]):
             return None
         if abs(size) <= tolerance:
-            return abs(int(of_gap))
+            n_parts = abs(int(of_gap))
+            # the gap was found to be no multiple, so that one part is no certain answer
+            return n_parts if n_parts > 1 else None
         before, rest = rest, (size, of_gap, of_step)
 
 

@@ -16,7 +16,8 @@ Array = NDArray[Any]
 
 FEW_VALUES = 10
 SPIKE, SPIKE_ROWS = 0.05, 30  # the smallest share and number of rows that hold a spike
-MOST_OTHERS = 32  # columns in a regression, the most correlated ones
+MOST_COMPARED = 1000  # columns that each column is compared with
+MOST_OTHERS = 32  # of them in a regression, the most correlated ones
 SMALLEST_NOISE = 1e-4  # of a column of variance 1
 
 
@@ -106,7 +107,7 @@ class ColumnSample:
         table = self.others.scores if scores else self.others.values
         correlation = target @ table
         order = np.argsort(-np.abs(correlation))
-        most = order[order != self.place][:MOST_OTHERS]
+        most = order[self.others.places[order] != self.place][:MOST_OTHERS]
         others, correlation = table[:, most][self.observed], correlation[most]
         covariance = (others.T * share) @ others + SMALLEST_NOISE * np.eye(len(most))
         explained = correlation @ np.linalg.solve(covariance, correlation)
@@ -114,26 +115,35 @@ class ColumnSample:
 
 
 class Others:
-    """The columns of numbers in a sample of rows (m, d), and 0 for categories.
+    """The columns of numbers in a sample of rows (m, s), and 0 for categories.
+
+    Of a wide table these are only some of the columns, evenly spaced, since each column is compared
+    with all of them.
 
     Parameters
     ----------
     X : ndarray of shape (m, d)
         NaN for missing values, and throughout for categories.
     weight : ndarray of shape (m,)
+
+    Attributes
+    ----------
+    places : ndarray of int of shape (s,)
+        The places of the columns in the table.
     """
 
     def __init__(self, X: Array, weight: Array) -> None:
-        self.X, self.weight = X, weight
+        self.places = np.arange(0, X.shape[1], -(-X.shape[1] // MOST_COMPARED))
+        self.X, self.weight = X[:, self.places], weight
 
     @cached_property
     def values(self) -> Array:
-        """The values, standardised; 0 for missing ones. (m, d)."""
+        """The values, standardised; 0 for missing ones. (m, s)."""
         return self._by_column(lambda x, share: x)
 
     @cached_property
     def scores(self) -> Array:
-        """The normal scores, standardised; 0 for missing values. (m, d)."""
+        """The normal scores, standardised; 0 for missing values. (m, s)."""
 
         def scores_of(x: Array, share: Array) -> Array:
             distinct = DistinctValues.of(x, share)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer, load_iris, load_linnerud, load_wine
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from skvae._table.grid import Grid, Grids, find_grid, grid_of_step
+from skvae._table.grid import Grid, Grids, _parts, find_grid, grid_of_step
 
 RNG = np.random.default_rng(0)
 WHOLE = RNG.integers(18, 90, 3000).astype(float)
@@ -163,3 +163,14 @@ def test_values_beyond_limits_are_found_despite_rounding():
 @pytest.mark.parametrize(("step", "decimals"), [(2.01, 2), (8.12, 2), (1e-7, 7), (200.0, 0)])
 def test_decimals_of_a_given_step(step, decimals):
     assert grid_of_step(step * np.arange(5.0), step).decimals == decimals
+
+
+def test_gaps_that_are_almost_multiples_end_the_search():
+    # the gap is just beyond the error of ten steps, and within it once the step is fitted
+    step, accuracy, error = 2.234432490884804e-08, 4.227e-11, 1.26811412532408e-10
+    assert _parts(step, accuracy, 2.2371085531269763e-07, error) is None
+    rng = np.random.default_rng(0)
+    X = np.exp(
+        rng.normal(size=(3000, 8)) @ rng.normal(size=(8, 1000)) / 2 + rng.normal(size=(3000, 1000))
+    )
+    assert find_grid(X[:, 785]) is None
