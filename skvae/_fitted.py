@@ -27,6 +27,7 @@ from skvae._inference.modes import size_of_search
 from skvae._inference.scores import draws_at_modes, log_likelihood, weighted_draws
 from skvae._inference.slopes import slopes_in_prior
 from skvae._model.cells import Cells
+from skvae._model.state import arrays_of, load_arrays
 from skvae._model.vae import VAE
 from skvae._table.bounds import bounds_of
 from skvae._table.columns import Columns
@@ -196,16 +197,17 @@ class Fitted:
         self.columns.check_cells_can_be_left_out()
         n, d = table.shape
         whole = self.log_likelihood(table, dtype, n_draws)
-        out = np.empty((n, d), dtype=whole.dtype)
-        for cells in chunks(n * d, LEFT_OUT_AT_ONCE // d):
-            row, place = np.divmod(np.arange(cells.start, cells.stop), d)
+        out = np.full((n, d), np.nan, dtype=whole.dtype)
+        observed = np.flatnonzero(~np.isnan(table))
+        for part in chunks(len(observed), LEFT_OUT_AT_ONCE // d):
+            cells = observed[part]
+            row, place = np.divmod(cells, d)
             near = np.asarray(table[row[0] : row[-1] + 1], dtype=dtype)
             others = near[row - row[0]]
             others[np.arange(len(row)), place] = np.nan
             with np.errstate(invalid="ignore"):  # -inf - (-inf), if both likelihoods are 0
                 out.flat[cells] = whole[row] - self.log_likelihood(others, dtype, n_draws)
         out += self.columns.log_unit(table)
-        out[np.isnan(table)] = np.nan
         return out
 
     def _draws(self, n_draws: int | None = None) -> int:
@@ -421,7 +423,7 @@ class Fitted:
         priors = copy.deepcopy((self.module.learned_prior, self.module.prior))
         on_cpu = [None if prior is None else prior.cpu() for prior in priors]
         return state | {
-            "module": self.module.arrays(),
+            "module": arrays_of(self.module),
             "priors": on_cpu,
             "device": str(self.device),
         }
@@ -433,7 +435,7 @@ class Fitted:
         with torch_runtime(torch.device("cpu")):
             learned_prior, prior = priors
             self.module = self.architecture.build(self.columns, self.seed, learned_prior)
-            self.module.load_arrays(arrays)
+            load_arrays(self.module, arrays)
             self.module.prior = prior
             try:
                 self.module.to(resolve_device(device))

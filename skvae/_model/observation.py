@@ -11,7 +11,7 @@ from skvae.likelihoods import Array, Constants, Likelihood
 from skvae.likelihoods._numerics import float32
 
 # a likelihood, its constants, its number of columns, and their emphasis if they share a unit
-Columns = tuple[Likelihood, Constants, int, Array | None]
+Group = tuple[Likelihood, Constants, int, Array | None]
 
 
 class ObservationModel(nn.Module):

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from skvae._blocks import DRAWS_AT_ONCE
 from skvae._model.cells import Cells, join, observed_sum, split, with_context
 from skvae._model.components import ComponentOrder
 from skvae._model.locations import LocationNoise
-from skvae._model.observation import Columns, ObservationModel
+from skvae._model.observation import Group, ObservationModel
 from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._model.positions import positions
 from skvae._torch.operations import clamp_backward
@@ -28,7 +27,6 @@ from skvae.priors._modules import PriorModule, StandardNormal
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
 # Bounds on log std of the posterior, so that rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
-PRIORS = "prior.", "learned_prior."  # the names of whose tensors begin so
 
 
 class VAE(nn.Module):
@@ -60,7 +58,7 @@ class VAE(nn.Module):
 
     def __init__(
         self,
-        groups: Sequence[Columns],
+        groups: Sequence[Group],
         gaps: Sequence[int],
         encoder: Network,
         decoder: Network,
@@ -85,38 +83,52 @@ class VAE(nn.Module):
         numbers = torch.tensor(gaps, dtype=torch.int64, device="cpu")
         self.register_buffer("gaps", numbers, persistent=False)
         places = range(sum(self.n_columns)) if places is None else places
-        n_features = [group.n_features for group in self.groups]
-        self.encoder = build_network(
-            encoder,
-            positions(n_features, self.n_columns, places, gaps),
-            sum(n_features) + len(gaps) + n_context,
-            2 * n_components,
-            output_gain=ENCODER_GAIN,
-            generator=generator,
-            role="encoder",
-        )
-
-        def build_decoder(sizes: Sequence[int], gain: float, role: str) -> NetworkModule:
-            return build_network(
-                decoder,
-                positions(sizes, self.n_columns, places),
-                n_components + n_context,
-                sum(sizes),
-                output_gain=gain,
-                generator=generator,
-                role=role,
-            )
-
-        self.decoder = build_decoder(self.n_first, DECODER_GAIN, "decoder")
+        self.encoder = self._build_encoder(encoder, places, gaps, generator)
+        build = partial(self._build_decoder, decoder, places, generator)
+        self.decoder = build(self.n_first, DECODER_GAIN, "decoder")
         # for the outputs that are learned after the codes are found, initially 0
         n_shapes = [group.n_shape_outputs for group in self.groups]
-        self.shapes = build_decoder(n_shapes, 0.0, "shapes") if sum(n_shapes) else None
+        self.shapes = build(n_shapes, 0.0, "shapes") if sum(n_shapes) else None
         self.location_noise = LocationNoise()
         self.components = ComponentOrder(n_components)
         # the prior in training, if one is learned, and the prior for sampling and scores
         self.learned_prior = learned_prior
         self.prior = self.prior_of_training
         self.eval()  # training differs by the generator that is passed, not by a mode
+
+    def _build_encoder(
+        self, network: Network, places: Sequence[int], gaps: Sequence[int], generator: Generator
+    ) -> NetworkModule:
+        n_features = [group.n_features for group in self.groups]
+        return build_network(
+            network,
+            positions(n_features, self.n_columns, places, gaps),
+            sum(n_features) + len(gaps) + self.n_context,
+            2 * self.n_components,
+            output_gain=ENCODER_GAIN,
+            generator=generator,
+            role="encoder",
+        )
+
+    def _build_decoder(
+        self,
+        network: Network,
+        places: Sequence[int],
+        generator: Generator,
+        sizes: Sequence[int],
+        gain: float,
+        role: str,
+    ) -> NetworkModule:
+        """A network from codes to ``sizes`` numbers for the columns of each group."""
+        return build_network(
+            network,
+            positions(sizes, self.n_columns, places),
+            self.n_components + self.n_context,
+            sum(sizes),
+            output_gain=gain,
+            generator=generator,
+            role=role,
+        )
 
     @property
     def replayable(self) -> bool:
@@ -220,27 +232,6 @@ class VAE(nn.Module):
         if all(new is x for new, x in zip(drawn, parts, strict=True)):
             return cells
         return Cells(join(drawn), cells.observed, cells.context)
-
-    # -- state ----------------------------------------------------------------------
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """All parameters and buffers except those of priors, by name, as numpy arrays."""
-        tensors = self.state_dict().items()
-        return {name: t.cpu().numpy() for name, t in tensors if not name.startswith(PRIORS)}
-
-    def load_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Set all parameters and buffers except those of priors to the result of ``arrays``.
-
-        Raises ValueError if a name is missing or unknown.
-        """
-        tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-        missing, unknown = self.load_state_dict(tensors, strict=False)
-        missing = [name for name in missing if not name.startswith(PRIORS)]
-        if missing or unknown:
-            raise ValueError(
-                f"The saved weights do not belong to this model: {missing} are missing, and "
-                f"{unknown} are not part of it. Load them with the class that was saved."
-            )
 
     def prior_on(self, device: torch.device) -> PriorModule:
         """A copy of the prior on a device."""

@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 FEW_VALUES = 10
 SPIKE, SPIKE_ROWS = 0.05, 30  # the smallest share and number of rows that hold a spike
-MOST_COMPARED = 1000  # columns that each column is compared with
+MOST_COMPARED = 500  # columns that each column is compared with
 MOST_OTHERS = 32  # of them in a regression, the most correlated ones
 SMALLEST_NOISE = 1e-4  # of a column of variance 1
 
