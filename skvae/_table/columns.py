@@ -431,13 +431,7 @@ class Columns:
     def check_cells_can_be_left_out(self) -> None:
         """Raise ValueError if log p of a row without one of its values is not defined."""
         for group in self.groups:
-            if group.likelihood.needs_complete_rows:
-                raise ValueError(
-                    "score_cells leaves out one value of a row at a time, but column "
-                    f"{self.names[group.places[0]]!r} is modelled by {group.likelihood}, which "
-                    "depends on all values of a row. Fit with a likelihood that does not, such as "
-                    "one with library_size=False."
-                )
+            group.check_cells_can_be_left_out(self.names)
 
     def _slices(self) -> Iterator[tuple[ColumnGroup, slice]]:
         start = 0

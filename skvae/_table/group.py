@@ -161,6 +161,16 @@ class ColumnGroup:
         steps, _ = self.foreseen(x, *self.seen(x))
         return self.likelihood.log_unit(steps, self.constants) + self._log_step
 
+    def check_cells_can_be_left_out(self, names: Sequence[str]) -> None:
+        """Raise ValueError if log p of a row without one of its values is not defined."""
+        if self.likelihood.needs_complete_rows:
+            raise ValueError(
+                "score_cells leaves out one value of a row at a time, but column "
+                f"{names[self.places[0]]!r} is modelled by {self.likelihood}, which depends on all "
+                "values of a row. Fit with a likelihood that does not, such as one with "
+                "library_size=False."
+            )
+
     @property
     def has_jacobian(self) -> bool:
         """Whether ``log_jacobian`` may be anything but 0."""
