@@ -49,7 +49,8 @@ def log_likelihood(model: VAE, cells: Cells, noise: Tensor, *, n_spare: int) -> 
         joined = pool[bad].with_modes(spare, log_joint(model, cells[bad]))
         bound[bad] = importance_weighted_bound(joined.log_weight())
     if not bool(possible.all()):
-        origin, rows = noise.new_zeros(1, 1, noise.shape[-1]), torch.arange(len(cells))
+        origin = noise.new_zeros(1, 1, noise.shape[-1])
+        rows = torch.arange(len(cells), device=noise.device)
         undefined = log_joint(model, cells, undefined=torch.nan)(origin, rows)[0].isnan()
         bound[undefined & ~possible] = torch.nan
     return bound
