@@ -27,6 +27,10 @@ class VAEOutlierDetector(OutlierMixin, Shell):
     that was not seen in training counts as missing, and does not make a row an outlier. A number
     outside the support of its column's likelihood raises an error.
 
+    Train on rows without outliers if you can. Outliers that resemble each other, such as the same
+    amount in several rows, are learned as normal, and even a few unusual rows raise the likelihood
+    of others like them.
+
     Parameters
     ----------
     estimator : VAETransformer, default=None

@@ -743,11 +743,11 @@ class VAETransformer(
     def impute(self, X, *, n_imputations=None, random_state=None):
         """Replace missing values by predictions from the observed values of their row.
 
-        A missing number is replaced by its conditional mean E[x | x_observed], and a missing
-        category by the most likely one. Both are averages over codes, with weights that measure how
-        well a code explains the observed values [1]_. With ``n_imputations``, missing values are
-        replaced by draws from p(x | x_observed), for multiple imputation. Observed values do not
-        change.
+        A missing number is replaced by its conditional mean E[x | x_observed], rounded if the dtype
+        of its column holds integers, and a missing category by the most likely one. Both are
+        averages over codes, with weights that measure how well a code explains the observed values
+        [1]_. With ``n_imputations``, missing values are replaced by draws from p(x | x_observed),
+        for multiple imputation. Observed values do not change.
 
         Parameters
         ----------
@@ -792,6 +792,8 @@ class VAETransformer(
 
         The prediction is the most likely value of a column in ``categories_``, and the conditional
         mean E[x_column | x_others] of any other column, by the same method as in :meth:`impute`.
+        The mean of a column of an integer dtype is rounded. Convert the column to floats before
+        ``fit`` for exact means.
 
         Parameters
         ----------

@@ -243,8 +243,8 @@ class Columns:
 
     def _report_unforeseen(self, place: int, value: float, *, strict: bool) -> None:
         message = (
-            f"Column {self.names[place]!r} holds {value:g}, unlike all values of the rows of fit, "
-            "from which 'auto' chose its likelihood or its resolution."
+            f"Column {self.names[place]!r} holds {value:g}, unlike all values of the first rows, "
+            "by which 'auto' chose its likelihood or its resolution."
         )
         if strict:
             raise ValueError(
@@ -253,7 +253,8 @@ class Columns:
             )
         warn(
             f"{message} Such values count as the nearest value that it allows, and as very "
-            "unlikely."
+            "unlikely. If they are possible, fit with a likelihood of any numbers for the column, "
+            "such as 'gaussian', or with rows that hold them."
         )
 
     def to_working(self, X: Array, index: NDArray[np.intp] | None, dtype: Any) -> Array:

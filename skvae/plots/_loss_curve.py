@@ -128,7 +128,7 @@ class LossCurveDisplay:
             color="gray",
             linestyle=":",
             zorder=0,
-            label=f"{prefix}codes found",
+            label=f"{prefix}codes found, next objective",
         )
 
     @classmethod

@@ -59,7 +59,7 @@ def test_a_line_marks_the_end_of_the_epochs_that_find_the_codes(model):
     display = LossCurveDisplay.from_estimator(fitted)
     assert display.n_iter_codes == fitted.n_iter_codes_ == 4
     assert list(display.codes_end_.get_xdata()) == [4.5, 4.5]
-    assert display.ax_.get_legend().get_texts()[-1].get_text() == "codes found"
+    assert display.ax_.get_legend().get_texts()[-1].get_text() == "codes found, next objective"
 
 
 def test_without_validation():
