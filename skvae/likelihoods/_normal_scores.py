@@ -189,10 +189,10 @@ class NormalScores(_Normal):
         return _by_column(ScoreMap.log_jacobian, x, constants)
 
     def log_unit(self, x: Array, constants: Constants) -> Array:
-        # an atom has a mass, over its cell
+        # an atom between real numbers has a mass; one among whole numbers has a density, as they do
         cell = np.log([one.cell for one in constants["map"]])
-        is_atom = _by_column(lambda one, values: one.find(values)[0], x, constants) == 1
-        return np.where(is_atom, cell, super().log_unit(x, constants))
+        is_mass = _by_column(lambda one, v: one.find(v)[0] & (not one.whole), x, constants) == 1
+        return np.where(is_mass, cell, super().log_unit(x, constants))
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
         location, spread = constants["location"][:, None], constants["spread"][:, None]
