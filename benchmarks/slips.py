@@ -1,6 +1,6 @@
 """Wrong cells: which does `score_cells` find?
 
-    python benchmarks/slips.py [slips unknown] [--seeds 3]
+    python benchmarks/slips.py [slips unknown] [--tables ...] [--seeds 3]
 
 `slips`: among the rows that a model is fitted to, one cell in 200 is replaced by ten times its
 value, in tables that scikit-learn bundles and in one of whole numbers, for which "auto" takes
@@ -42,15 +42,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parts = {"slips": slips, "unknown": unknown}
     parser.add_argument("parts", nargs="*", choices=[*parts, []], metavar="part")
+    parser.add_argument("--tables", nargs="*", default=list(TABLES), choices=list(TABLES))
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
+    seeds = range(arguments.seeds)
     for part in arguments.parts or parts:
-        parts[part](range(arguments.seeds))
+        parts[part](seeds, arguments.tables)
 
 
-def slips(seeds):
+def slips(seeds, tables):
     print(f"{'':40}{'in its row':>12}{'in the table':>14}")
-    for table, (load, n_components) in TABLES.items():
+    for table in tables:
+        load, n_components = TABLES[table]
         X = load()
         for name, way in ways(n_components).items():
             found = np.mean([shares(X, way, seed) for seed in seeds], axis=0)
@@ -90,7 +93,7 @@ def customers(n):
     return np.round(np.stack(columns, axis=1))
 
 
-def unknown(seeds):
+def unknown(seeds, _tables):
     print(f"{'':48}{'one':>6}{'three':>14}")
     for training, share in ZEROS.items():
         for name, way in ways(2).items():
