@@ -6,7 +6,8 @@ For each table, as many rows are drawn from `VAETransformer(16)` as there are tr
 own training split; 90 % of the others), and XGBClassifier at its defaults tells the two apart:
 
 detection   its AUC in 3-fold cross-validation; 0.5 is perfect
-trends      1 less the mean score of sdmetrics' column pair trends, in %
+trends      1 less the mean score of sdmetrics' column pair trends, in %; the documentation has
+            those of version 0.25, and later versions find others
 utility     the AUC for the target in the test rows, of XGBClassifier trained on drawn rows
 seconds     to fit and draw
 
