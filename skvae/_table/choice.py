@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skvae._table.auto import choose
 from skvae._table.names import find_columns
+from skvae._table.units import hold_only_0_and_1
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.likelihoods._sample import FEW_VALUES
@@ -90,7 +91,7 @@ def binary_columns(blocks: Iterable[Array], among: Sequence[bool]) -> NDArray[np
     """Which of the columns ``among`` hold only 0 and 1; arbitrary for the others. (d,)."""
     is_binary = np.ones(len(among), dtype=bool)
     for x in blocks if any(among) else ():
-        is_binary &= np.all((x == 0) | (x == 1) | np.isnan(x), axis=0)
+        is_binary &= hold_only_0_and_1(x)
         if not (is_binary & among).any():
             break
     return is_binary

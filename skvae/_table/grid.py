@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skvae._rules import NOTHING, POSITIVE, one_of
 from skvae._table.names import find_columns
-from skvae.likelihoods._numerics import are_whole
+from skvae.likelihoods._numerics import LARGEST_WHOLE, are_whole
 
 Array = NDArray[Any]
 
@@ -21,7 +21,6 @@ ROUNDING, ROUNDING_32 = 2.0**-50, 2.0**-21
 # Before a mean was subtracted, the largest value may have been this many times the range.
 LARGEST_SHIFT = 64
 MOST_DECIMALS = 12
-LARGEST_WHOLE = 2.0**53
 SMALLEST, LARGEST = 1e-280, 1e300  # of values whose grid is looked for
 # How many times as large as the errors a step must be, since all numbers lie on very fine grids.
 CLEAR = 16.0

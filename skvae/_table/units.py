@@ -60,11 +60,16 @@ def _mode(values: Array) -> float:
     return float(distinct[times.argmax()])
 
 
+def hold_only_0_and_1(X: Array) -> NDArray[np.bool_]:
+    """Which columns (n, d) hold no other values. (d,)."""
+    found: NDArray[np.bool_] = np.all((X == 0) | (X == 1) | np.isnan(X), axis=0)
+    return found
+
+
 def yes_no_columns(X: Array, weight: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which columns (n, d) hold only 0 and 1, neither of them rare. (d,)."""
     observed = ~np.isnan(X)
-    is_binary = np.all((X == 0) | (X == 1) | ~observed, axis=0)
-    found: NDArray[np.bool_] = is_binary & observed.any(axis=0)
+    found = hold_only_0_and_1(X) & observed.any(axis=0)
     for place in np.flatnonzero(found):
         rows = observed[:, place]
         found[place] = has_both_values(X[rows, place], weight[rows])

@@ -197,9 +197,7 @@ class Histogram(_Softmax):
         """The value at the level and the position in it: whole and fractional part of ``x``."""
         level = np.floor(x)
         u, level = (x - level).clip(0, LARGEST_U), level.astype(np.intp)
-        low, high = (
-            np.take_along_axis(constants[name].T, level, axis=0) for name in ("low", "high")
-        )
+        low, high = _of_level(level, constants, "low", "high")
         left, right = np.isinf(low), np.isinf(high)
         # tails end at limits, by default the ends of training: one far value would change trends
         scale = constants["scale"]
@@ -223,10 +221,7 @@ class Histogram(_Softmax):
     def log_jacobian(self, x: Array, constants: Constants) -> Array:
         """The log density, or the mass of a whole number, within its level."""
         level, place = self._levels_and_places(x, constants)
-        low, high, size = (
-            np.take_along_axis(constants[name].T, level, axis=0)
-            for name in ("low", "high", "log_size")
-        )
+        low, high, size = _of_level(level, constants, "low", "high", "log_size")
         scale = constants["scale"]
         with np.errstate(over="ignore"):  # a density of 0
             distance = np.where(np.isinf(low), (high - place) / scale[:, 0], 0.0)
@@ -236,10 +231,7 @@ class Histogram(_Softmax):
 
     def log_unit(self, x: Array, constants: Constants) -> Array:
         level, _ = self._levels_and_places(x, constants)
-        low, high, size = (
-            np.take_along_axis(constants[name].T, level, axis=0)
-            for name in ("low", "high", "log_size")
-        )
+        low, high, size = _of_level(level, constants, "low", "high", "log_size")
         found = np.where(low < high, np.log(constants["spread"]), size)
         return np.where(constants["whole"], 0.0, found)
 
@@ -328,3 +320,8 @@ def _standardised(x: Array, share: Array) -> tuple[Array, Array]:
     variance = (share * np.square(x)).sum(axis=1)
     variance[variance == 0] = 1.0  # of a single level
     return x / np.sqrt(variance)[:, None], variance
+
+
+def _of_level(level: Array, constants: Constants, *names: str) -> list[Array]:
+    """The constants with these names, of the level of each value (n, d). -> (n, d) each."""
+    return [np.take_along_axis(constants[name].T, level, axis=0) for name in names]
