@@ -70,3 +70,10 @@ def test_errors_of_a_source_are_named():
 def test_a_source_of_no_columns_is_refused():
     with pytest.raises(ValueError, match="Found 0 columns in X, but at least 1 is required"):
         VAETransformer(1).fit(Rows(np.empty((10, 0))))
+
+
+def test_a_child_process_has_a_lock_of_its_own(monkeypatch):
+    before = source.READING
+    monkeypatch.setattr(source, "READING", before)  # restored afterwards
+    source._renew_lock()
+    assert source.READING is not before

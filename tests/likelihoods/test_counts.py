@@ -58,3 +58,9 @@ def test_rates_beyond_all_counts_still_draw_counts(likelihood):
     draws = case.sample(10)
     assert likelihood.in_support(draws, case.constants).all()
     assert np.isfinite(case.log_density(COUNTS)).all()
+
+
+@pytest.mark.parametrize("likelihood", [Poisson(), NegativeBinomial()], ids=str)
+def test_the_rate_of_a_column_of_zeros_is_half_a_count_in_all_rows(likelihood):
+    weight = np.array([1.0, 200.0, 49.0])
+    assert likelihood.fit(np.zeros((3, 1)), weight)["mean"] == pytest.approx(0.5 / 250)
