@@ -2,13 +2,14 @@
 
     git worktree add ../before COMMIT
     SKVAE_DATA=folder python benchmarks/fits.py [../before] [--after ../after] [--tables ...]
-        [--components ...] [--seeds 3] [--likelihood gaussian] [--epochs 20]
+        [--components ...] [--seeds 3] [--likelihood gaussian] [--epochs 20] [--unscored]
 
 At the defaults, or with another likelihood. With `--epochs`, each fit takes that many, which
 compares the seconds of the same work. `--after` names a checkout to compare in place of this one.
 Each fit has a process of its own, in turn by the one code and the other, after a short fit that
 loads what a process loads once. `encode` is `transform` of up to 5,000 rows, the fastest of ten
-calls; `score` is `score_samples` of 500 rows, the faster of two. Medians over the seeds, and their
+calls; `score` is `score_samples` of 500 rows, the faster of two, or 0 if `--unscored`, since an
+older commit may take much longer for it. Medians over the seeds, and their
 ratios to those of the older commit; `same` is yes if all loss curves are equal to the last bit.
 """
 
@@ -25,7 +26,7 @@ import numpy as np
 import reduction
 
 
-def fit(name, n_components, seed, likelihood, epochs):
+def fit(name, n_components, seed, likelihood, epochs, n_scored):
     """Fit one table in this process; print seconds to fit, encode and score, and the losses."""
     from skvae import VAETransformer
 
@@ -36,7 +37,8 @@ def fit(name, n_components, seed, likelihood, epochs):
         vae.set_params(max_iter=epochs, early_stopping=False)
     seconds = [timed(lambda: vae.fit(X))]
     seconds += [min(timed(lambda: vae.transform(X[:5000])) for _ in range(10))]
-    seconds += [min(timed(lambda: vae.score_samples(X[:500])) for _ in range(2))]
+    scored = [timed(lambda: vae.score_samples(X[:500])) for _ in range(n_scored)]
+    seconds += [min(scored, default=0.0)]
     print(json.dumps([seconds, vae.loss_curve_]))
 
 
@@ -64,11 +66,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--likelihood", default="auto")
     parser.add_argument("--epochs", type=int, default=0)
-    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--unscored", action="store_true")
+    parser.add_argument("--one", nargs=6, help=argparse.SUPPRESS)
     arguments = parser.parse_intermixed_args()
     if arguments.one:
-        name, n_components, seed, likelihood, epochs = arguments.one
-        fit(name, int(n_components), int(seed), likelihood, int(epochs))
+        name, n_components, seed, likelihood, epochs, n_scored = arguments.one
+        fit(name, int(n_components), int(seed), likelihood, int(epochs), int(n_scored))
         return
     codes = [code.resolve() for code in (arguments.after, arguments.before) if code]
     if not all((code / "skvae").is_dir() for code in codes):
@@ -78,7 +81,8 @@ def main():
     for name in arguments.tables or reduction.TABLES:
         n_columns = reduction.TABLES[name]()[0].shape[1]
         for q in (q for q in arguments.components if q < n_columns):
-            seeds, how = range(arguments.seeds), (arguments.likelihood, arguments.epochs)
+            seeds, n_scored = range(arguments.seeds), 0 if arguments.unscored else 2
+            how = arguments.likelihood, arguments.epochs, n_scored
             runs = [[measure(code, name, q, seed, *how) for code in codes] for seed in seeds]
             numbers = [[[len(losses), *times] for times, losses in run] for run in runs]
             medians = np.median(numbers, axis=0)
@@ -87,7 +91,9 @@ def main():
                 for epochs, *each in medians
             )
             if arguments.before:
-                cells += "".join(f"{ratio:7.2f}" for ratio in medians[0, 1:] / medians[1, 1:])
+                cells += "".join(
+                    f"{ratio:7.2f}" for ratio in medians[0, 1:] / medians[1, 1:].clip(1e-9)
+                )
                 cells += "  yes" if all(now[1] == then[1] for now, then in runs) else "  no"
             print(f"{name:15}{q:3}{cells}", flush=True)
 

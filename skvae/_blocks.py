@@ -23,11 +23,17 @@ CHUNK_ROWS = 4096
 CHUNK_ELEMENTS, CACHED_ELEMENTS = 2**20, 2**17
 # Elements of the masses of levels that are computed together.
 STATISTICS_ELEMENTS = 2**23
-# Codes of a row that are decoded together. A small number leaves room for more rows in a search for
-# modes.
+# Elements of the largest tensor when codes are decoded, and the fewest codes of a row at a time.
+DECODED_ELEMENTS, FEWEST_AT_ONCE = 2**19, 4
+# Draws of a row that are computed together.
 DRAWS_AT_ONCE = 64
 # Cells of the rows that `score_cells` scores together, where each row lacks one of its cells.
 LEFT_OUT_AT_ONCE = 2**20
+
+
+def codes_at_once(n_rows: int, width: int) -> int:
+    """The number of codes of each row to decode together, if a code takes ``width`` elements."""
+    return max(FEWEST_AT_ONCE, DECODED_ELEMENTS // max(1, n_rows * width))
 
 
 def chunks(n: int, size: int) -> Iterator[slice]:

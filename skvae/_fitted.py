@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skvae._architecture import Architecture
-from skvae._blocks import DRAWS_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
+from skvae._blocks import DRAWS_AT_ONCE, FEWEST_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
 from skvae._inference.averages import decoded_mean, weighted_masses, weighted_mean
+from skvae._inference.effort import Effort
 from skvae._inference.map_rows import Input, Size, map_rows
 from skvae._inference.missingness import Missingness, inputs_of
-from skvae._inference.modes import size_of_search
-from skvae._inference.scores import draws_at_modes, log_likelihood, weighted_draws
+from skvae._inference.scores import log_likelihood, weighted_codes
 from skvae._inference.slopes import slopes_in_prior
 from skvae._model.cells import Cells
 from skvae._model.state import arrays_of, load_arrays
@@ -44,9 +44,14 @@ Array = NDArray[Any]
 MOST_IN_POOL = 2**12
 # Number of codes over which the slopes of the decoder are averaged.
 SLOPE_DRAWS = 256
-# Default number of draws for a bound or a conditional mean, in up to FEW_COMPONENTS latent
-# dimensions and in more.
+# Default number of draws for the evidence lower bound, in up to FEW_COMPONENTS latent dimensions
+# and in more.
 FEW_DRAWS, MANY_DRAWS, FEW_COMPONENTS = 256, 512, 8
+# Draws for a score: the first ones, and the most, which reach the standard error if the effective
+# sample size is at least a sixth of them.
+FIRST_DRAWS, WORST_SHARE, MOST_DRAWS = 64, 1 / 6, 2**14
+# Draws for a conditional mean, and the standard error of the likelihood that they reach.
+MEAN_DRAWS, MOST_MEAN_DRAWS, MEAN_ERROR = 128, 512, 0.1
 
 
 @dataclass
@@ -172,31 +177,34 @@ class Fitted:
 
     # -- log-likelihoods --------------------------------------------------------------
 
-    def log_likelihood(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
-        """The importance-weighted bound on log p(x) of each row, in nats. -> (n,)."""
-        n_draws = self._draws(n_draws)
-        n_spare = draws_at_modes(n_draws)
-        n_noise = n_draws + n_spare
-        size = Size(n_draws, n_noise)
-        if n_spare:
-            size = self._size_of_search(DRAWS_AT_ONCE, n_noise)
+    def log_likelihood(
+        self, table: Array, dtype: Any, n_draws: int | None = None, error: float = 0.1
+    ) -> Array:
+        """The importance-weighted bound on log p(x) of each row, in nats. -> (n,).
 
-        bound = partial(log_likelihood, n_spare=n_spare)
-        return self._bound(bound, table, dtype, n_noise, size)
+        With ``n_draws`` draws, or as many as a row needs for this standard error, in nats.
+        """
+        if n_draws is None:
+            wanted = 2 ** math.ceil(math.log2((1 / WORST_SHARE - 1) / error**2))
+            effort = Effort(FIRST_DRAWS, min(max(wanted, FIRST_DRAWS), MOST_DRAWS), error)
+        else:
+            effort = Effort(n_draws, n_draws, error)
+        bound = partial(log_likelihood, effort=effort)
+        return self._bound(bound, table, dtype, effort.n_noise, self._size(effort))
 
     def elbo(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
         """The evidence lower bound of each row, in nats. -> (n,)."""
-        n_draws = self._draws(n_draws)
+        n_draws = n_draws or (FEW_DRAWS if self.n_components <= FEW_COMPONENTS else MANY_DRAWS)
         size = Size(min(n_draws, DRAWS_AT_ONCE), n_draws)
         return self._bound(VAE.elbo, table, dtype, n_draws, size)
 
     def log_likelihood_of_cells(
-        self, table: Array, dtype: Any, n_draws: int | None = None
+        self, table: Array, dtype: Any, n_draws: int | None = None, error: float = 0.1
     ) -> Array:
         """log p(x) - log p(x without the value) for each value, per unit of spread. -> (n, d)."""
         self.columns.check_cells_can_be_left_out()
         n, d = table.shape
-        whole = self.log_likelihood(table, dtype, n_draws)
+        whole = self.log_likelihood(table, dtype, n_draws, error)
         out = np.full((n, d), np.nan, dtype=whole.dtype)
         observed = np.flatnonzero(~np.isnan(table))
         for part in chunks(len(observed), LEFT_OUT_AT_ONCE // d):
@@ -206,14 +214,10 @@ class Fitted:
             others = near[row - row[0]]
             others[np.arange(len(row)), place] = np.nan
             with np.errstate(invalid="ignore"):  # -inf - (-inf), if both likelihoods are 0
-                out.flat[cells] = whole[row] - self.log_likelihood(others, dtype, n_draws)
+                rest = self.log_likelihood(others, dtype, n_draws, error)
+                out.flat[cells] = whole[row] - rest
         out += self.columns.log_unit(table)
         return out
-
-    def _draws(self, n_draws: int | None = None) -> int:
-        if n_draws is not None:
-            return n_draws
-        return FEW_DRAWS if self.n_components <= FEW_COMPONENTS else MANY_DRAWS
 
     def _bound(
         self,
@@ -290,14 +294,14 @@ class Fitted:
         finish: Callable[[Array], Array] = np.asarray,
     ) -> Array:
         """``call`` with rows and weighted codes given their observed values. -> (n, ...)."""
-        noise = self._scoring_noise(2 * self._draws())
+        effort = Effort(MEAN_DRAWS, MOST_MEAN_DRAWS, MEAN_ERROR)
+        noise = self._scoring_noise(effort.n_noise)
 
         def of_rows(model: VAE, x: Tensor, rows: slice) -> Tensor:
-            cells = model.cells(x)
-            return call(model, cells, *self._weighted_codes(model, cells, noise, numbers[rows]))
+            return self._by_weighted_codes(model, x, noise, numbers[rows], effort, call)
 
-        size = self._size_of_search(DRAWS_AT_ONCE, len(noise))
-        return map_rows(self.module, of_rows, self._rows(table, dtype), size=size, finish=finish)
+        source = self._rows(table, dtype)
+        return map_rows(self.module, of_rows, source, size=self._size(effort), finish=finish)
 
     def conditional_draws(
         self,
@@ -313,21 +317,23 @@ class Fitted:
 
         With ``missing``, some of the values that the rows lack are NaN.
         """
-        pool = min(max(self._draws(), 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
-        noise = quasi_normal(2 * pool, self.n_components, derive(seed, "pool"))[:, None, :]
+        pool = min(max(MEAN_DRAWS, 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
+        effort = Effort(pool, max(pool, MOST_MEAN_DRAWS), MEAN_ERROR)
+        noise = quasi_normal(effort.n_noise, self.n_components, derive(seed, "pool"))[:, None, :]
         generator = generator_from(derive(seed, "conditional"), self.device)
         rng = np.random.default_rng(derive(seed, "missing"))
         is_missing = np.zeros((n, *table.shape), dtype=bool)
 
-        def draw(model: VAE, x: Tensor, rows: slice) -> Tensor:
-            cells = model.cells(x)
-            z, weight = self._weighted_codes(model, cells, noise, numbers[rows])
+        def pick(model: VAE, cells: Cells, z: Tensor, weight: Tensor) -> Tensor:
             picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
-            codes = z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1]))
-            parts = []
+            return z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1])).transpose(0, 1)
+
+        def draw(model: VAE, x: Tensor, rows: slice) -> Tensor:
+            codes = self._by_weighted_codes(model, x, noise, numbers[rows], effort, pick)
+            context, parts = model.cells(x).context, []
             # with many levels, all n draws at once would not fit in memory
             for some in chunks(n, DRAWS_AT_ONCE):
-                parts.append(model.sample(codes[some], generator, cells.context))
+                parts.append(model.sample(codes[:, some].transpose(0, 1), generator, context))
                 if missing:
                     is_missing[some, rows] = self._missing(model, parts[-1], x, rng)
             return torch.cat(parts).transpose(0, 1)
@@ -336,7 +342,7 @@ class Fitted:
             flat = draws.reshape(-1, draws.shape[-1])
             return self.columns.from_working(flat).reshape(draws.shape)
 
-        size = self._size_of_search(max(n, DRAWS_AT_ONCE), len(noise))
+        size = self._size(effort, max(n, DRAWS_AT_ONCE))
         source = self._rows(table, dtype)
         drawn = map_rows(self.module, draw, source, size=size, finish=finish, in_order=True)
         drawn[is_missing.swapaxes(0, 1)] = np.nan
@@ -388,11 +394,26 @@ class Fitted:
             draws = self.module.prior_on(cpu).sample(n, generator_from(derive(seed, "codes"), cpu))
             return draws.double().numpy()
 
-    def _weighted_codes(
-        self, model: VAE, cells: Cells, noise: Array, numbers: Array
-    ) -> tuple[Tensor, Tensor]:
-        """Codes (S, N, K) with weights (S, N) that sum to 1, for p(z | x_observed)."""
-        z, log_weight = weighted_draws(model, cells, *cells.values.new_tensor(noise).chunk(2))
+    def _by_weighted_codes(
+        self,
+        model: VAE,
+        x: Tensor,
+        noise: Array,
+        numbers: Array,
+        effort: Effort,
+        call: Callable[[VAE, Cells, Tensor, Tensor], Tensor],
+    ) -> Tensor:
+        """``call`` with rows, codes (S, n, K) and weights (S, n) that sum to 1. -> (N, ...)."""
+        cells, parts, places = model.cells(x), [], []
+        for rows, z, log_weight in weighted_codes(model, cells, x.new_tensor(noise), effort=effort):
+            some = cells.take(rows)
+            self._check_weights(log_weight, some, numbers[rows.cpu().numpy()])
+            parts.append(call(model, some, z, torch.softmax(log_weight, dim=0)))
+            places.append(rows)
+        return torch.cat(parts)[torch.cat(places).argsort()]
+
+    def _check_weights(self, log_weight: Tensor, cells: Cells, numbers: Array) -> None:
+        """Raise ValueError if all weights of a row are 0."""
         lost = ~log_weight.isfinite().any(0)
         if bool(lost.any()):
             first = int(lost.nonzero()[0])
@@ -402,7 +423,6 @@ class Fitted:
                 f"its column {self.columns.names[farthest]!r} holds a value far outside the range "
                 "of the training rows. Correct the value, or mark it as missing by NaN."
             )
-        return z, torch.softmax(log_weight, dim=0)
 
     def _rows(self, table: Array, dtype: Any) -> Input:
         """The rows of a checked table, in working units."""
@@ -410,10 +430,11 @@ class Fitted:
             lambda rows: self.columns.to_working(table[rows], None, dtype), len(table), dtype
         )
 
-    def _size_of_search(self, decoded: int, held: int) -> Size:
-        """Sizes that also allow for the search for modes."""
-        search = size_of_search(self.n_components)
-        return Size(*map(max, (decoded, held), search))
+    def _size(self, effort: Effort, n_results: int = 1) -> Size:
+        """The memory that a row needs for weighted codes, and for results."""
+        # a Hessian takes a code for each dimension; few rows need all draws
+        decoded = max(FEWEST_AT_ONCE, self.n_components, n_results)
+        return Size(decoded, max(effort.first, effort.n_noise // 4))
 
     # -- pickling -------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from skvae._blocks import DRAWS_AT_ONCE, STATISTICS_ELEMENTS, chunks
+from skvae._blocks import DRAWS_AT_ONCE, STATISTICS_ELEMENTS, chunks, codes_at_once
 from skvae._model.cells import join, split
 from skvae._model.vae import VAE
 
@@ -95,7 +95,8 @@ def _statistics(
     z, weight = z[:, rows], weight[:, rows]
     context = None if context is None else context[rows]
     totals = dict.fromkeys(numbers, z.new_zeros(()))
-    for some, share in zip(z.split(DRAWS_AT_ONCE), weight.split(DRAWS_AT_ONCE), strict=True):
+    at_once = min(DRAWS_AT_ONCE, codes_at_once(weight.shape[1], model.width))
+    for some, share in zip(z.split(at_once), weight.split(at_once), strict=True):
         outputs = model.decode(some, context)
         for number in numbers:
             statistics = model.groups[number].statistics(outputs[number])

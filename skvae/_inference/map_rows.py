@@ -75,9 +75,7 @@ def map_rows(
     work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1
-    shapes = [max(parameter.shape, default=1) for parameter in parameters]
-    widest = max(sum(model.n_outputs), model.prior.n_numbers, *shapes)
-    of_row = max(size.decoded * widest, size.held * model.n_components)
+    of_row = max(size.decoded * model.width, size.held * model.n_components)
     rows_at_once = min(CHUNK_ELEMENTS // of_row, -(-n_rows // n_threads))
 
     def result(rows: slice) -> NDArray[Any]:

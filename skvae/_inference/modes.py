@@ -10,8 +10,9 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -26,15 +27,7 @@ from skvae._torch.random import quasi_normal
 LogJoint = Callable[[Tensor, Tensor], Tensor]
 
 WIDE = 4.0  # factor on the posterior's standard deviations, to search around the posterior
-WIDTHS = (1.0, 1.7)  # factors on the normal at a mode; the wider one covers skewness
-
-# The search for modes starts from the highest of this many points, drawn around the posterior and
-# from N(0, I). The points do not depend on the number of draws. In few dimensions they come close
-# to several modes.
-N_AROUND, N_OF_NORMAL = 128, 384
-FEW_DIMENSIONS = 8
-STARTS_IN_FEW, MODES_IN_FEW = 12, 4
-STARTS_IN_MANY, MODES_IN_MANY = 4, 2
+FEW_DIMENSIONS = 8  # up to which more modes are sought
 FIRST_STEPS, MAX_STEPS = 10, 30  # steps of all starts, and further steps of the highest
 NEAR = 0.1  # distance below which codes are taken to climb to the same mode
 NEGLIGIBLE = 100.0  # nats below the highest at which a mode is ignored
@@ -50,39 +43,71 @@ NARROWEST = (
 SMALLEST_COSINE = 1e-6
 
 
-def size_of_search(n_components: int) -> tuple[int, int]:
-    """The numbers of codes of a row that the search for modes decodes at a time and keeps."""
-    n_starts, n_modes = _numbers(n_components)
-    # a Hessian needs a code for each dimension; a metric is as large as n_components codes
-    return n_modes * n_components, max(N_AROUND + N_OF_NORMAL, n_starts * n_components)
+class Search(NamedTuple):
+    """Where a search for modes starts, and how many modes it keeps.
 
-
-def _numbers(n_components: int) -> tuple[int, int]:
-    few = n_components <= FEW_DIMENSIONS
-    return (STARTS_IN_FEW, MODES_IN_FEW) if few else (STARTS_IN_MANY, MODES_IN_MANY)
-
-
-def at_modes(log_joint: LogJoint, posterior: Normals) -> list[Normals]:
-    """Normals at the highest modes of p(x, z) that are found, in several widths.
-
-    Climbs from the mean of the posterior, and from the highest of points around it and of N(0, I),
-    each in a separate region. After some steps only the highest continue. If fewer modes than
-    requested are high enough, the highest mode takes the place of the others.
+    The starts are the mean of the posterior and the highest of these points: some drawn around the
+    posterior, some of N(0, I), and the centers of the prior. The points do not depend on the number
+    of draws. In few dimensions they come close to several modes.
     """
-    n, k = posterior.mean.shape
-    n_starts, n_modes = _numbers(k)
+
+    n_starts: int
+    n_modes: int
+    n_around: int = 0
+    n_normal: int = 0
+
+    @classmethod
+    def thorough(cls, n_components: int) -> Self:
+        """For rows whose modes are hard to find."""
+        return cls(*((12, 4) if n_components <= FEW_DIMENSIONS else (4, 2)), 128, 384)
+
+    def n_together(self, n_components: int) -> int:
+        """The largest number of codes of a row that are decoded together."""
+        # of each mode a Hessian takes a code for each dimension; all starts climb together
+        return max(self.n_modes * n_components, self.n_starts * len(STEP_LENGTHS))
+
+    def points(self, posterior: Normals, centers: Tensor | None) -> list[Tensor]:
+        """Codes (P, N, K), and others that all rows share (P, 1, K)."""
+        noise = posterior.mean.new_tensor(_noise(posterior.mean.shape[-1]))
+        around, normal = noise[: self.n_around], noise[len(noise) - self.n_normal :]
+        shared = normal if centers is None else torch.cat([normal, centers.to(noise)[:, None]])
+        return [posterior.widened(WIDE).sample(around), shared]
+
+
+@lru_cache(maxsize=16)
+def _noise(n_components: int) -> NDArray[np.float64]:
+    return quasi_normal(512, n_components, seed=0)[:, None, :]
+
+
+# For rows like those of training, whose encoder is near a mode, and for rows with missing values,
+# where it may not be.
+NEAREST, NEAR_AND_HIGHEST = Search(1, 1), Search(3, 2, n_normal=128)
+
+
+def at_modes(
+    log_joint: LogJoint, posterior: Normals, centers: Tensor | None, search: Search
+) -> list[Normals]:
+    """Normals at the highest modes of p(x, z) that a search finds.
+
+    Climbs from its starts, each in a separate region. After some steps only the highest continue.
+    If fewer modes than requested are high enough, the highest mode takes the place of the others.
+    """
+    covariance = posterior.root @ posterior.root.mT
+    metric = covariance + NARROWEST**2 * _identity(covariance.shape[-1], covariance)
+    if search.n_starts == 1:
+        return [laplace(log_joint, posterior.mean, metric)]
+    n, n_starts = len(posterior.mean), search.n_starts
     rows = torch.arange(n, device=posterior.mean.device)
 
     def of_start(z: Tensor, which: Tensor) -> Tensor:
         return log_joint(z, which % n)
 
-    starts = _starts(log_joint, posterior, n_starts)
-    wide = posterior.root @ posterior.root.mT + NARROWEST**2 * _identity(k, starts)
+    starts = _starts(log_joint, posterior, search.points(posterior, centers), n_starts)
     reached, metric, log_p = climb(
-        of_start, starts.flatten(0, 1), wide.repeat(n_starts, 1, 1), FIRST_STEPS
+        of_start, starts.flatten(0, 1), metric.repeat(n_starts, 1, 1), FIRST_STEPS
     )
     log_p = log_p.view(n_starts, n)
-    highest = _highest(reached.view_as(starts), log_p, n_modes, lambda far: far < NEAR)
+    highest = _highest(reached.view_as(starts), log_p, search.n_modes, lambda far: far < NEAR)
     chosen = (highest * n + rows).flatten()
     worth_it = (highest != highest[0]) & (log_p[highest, rows] > log_p.amax(0) - NEGLIGIBLE)
     worth_it[0] = True
@@ -93,17 +118,17 @@ def at_modes(log_joint: LogJoint, posterior: Normals) -> list[Normals]:
 
     found = laplace(of_chosen, reached[chosen[continuing]], metric[chosen[continuing]])
     place = torch.where(worth_it, worth_it.flatten().cumsum(0).view_as(highest) - 1, rows)
-    return [found[place[i]].widened(width) for width in WIDTHS for i in range(n_modes)]
+    return [found[place[i]] for i in range(search.n_modes)]
 
 
-def _starts(log_joint: LogJoint, posterior: Normals, n_starts: int) -> Tensor:
+def _starts(
+    log_joint: LogJoint, posterior: Normals, points: Sequence[Tensor], n_starts: int
+) -> Tensor:
     """The mean of the posterior and the highest of the points. -> (n_starts, N, K)."""
-    n, k = posterior.mean.shape
+    n = len(posterior.mean)
     rows = torch.arange(n, device=posterior.mean.device)
-    around, normal = posterior.mean.new_tensor(_points(k)).split([N_AROUND, N_OF_NORMAL])
-    tried = [posterior.widened(WIDE).sample(around), normal]  # the latter are shared by all rows
-    log_p = torch.cat([log_joint(part, rows) for part in tried])
-    z = torch.cat([part.expand(-1, n, -1) for part in tried])
+    log_p = torch.cat([log_joint(part, rows) for part in points])
+    z = torch.cat([part.expand(-1, n, -1) for part in points])
 
     def of_region(far: Tensor) -> Tensor:
         return far <= far.kthvalue(len(z) // n_starts, dim=0).values
@@ -126,11 +151,6 @@ def _highest(z: Tensor, log_p: Tensor, n: int, is_near: Callable[[Tensor], Tenso
         best = log_p.argmax(0)
         found.append(torch.where(log_p[best, rows] > -torch.inf, best, found[0]))
     return torch.stack(found)
-
-
-@lru_cache(maxsize=16)
-def _points(n_components: int) -> NDArray[np.float64]:
-    return quasi_normal(N_AROUND + N_OF_NORMAL, n_components, seed=0)[:, None, :]
 
 
 def climb(

@@ -1,8 +1,8 @@
-r"""Proposals for the importance-weighted bound on log p(x).
+r"""Proposals for the importance-weighted bound on log p(x), and their weighted draws.
 
-The encoder's posterior is a poor approximation for rows unlike those of training, most of all if
-values are missing that training always observed. Normals at the modes of p(x, z) then serve as the
-proposal, which importance weights correct.
+The encoder's posterior is a poor approximation of p(z|x) for many rows, most of all if values are
+missing that training always observed. Normals at modes of p(x, z) are better, and importance
+weights correct what they miss.
 
 Pure functions of tensors; the axes are S draws, N rows, K latent dimensions.
 
@@ -10,35 +10,58 @@ References
 ----------
 .. [1] E. Veach and L. Guibas, "Optimally Combining Sampling Techniques for Monte Carlo
        Rendering", SIGGRAPH 1995.
+.. [2] A. Owen and Y. Zhou, "Safe and Effective Importance Sampling", Journal of the American
+       Statistical Association 95 (449), 2000.
+.. [3] A. B. Owen, "Monte Carlo Theory, Methods and Examples", 2013, section 9.3.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from skvae._inference.modes import WIDE, LogJoint, at_modes
+from skvae._blocks import chunks
+from skvae._inference.effort import Effort
+from skvae._inference.modes import (
+    NEAR_AND_HIGHEST,
+    NEAREST,
+    WIDE,
+    LogJoint,
+    Search,
+    at_modes,
+)
 from skvae._inference.normals import Normals
 
+# Of the regression on control variates, relative to their variance: normals may be the same.
+RIDGE, TINY, LEAST_FACTOR = 1e-6, 1e-30, 0.1
+
+# The numbers of rows (n,), draws of z for them (s, n, K), and the log weights of these (s, n).
+Weighted = tuple[Tensor, Tensor, Tensor]
+
 GOOD_SHARE = 0.25  # effective sample size of a good proposal, as a share of its draws
-# Only in very few dimensions do draws find a mode outside the posterior.
-WIDE_DIMENSIONS, WIDE_SHARE = 4, 0.25
+# Only in very few dimensions do draws from a wide posterior find other modes. In more dimensions a
+# normal at the mode is widened by 1 + WIDER / K, beyond which few of its draws would be of use.
+WIDE_DIMENSIONS, WIDER = 4, 2.0
+WIDTHS = (1.0, 1.7)  # of normals at modes that are hard to find; the wider ones cover skewness
+
+
+def effective_size(log_weight: Tensor) -> Tensor:
+    """The effective sample size (sum w)^2 / sum w^2 ([3]_), between 1 and S. (S, N) -> (N,).
+
+    0 if all weights are 0.
+    """
+    possible = log_weight.amax(0) > -torch.inf
+    share = torch.softmax(torch.where(possible, log_weight, 0.0), dim=0)
+    return torch.where(possible, 1 / share.square().sum(0), 0.0)
 
 
 def is_good(log_weight: Tensor) -> Tensor:
-    """Whether the weights of the draws are even enough to be reliable. (S, N) -> (N,) bool.
-
-    False if all weights are 0.
-    """
-    possible = log_weight.amax(0) > -torch.inf
-    # effective sample size, (sum w)^2 / sum w^2, between 1 and S
-    worth = 1 / torch.softmax(torch.where(possible, log_weight, 0.0), dim=0).square().sum(0)
-    return possible & (worth >= GOOD_SHARE * len(log_weight))
+    """Whether the weights of the draws are even enough to be reliable. (S, N) -> (N,) bool."""
+    return effective_size(log_weight) >= GOOD_SHARE * len(log_weight)
 
 
 @dataclass
@@ -58,27 +81,33 @@ class Pool:
         return cls(list(normals), draws, list(log_p))
 
     @classmethod
-    def around(cls, posterior: Normals, noise: Tensor, log_joint: LogJoint) -> Self:
-        """Draws from the posterior, made from noise (S, 1, K).
+    def empty(cls, normals: Sequence[Normals]) -> Self:
+        """No draws yet."""
+        mean = normals[0].mean
+        return cls(
+            list(normals),
+            [mean.new_empty(0, *mean.shape) for _ in normals],
+            [mean.new_empty(0, len(mean)) for _ in normals],
+        )
 
-        In very few dimensions some draws are from a wider normal, to find modes outside the
-        posterior. The draws from the posterior alone would miss these and still have even weights.
-        """
-        n_wide = int(WIDE_SHARE * len(noise)) if noise.shape[-1] <= WIDE_DIMENSIONS else 0
-        if n_wide == 0:
-            return cls.of([posterior], [noise], log_joint)
-        noises = noise.tensor_split([len(noise) - n_wide])
-        return cls.of([posterior, posterior.widened(WIDE)], noises, log_joint)
+    def drawn(self, noises: Sequence[Tensor], log_joint: LogJoint) -> Pool:
+        """This pool with further draws from the same normals."""
+        new = Pool.of(self.normals, noises, log_joint)
+        draws = [torch.cat(pair) for pair in zip(self.draws, new.draws, strict=True)]
+        log_p = [torch.cat(pair) for pair in zip(self.log_p, new.log_p, strict=True)]
+        return Pool(self.normals, draws, log_p)
 
-    def with_modes(self, noise: Tensor, log_joint: LogJoint) -> Pool:
-        """This pool with additional draws at modes of p(x, z), made from noise (S, 1, K)."""
-        normals = at_modes(log_joint, self.normals[0])
+    def with_modes(self, noise: Tensor, log_joint: LogJoint, centers: Tensor | None) -> Pool:
+        """This pool with draws at modes of p(x, z) that a thorough search finds. (S, 1, K)."""
+        search = Search.thorough(noise.shape[-1])
+        modes = at_modes(log_joint, self.normals[0], centers, search)
+        normals = [mode.widened(width) for width in WIDTHS for mode in modes]
         found = Pool.of(normals, noise.tensor_split(len(normals)), log_joint)
         return Pool(
             self.normals + found.normals, self.draws + found.draws, self.log_p + found.log_p
         )
 
-    def __getitem__(self, rows: Tensor) -> Pool:
+    def __getitem__(self, rows: Tensor | slice) -> Pool:
         return Pool(
             [normal[rows] for normal in self.normals],
             [z[:, rows] for z in self.draws],
@@ -90,17 +119,109 @@ class Pool:
         """All draws. (S, N, K)."""
         return torch.cat(self.draws)
 
-    def log_weight(self) -> Tensor:
-        """Log importance weights of the draws, treated as draws from one mixture. (S, N).
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """Log importance weights (S, N), and the standard error of the log of their mean (N,).
 
-        The share of each normal in the mixture is its share of the draws (the balance heuristic
-        [1]_). A normal that misses p(x, z) then wastes its own draws and has no other effect. A
-        draw has weight 0 if every normal rounds to density 0 there, which can only lower the bound.
+        The draws count as draws from one mixture, in which the share of each normal is its share of
+        the draws (the balance heuristic [1]_). A normal that misses p(x, z) then wastes its own
+        draws and has no other effect. A draw has weight 0 if every normal rounds to density 0
+        there, which can only lower the mean.
+
+        The ratios of the normals to the mixture are control variates, since their means are known
+        to be 1 [2]_. The weights are calibrated so that their weighted means are: the mean weight
+        is then exact if p(x, z) is proportional to one of the normals. The standard error is that
+        of the residuals, for independent draws; that of quasi-random draws is smaller.
         """
         z = self.z
-        log_parts = [
-            math.log(len(own) / len(z)) + normal.log_prob(z)
-            for own, normal in zip(self.draws, self.normals, strict=True)
-        ]
-        density = torch.logsumexp(torch.stack(log_parts), dim=0)
-        return torch.where(density > -torch.inf, torch.cat(self.log_p) - density, -torch.inf)
+        shares = [len(own) / len(z) for own in self.draws]
+        log_parts = torch.stack([normal.log_prob(z) for normal in self.normals])
+        log_share = z.new_tensor(shares).log()[:, None, None]
+        density = torch.logsumexp(log_share + log_parts, dim=0)
+        reached = density > -torch.inf
+        log_weight = torch.where(reached, torch.cat(self.log_p) - density, -torch.inf)
+        # (N, S, J), of mean 0; that of the first normal follows from the others
+        ratios = torch.where(reached, (log_parts[1:] - density).exp() - 1, 0.0).permute(2, 1, 0)
+        mean = ratios.mean(1, keepdim=True)
+        deviations = ratios - mean
+        gram = deviations.mT @ deviations
+        scale = gram.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
+        gram += torch.diag_embed((RIDGE * scale + TINY).expand(-1, gram.shape[-1]))
+        factor = 1 - len(z) * (deviations @ torch.linalg.solve(gram, mean.mT))[..., 0].T
+        calibrated = log_weight + factor.clamp(min=LEAST_FACTOR).log()
+
+        highest = log_weight.amax(0).nan_to_num(neginf=0.0)
+        weight = (log_weight - highest).exp().T.unsqueeze(-1)
+        centered = weight - weight.mean(1, keepdim=True)
+        slopes = torch.linalg.solve(gram, deviations.mT @ centered)
+        rest = (centered - deviations @ slopes).square().sum(1)[:, 0] / (len(z) - len(shares))
+        total = (calibrated - highest).exp().mean(0)
+        return calibrated, (rest / len(z)).sqrt() / total
+
+
+def four_normals(
+    posterior: Normals, log_joint: LogJoint, centers: Tensor | None, search: Search
+) -> list[Normals]:
+    """The proposals of a row: its posterior, one mode or two, and a wider normal."""
+    k = posterior.mean.shape[-1]
+    modes = at_modes(log_joint, posterior, centers, search)
+    few = k <= WIDE_DIMENSIONS
+    wide = posterior.widened(WIDE) if few else modes[0].widened(1 + WIDER / k)
+    return [posterior, modes[0], modes[-1], wide]
+
+
+def weighted_draws(
+    log_joint: LogJoint,
+    posterior: Normals,
+    noise: Tensor,
+    effort: Effort,
+    *,
+    rows: Tensor,
+    has_gaps: bool,
+    centers: Tensor | None = None,
+    together: int = 64,
+) -> Iterator[Weighted]:
+    """Draws with importance weights for p(z|x), of rows as they have enough draws.
+
+    Rows whose weights are still uneven after all draws get further ones, at the modes of a thorough
+    search.
+
+    Parameters
+    ----------
+    log_joint : LogJoint
+    posterior : Normals
+        Of n rows.
+    noise : Tensor of shape (S, 1, K)
+        With S = ``effort.n_noise``.
+    effort : Effort
+    rows : Tensor of int of shape (n,)
+        The numbers of the rows.
+    has_gaps : bool
+        Whether values are missing in the rows.
+    centers : Tensor of shape (C, K), default=None
+        Codes from which a mode may be sought.
+    together : int, default=64
+        The number of rows of a thorough search at a time.
+    """
+
+    def of(rows: Tensor) -> LogJoint:
+        return lambda z, some: log_joint(z, rows[some])
+
+    # an encoder that saw complete rows in training may be far off for others
+    search = NEAR_AND_HIGHEST if has_gaps else NEAREST
+    normals = four_normals(posterior, of(rows), centers, search)
+    spare, own = effort.split(noise)
+    pool = Pool.empty(normals)
+    for noises in effort.stages(own, len(normals)):
+        pool = pool.drawn(noises, of(rows))
+        log_weight, error = pool.weights()
+        enough = error <= effort.error
+        if len(pool.z) == effort.most:
+            enough |= is_good(log_weight)
+        if bool(enough.any()):
+            yield rows[enough], pool.z[:, enough], log_weight[:, enough]
+            rows, pool = rows[~enough], pool[~enough]
+        if len(rows) == 0:
+            return
+    for some in chunks(len(rows), together):
+        found = pool[some].with_modes(spare, of(rows[some]), centers)
+        yield rows[some], found.z, found.weights()[0]

@@ -52,9 +52,9 @@ class Cells:
         return Cells(change(self.values), observed, context)
 
 
-def observed_sum(x: Tensor, cells: Cells) -> Tensor:
-    """The sum over the observed values of a row. (S, N, D) -> (S, N)."""
-    return (x if cells.observed is None else torch.where(cells.observed, x, 0.0)).sum(-1)
+def observed_sum(x: Tensor, observed: Tensor | None) -> Tensor:
+    """The sum over the observed values of a row. (S, N, D), (N, D) -> (S, N)."""
+    return (x if observed is None else torch.where(observed, x, 0.0)).sum(-1)
 
 
 def with_context(x: Tensor, context: Tensor | None) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import repeat
 
 import torch
 from torch import Generator, Tensor, nn
@@ -139,6 +140,12 @@ class VAE(nn.Module):
             and all(group.likelihood.replayable for group in self.groups)
             and (prior is None or prior.replayable)
         )
+
+    @property
+    def width(self) -> int:
+        """The number of elements of the largest tensor that is computed for a code or a row."""
+        shapes = [max(parameter.shape, default=1) for parameter in self.parameters()]
+        return max(sum(self.n_outputs), self.prior.n_numbers, *shapes)
 
     @property
     def n_in_unit(self) -> int:
@@ -298,8 +305,14 @@ class VAE(nn.Module):
                 return self.location_noise.log_prob(group, x, outputs[..., : group.n_columns])
             return group.log_prob(x, outputs)
 
-        found = self._by_group(of_group, split(cells.values, self.n_columns), outputs)
-        return observed_sum(found, cells)
+        values, observed = split(cells.values, self.n_columns), cells.observed
+        known = repeat(None) if observed is None else split(observed, self.n_columns)
+        # the sum of each group, since all values together would be one more large tensor
+        sums = [
+            observed_sum(of_group(group, x, out), there)
+            for group, x, out, there in zip(self.groups, values, outputs, known, strict=False)
+        ]
+        return torch.stack(sums).sum(0)
 
     def log_prob_vjp(
         self, cells: Cells, outputs: Sequence[Tensor], phase: Phase
@@ -315,7 +328,7 @@ class VAE(nn.Module):
         ]
 
         def log_prob() -> Tensor:
-            return observed_sum(join([of_group() for of_group, _ in pieces]), cells)
+            return observed_sum(join([of_group() for of_group, _ in pieces]), cells.observed)
 
         def backward(gradient: Tensor) -> list[Tensor]:
             by_cell = gradient.unsqueeze(-1)
@@ -330,12 +343,8 @@ class VAE(nn.Module):
 
     def sample(self, z: Tensor, generator: Generator, context: Tensor | None = None) -> Tensor:
         """Draws from p(x|z) in working units. (S, N, K), (N, C) -> (S, N, D)."""
-        return self._by_group(
-            lambda group, outputs: group.sample(outputs, generator), self.decode(z, context)
-        )
-
-    def _by_group(self, call: Callable[..., Tensor], *per_group: Sequence[Tensor]) -> Tensor:
-        return join([call(*args) for args in zip(self.groups, *per_group, strict=True)])
+        pairs = zip(self.groups, self.decode(z, context), strict=True)
+        return join([group.sample(outputs, generator) for group, outputs in pairs])
 
     # -- bounds ---------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ class PriorModule(nn.Module):
         """Draw n codes with the generator. -> (n, K)."""
         raise NotImplementedError(f"{type(self).__name__} has no method sample(n, generator).")
 
+    @property
+    def centers(self) -> Tensor | None:
+        """Codes (C, K) from which to search for those of a row, besides codes of N(0, I)."""
+        return None
+
     def moments(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each component, by default of draws. -> 2 x (K,)."""
         draws = self.sample(MOMENT_DRAWS, generator).double()
@@ -98,6 +103,11 @@ class _Mixture(PriorModule):
     @property
     def n_normals(self) -> int:
         return len(self.mean)
+
+    @property
+    def centers(self) -> Tensor:
+        mean: Tensor = self.mean
+        return mean
 
     @property
     def n_numbers(self) -> int:

@@ -217,7 +217,7 @@ def test_a_monitor_scores_each_epoch(wine):
     scores = [row["score"] for row in log.data if row["task_name"] == "epoch"]
     assert len(set(scores)) == 3
     # components are put in order after the last epoch, which changes the draws of a score
-    assert scores[-1] == pytest.approx(vae.score(wine), abs=1e-3)
+    assert scores[-1] == pytest.approx(vae.score(wine), abs=0.02)
 
 
 @pytest.mark.filterwarnings("ignore:Posterior collapse")  # after a few epochs

@@ -277,4 +277,3 @@ def test_more_draws_bring_the_score_closer_to_the_likelihood(fitted, wine, share
     few, some, many = (fitted.score_samples(rows, n_importance=n) for n in (16, 256, 4096))
     errors = [np.abs(score - exact).mean() for score in (few, some, many)]
     assert errors[0] > 1.5 * errors[1] > 3 * errors[2]
-    np.testing.assert_array_equal(some, fitted.score_samples(rows))  # the default

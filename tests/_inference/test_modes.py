@@ -4,7 +4,15 @@ import pytest
 import torch
 from densities import correlated, draw, narrow
 
-from skvae._inference.modes import _bfgs, _highest, at_modes, climb, laplace, size_of_search
+from skvae._inference.modes import (
+    NEAR_AND_HIGHEST,
+    Search,
+    _bfgs,
+    _highest,
+    at_modes,
+    climb,
+    laplace,
+)
 from skvae._inference.normals import Normals
 
 
@@ -95,13 +103,20 @@ def test_heavy_tails_do_not_stop_a_climb(log_std):
     def cauchy(z, rows):
         return -torch.log1p(((z - 3.0) / 0.1).square()).sum(-1)
 
-    found = at_modes(cauchy, narrow([[0.0, 0.0]], log_std))[0].mean
+    found = at_modes(cauchy, narrow([[0.0, 0.0]], log_std), None, Search.thorough(2))[0].mean
     torch.testing.assert_close(found, torch.full((1, 2), 3.0).double(), atol=0.02, rtol=0)
 
 
-def test_the_size_of_a_search_grows_with_the_dimensions():
-    assert size_of_search(2) == (8, 512)
-    assert size_of_search(200) == (400, 800)
+def test_a_search_starts_from_the_centers_of_the_prior():
+    far = narrow([[40.0, -40.0]])
+
+    def log_joint(z, rows):
+        return far.log_prob(z).clamp(min=-60.0)  # flat where the other points are
+
+    for centers, is_found in ((None, False), (torch.tensor([[40.1, -40.0]]), True)):
+        for search in (NEAR_AND_HIGHEST, Search.thorough(2)):
+            found = at_modes(log_joint, narrow([[0.0, 0.0]]), centers, search)[0].mean
+            assert torch.allclose(found, far.mean, atol=0.01) == is_found
 
 
 def test_the_root_does_not_turn_with_axes_of_equal_curvature():

@@ -6,6 +6,7 @@ import pytest
 import torch
 from densities import quasi
 
+from skvae._inference.effort import Effort
 from skvae._inference.scores import log_joint, log_likelihood
 from skvae._model.cells import Cells
 from skvae.priors._modules import StandardNormal
@@ -20,6 +21,8 @@ def model(log_prob):
         decode=lambda z, context: [z],
         log_prob=lambda cells, outputs: log_prob(cells.values[:, 0], outputs[0]),
         log_prior=lambda z, context: PRIOR.log_prob(z),
+        prior=PRIOR,
+        width=2,
     )
 
 
@@ -40,18 +43,19 @@ def test_a_density_that_is_no_number_counts_as_0():
 
 @pytest.mark.parametrize("n_draws", [8, 256])
 def test_the_bound_only_falls_by_draws_that_are_no_numbers(n_draws):
-    rows, noise = cells(-3.0, -5.0), torch.cat(2 * [quasi(n_draws, 2)])
-    found = log_likelihood(model(undefined_far_out), rows, noise, n_spare=n_draws)
+    rows, effort = cells(-3.0, -5.0), Effort(n_draws, n_draws, 0.1)
+    found = log_likelihood(model(undefined_far_out), rows, quasi(effort.n_noise, 2), effort=effort)
     less = torch.distributions.Normal(0, 1).cdf(torch.tensor(1.0)).log().item()
     torch.testing.assert_close(found, torch.tensor([-3.0, -5.0]).double() + less, atol=0.1, rtol=0)
 
 
 def test_rows_of_density_0_differ_from_rows_of_undefined_density():
+    effort = Effort(32, 32, 0.1)
     found = log_likelihood(
         model(lambda x, z: x.expand(z.shape[:-1])),
         cells(-1.0, -torch.inf, torch.nan),
-        quasi(64, 2),
-        n_spare=32,
+        quasi(effort.n_noise, 2),
+        effort=effort,
     )
     assert found[0].item() == pytest.approx(-1.0, abs=0.1)
     assert found[1].item() == -torch.inf

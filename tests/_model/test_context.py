@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from skvae._inference.scores import log_likelihood, weighted_draws
+from skvae._inference.effort import Effort
+from skvae._inference.scores import log_likelihood, weighted_codes
 from skvae._model.phases import CODES, DECODER, WHOLE
 from skvae._model.vae import VAE
 from skvae._start import start_from_pca
@@ -74,10 +75,13 @@ def test_the_likelihood_is_that_of_the_conditional_normal():
     mean = cells.context @ (by_context + loading @ model.prior.slope).T + bias[:D]
     covariance = loading @ loading.T + torch.diag(variance)
     expected = MultivariateNormal(mean, covariance).log_prob(cells.values)
-    found = log_likelihood(model, cells, quasi(4096, 0), n_spare=2048)
+    effort = Effort(2048, 2048, 0.1)
+    found = log_likelihood(model, cells, quasi(effort.n_noise, 0), effort=effort)
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
     # E[x|x, c] over codes whose posterior is conditional too
-    z, log_weight = weighted_draws(model, cells, *quasi(2048, 1).chunk(2))
+    (each,) = weighted_codes(model, cells, quasi(effort.n_noise, 1), effort=effort)
+    rows, z, log_weight = each
+    assert rows.tolist() == list(range(N))
     gain = loading.T @ torch.linalg.inv(covariance)
     exact = cells.context @ model.prior.slope.T + (cells.values - mean) @ gain.T
     weight = torch.softmax(log_weight, 0)

@@ -1,0 +1,34 @@
+"""How many draws a row takes."""
+
+import torch
+
+from skvae._inference.effort import Effort
+
+
+def test_each_stage_doubles_the_draws_of_each_proposal():
+    effort = Effort(64, 512, 0.1)
+    noise = torch.arange(effort.n_noise)[:, None, None]
+    spare, own = effort.split(noise)
+    assert (len(spare), len(own)) == (512, 512)
+    stages = list(effort.stages(own, 4))
+    assert [[len(part) for part in stage] for stage in stages] == [
+        4 * [16],
+        4 * [16],
+        4 * [32],
+        4 * [64],
+    ]
+    # the noise of each proposal is contiguous, and all noise is used once
+    for place in range(4):
+        part = torch.cat([stage[place] for stage in stages])[:, 0, 0]
+        assert torch.equal(part, torch.arange(512 + 128 * place, 512 + 128 * (place + 1)))
+
+
+def test_a_number_of_draws_that_is_no_multiple_is_divided_evenly():
+    stages = list(Effort(18, 18, 0.1).stages(torch.zeros(18, 1, 2), 4))
+    assert [[len(part) for part in stage] for stage in stages] == [[5, 5, 4, 4]]
+
+
+def test_few_draws_are_from_the_posterior_alone():
+    few, more = Effort(15, 15, 0.1), Effort(16, 16, 0.1)
+    assert (few.is_small, few.n_noise) == (True, 15)
+    assert (more.is_small, more.n_noise) == (False, 16 + 256)
