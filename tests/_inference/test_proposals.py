@@ -167,9 +167,9 @@ def test_a_far_narrow_mode_is_found_with_few_draws_and_a_narrow_posterior(log_st
 
 
 def test_each_row_has_its_turn_once_and_hard_rows_take_more_draws():
-    truth = correlated(6, 3)
+    truth = correlated(6, 5)
     posterior = truth[torch.arange(6)]
-    skewed = torch.tensor([0.0, 0.0, 1.0, 0.0, 3.0, 0.0]).double()
+    skewed = torch.tensor([0.0, 0.0, 0.3, 0.0, 1.0, 0.0]).double()
 
     def log_joint(z, rows):
         # beyond the mode a row falls more slowly
@@ -180,7 +180,7 @@ def test_each_row_has_its_turn_once_and_hard_rows_take_more_draws():
     found = weighted(log_joint, posterior, effort)
     assert sorted(torch.cat([rows for rows, _, _ in found]).tolist()) == list(range(6))
     n_draws = {int(row): len(z) for rows, z, _ in found for row in rows}
-    assert n_draws[0] <= n_draws[2] < n_draws[4] <= 1024
+    assert 64 == n_draws[0] <= n_draws[2] < n_draws[4], n_draws
     for _, z, log_weight in found:
         assert z.shape[:2] == log_weight.shape
 
