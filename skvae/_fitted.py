@@ -44,12 +44,13 @@ Array = NDArray[Any]
 MOST_IN_POOL = 2**12
 # Number of codes over which the slopes of the decoder are averaged.
 SLOPE_DRAWS = 256
-# Default number of draws for the evidence lower bound, in up to FEW_COMPONENTS latent dimensions
-# and in more.
-FEW_DRAWS, MANY_DRAWS, FEW_COMPONENTS = 256, 512, 8
-# Draws for a score: the first ones, and the most, which reach the standard error if the effective
-# sample size is at least a sixth of them.
-FIRST_DRAWS, WORST_SHARE, MOST_DRAWS = 64, 1 / 6, 2**14
+# The numbers of draws that follow have two values, for up to FEW_COMPONENTS latent dimensions and
+# for more, in which fewer draws would underestimate their own error.
+FEW_COMPONENTS = 8
+ELBO_DRAWS, FIRST_DRAWS = (256, 512), (64, 256)
+# The most draws of a score, which reach the standard error if the effective sample size is at least
+# this share of them.
+MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
 # Draws for a conditional mean, and the standard error of the likelihood that they reach.
 MEAN_DRAWS, MOST_MEAN_DRAWS, MEAN_ERROR = 128, 512, 0.1
 
@@ -93,6 +94,11 @@ class Fitted:
     def n_components(self) -> int:
         """The number of latent dimensions."""
         return self.architecture.n_components
+
+    @property
+    def has_many_components(self) -> bool:
+        """Whether there are more latent dimensions than FEW_COMPONENTS."""
+        return self.n_components > FEW_COMPONENTS
 
     @property
     def device(self) -> torch.device:
@@ -185,8 +191,9 @@ class Fitted:
         With ``n_draws`` draws, or as many as a row needs for this standard error, in nats.
         """
         if n_draws is None:
+            first = FIRST_DRAWS[self.has_many_components]
             wanted = 2 ** math.ceil(math.log2((1 / WORST_SHARE - 1) / error**2))
-            effort = Effort(FIRST_DRAWS, min(max(wanted, FIRST_DRAWS), MOST_DRAWS), error)
+            effort = Effort(first, min(max(wanted, first), MOST_DRAWS), error)
         else:
             effort = Effort(n_draws, n_draws, error)
         bound = partial(log_likelihood, effort=effort)
@@ -194,7 +201,7 @@ class Fitted:
 
     def elbo(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
         """The evidence lower bound of each row, in nats. -> (n,)."""
-        n_draws = n_draws or (FEW_DRAWS if self.n_components <= FEW_COMPONENTS else MANY_DRAWS)
+        n_draws = n_draws or ELBO_DRAWS[self.has_many_components]
         size = Size(min(n_draws, DRAWS_AT_ONCE), n_draws)
         return self._bound(VAE.elbo, table, dtype, n_draws, size)
 

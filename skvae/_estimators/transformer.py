@@ -948,12 +948,13 @@ class VAETransformer(
 
         An estimate by importance sampling [1]_. The draws of a row are from the encoder's
         posterior, from a normal at a mode of p(x, z) near it, and from a wider normal; for a row
-        with missing values, from a second mode too. Their weights are calibrated by control
-        variates [2]_. There are 64 draws at first, and twice as many until the standard error is
-        small enough. Rows that never get there have further draws, from normals at all modes that
-        a thorough search finds. The result is deterministic: the quasi-random noise of the draws is
-        fixed by ``fit`` and the same for all rows and calls, so that scores of models and rows are
-        comparable. Densities are per unit of the data.
+        with missing values, and in up to four dimensions, from a second mode too. Their weights are
+        calibrated by control variates [2]_. There are 64 draws at first (256 beyond 8 components),
+        and twice as many until the standard error is small enough. Rows that never get there have
+        further draws, from normals at all modes that a thorough search finds. The result is
+        deterministic: the quasi-random noise of the draws is fixed by ``fit`` and the same for all
+        rows and calls, so that scores of models and rows are comparable. Densities are per unit of
+        the data.
 
         The score is of the observed values only, so the scores of rows with different missing
         values are not comparable. It is 0 for a row without observed values. It is -inf for a row

@@ -206,8 +206,8 @@ def weighted_draws(
     def of(rows: Tensor) -> LogJoint:
         return lambda z, some: log_joint(z, rows[some])
 
-    # An encoder that saw complete rows in training may be far off for others. In very few dimensions
-    # there often is another mode, and points come close to it.
+    # An encoder that saw complete rows in training may be far off for others. In very few
+    # dimensions there often is another mode, and points come close to it.
     may_be_far = has_gaps or noise.shape[-1] <= WIDE_DIMENSIONS
     search = NEAR_AND_HIGHEST if may_be_far else NEAREST
     normals = four_normals(posterior, of(rows), centers, search)
