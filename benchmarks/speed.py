@@ -6,9 +6,8 @@ step       a training step of the article's 784-500-500-50 with ELU, and of a 20
            beside the plain loop's and beside their matrix products alone: medians of steps taken
            in turn in one process
 compiled   the image's step beside that of a plain loop by torch.compile, which needs a C++ compiler
-busy       the table's step and the image's, on one thread, on two, and "paced", on two or on one as
-           a fit takes them, with the machine idle and with another process on one core; and a grid
-           search with one and two jobs
+busy       the table's step and the image's, on one and two threads, with the machine idle and with
+           another process on one core; and a grid search with one and two jobs
 inference  milliseconds a row of what a fitted model does, on rows with and without gaps
 precision  held-out log-likelihood in float32 and bfloat16, ten columns that follow from the codes
            with a noise of 10 % and of 1 %
@@ -21,7 +20,6 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import pairwise
 
@@ -35,7 +33,6 @@ from torch import nn
 
 from skvae import VAETransformer, _data, _fit
 from skvae._torch.fused import fused
-from skvae._torch.pace import paced
 from skvae._torch.random import draw_bernoulli
 from skvae._torch.runtime import LARGE_WORK, networks_in
 from skvae._training.loop import Step, _epoch
@@ -148,8 +145,7 @@ def our_steps(d, layers, code, batch, precision, device="cpu"):
     step = Step(model, plan, optimizer, generator, n_steps=10 * len(progress))
     large = device == "cpu" and batch * sum(p.numel() for p in model.parameters()) >= LARGE_WORK
 
-    def steps(pace=None):
-        step.pace = pace or nullcontext()
+    def steps():
         with torch.no_grad(), fused(large):
             _epoch(rows, progress, 1.0, step)
 
@@ -220,22 +216,20 @@ def compiled_step(batch, precision):
 
 def compare_busy(arguments):
     """Milliseconds of a step, with the machine idle and with one core busy."""
-    print(f"{'':40}{'idle':>8}{'busy':>8}{'ratio':>7}")
+    print(f"{'':34}{'idle':>8}{'busy':>8}{'ratio':>7}")
     for d, layers, code, batch in [(20, (64, 64), 8, 128), (784, LAYERS, CODE, 128)]:
-        for threads, by_clock in [(1, False), (2, False), (2, True)]:
+        for threads in (1, 2):
             steps = our_steps(d, layers, code, batch, "float32")
             n_steps = steps_of_epoch(d, batch)
-            with paced_on(threads, by_clock) as pace:
-                idle = milliseconds(steps, n_steps, pace)
-                busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-                try:
-                    beside = milliseconds(steps, n_steps, pace)
-                finally:
-                    busy.kill()
-                    busy.wait()
+            idle = with_threads(steps, threads, n_steps)
+            busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            try:
+                beside = with_threads(steps, threads, n_steps)
+            finally:
+                busy.kill()
+                busy.wait()
             name = f"{'-'.join(map(str, (d, *layers, code)))}, {threads} threads"
-            name += ", paced" if by_clock else ""
-            print(f"{name:40}{idle:8.2f}{beside:8.2f}{beside / idle:7.2f}", flush=True)
+            print(f"{name:34}{idle:8.2f}{beside:8.2f}{beside / idle:7.2f}", flush=True)
     X = load_wine().data
     search = GridSearchCV(VAETransformer(2, random_state=0), {"beta": [0.5, 1.0, 2.0, 4.0]}, cv=3)
     for n_jobs in (1, 2):
@@ -244,25 +238,16 @@ def compare_busy(arguments):
         print(f"grid search, 12 fits and one, n_jobs={n_jobs}: {time.perf_counter() - start:.1f} s")
 
 
-@contextmanager
-def paced_on(threads, by_clock):
-    """A context for steps on this number of threads, or on fewer as a fit takes them."""
+def with_threads(steps, threads, n_steps):
+    """Milliseconds of a step: of an epoch, or the median of several short ones."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    try:
-        with paced(by_clock) as pace:
-            yield pace
-    finally:
-        torch.set_num_threads(before)
-
-
-def milliseconds(steps, n_steps, pace):
-    """Milliseconds of a step: the median of three epochs, or of more short ones."""
     times = []
-    for _ in range(max(3, -(-100 // n_steps))):
+    for _ in range(-(-100 // n_steps)):
         start = time.perf_counter()
-        steps(pace)
+        steps()
         times.append(1e3 * (time.perf_counter() - start) / n_steps)
+    torch.set_num_threads(before)
     return statistics.median(times)
 
 

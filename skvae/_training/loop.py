@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -22,7 +20,6 @@ from torch import Generator, Tensor
 from skvae._model.cells import Cells
 from skvae._model.phases import WHOLE, Phase
 from skvae._model.vae import VAE
-from skvae._torch.pace import paced
 from skvae._torch.replay import FEWEST_STEPS, Replay
 from skvae._torch.runtime import networks_in
 from skvae._training.bounds import MeanBound
@@ -92,7 +89,6 @@ class Step:
         replays = many and model.replayable and plan.objective.replayable
         self.replay = Replay(generator) if replays else None
         self.held: dict[bool, tuple[Cells, Tensor]] = {}
-        self.pace: AbstractContextManager[Any] = nullcontext()
 
     def __call__(self, cells: Cells, done: float, rate: float, *, with_loss: bool) -> None:
         """Take one step, after the share ``done`` of all steps; optionally add to ``loss``."""
@@ -153,34 +149,31 @@ def train(
     weights = [optimizer.values, *model.network_buffers()]
     last = Snapshot([*weights, *optimizer.moments.values()])
     watch = Watch(Snapshot(weights), plan)
-    # in bfloat16 the weights depend on the number of threads
-    may_change = optimizer.values.device.type == "cpu" and plan.precision == "float32"
-    with paced(may_change) as step.pace:
-        try:
+    try:
+        if score is not None:
+            # the score may fall in the first epochs of a fit, but not after a fit or a phase
+            watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
+        for epoch in epochs:
+            progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
+            loss = _epoch(rows, progress, watch.rate, step)
+            value = 0.0 if score is None else score()
+            number = max(epoch, len(history.loss_curve)) + 1
+            _refuse_divergence(plan, number, loss, value, optimizer.values)
+            last.take()
+            history.loss_curve.append(loss - rows.log_jacobian)
             if score is not None:
-                # the score may fall in the first epochs of a fit, but not after a fit or a phase
-                watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
-            for epoch in epochs:
-                progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
-                loss = _epoch(rows, progress, watch.rate, step)
-                value = 0.0 if score is None else score()
-                number = max(epoch, len(history.loss_curve)) + 1
-                _refuse_divergence(plan, number, loss, value, optimizer.values)
-                last.take()
-                history.loss_curve.append(loss - rows.log_jacobian)
-                if score is not None:
-                    history.validation_scores.append(value)
-                    watch.see(value)
-                history.best_validation_score = watch.best_score
-                if on_epoch(history):
-                    history.stopped = True
-                    break
-                if plan.early_stopping and watch.is_over():
-                    break
-        except KeyboardInterrupt:
-            history.interrupt()
-            optimizer.settle()
-            last.restore()
+                history.validation_scores.append(value)
+                watch.see(value)
+            history.best_validation_score = watch.best_score
+            if on_epoch(history):
+                history.stopped = True
+                break
+            if plan.early_stopping and watch.is_over():
+                break
+    except KeyboardInterrupt:
+        history.interrupt()
+        optimizer.settle()
+        last.restore()
     history.best_validation_score = watch.best_score
     if plan.early_stopping and watch.best_score is not None:
         watch.best.restore()
@@ -254,6 +247,5 @@ def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -
         with step.optimizer.steps(), torch.inference_mode(), networks_in(plan.precision, device):
             for batch in buffer.batches:
                 number, done = next(numbered)
-                with step.pace:
-                    step(buffer.cells.take(batch), done, rate, with_loss=number in steps_with_loss)
+                step(buffer.cells.take(batch), done, rate, with_loss=number in steps_with_loss)
     return float(step.loss.mean()) / len(steps_with_loss)
