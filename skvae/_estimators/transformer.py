@@ -961,8 +961,8 @@ class VAETransformer(
         so far from the training rows that no density above 0 is found in floating point.
 
         If the density of a draw or its gradient is not finite, as for codes far from the prior, the
-        density counts as 0 and the search for a mode stops, which can only lower the estimate. If
-        no density of a row is a number, the row scores -inf, with a warning.
+        density counts as 0 and the search for a mode stops, which lowers the estimate. If no
+        density of a row is a number, the row scores -inf, with a warning.
 
         Parameters
         ----------
@@ -974,8 +974,9 @@ class VAETransformer(
             values by much.
         standard_error : float, default=0.1
             Standard error, in nats, at which a row has enough draws. It is estimated for
-            independent draws; the errors of quasi-random ones are about half as large. From 0.001
-            to 10; at most 16,384 draws are taken for it.
+            independent draws. The errors of quasi-random ones are about half as large for most
+            rows, and larger if the weights have heavy tails. From 0.001 to 10; at most 16,384 draws
+            are taken for it.
 
         Returns
         -------

@@ -43,13 +43,13 @@ class Effort(NamedTuple):
         # a power of two of draws at the start keeps the balance of a quasi-random sequence
         return noise[: self.n_spare], noise[self.n_spare :]
 
-    def stages(self, noise: Tensor, n_parts: int) -> Iterator[list[Tensor]]:
-        """The noise of each stage, divided among several proposals. (S, 1, K) -> n_parts tensors.
+    def stages(self, noise: Tensor) -> Iterator[list[Tensor]]:
+        """The noise of each stage, in four parts. (S, 1, K) -> 4 tensors.
 
-        Each proposal has a part of the noise for itself, since quasi-random draws are even if they
+        Each part continues that of the stage before, since quasi-random draws are even if they
         follow one another.
         """
-        parts, start, stop = noise.tensor_split(n_parts), 0, self.first
+        parts, start, stop = noise.tensor_split(4), 0, self.first
         while start < self.most:
             yield [
                 part[len(part) * start // self.most : len(part) * stop // self.most]

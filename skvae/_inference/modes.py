@@ -47,8 +47,8 @@ class Search(NamedTuple):
     """Where a search for modes starts, and how many modes it keeps.
 
     The starts are the mean of the posterior and the highest of these points: some drawn around the
-    posterior, some of N(0, I), and the centers of the prior. The points do not depend on the number
-    of draws. In few dimensions they come close to several modes.
+    posterior, some of N(0, I), and those of the prior. The points do not depend on the number of
+    draws. In few dimensions they come close to several modes.
     """
 
     n_starts: int
@@ -66,12 +66,12 @@ class Search(NamedTuple):
         # of each mode a Hessian takes a code for each dimension; all starts climb together
         return max(self.n_modes * n_components, self.n_starts * len(STEP_LENGTHS))
 
-    def points(self, posterior: Normals, centers: Tensor | None) -> list[Tensor]:
-        """Codes (P, N, K), and others that all rows share (P, 1, K)."""
+    def points(self, posterior: Normals, starts: Tensor | None) -> list[Tensor]:
+        """Codes that all rows share (P, 1, K), with those of the prior (C, K), and others."""
         noise = posterior.mean.new_tensor(_noise(posterior.mean.shape[-1]))
         around, normal = noise[: self.n_around], noise[len(noise) - self.n_normal :]
-        shared = normal if centers is None else torch.cat([normal, centers.to(noise)[:, None]])
-        return [posterior.widened(WIDE).sample(around), shared]
+        shared = normal if starts is None else torch.cat([normal, starts.to(noise)[:, None]])
+        return [posterior.widened(WIDE).sample(around), shared] if self.n_around else [shared]
 
 
 @lru_cache(maxsize=16)
@@ -81,11 +81,11 @@ def _noise(n_components: int) -> NDArray[np.float64]:
 
 # For rows like those of training, whose encoder is near a mode, and for rows with missing values,
 # where it may not be.
-NEAREST, NEAR_AND_HIGHEST = Search(1, 1), Search(3, 2, n_normal=128)
+NEAREST, HIGHEST_TWO = Search(1, 1), Search(3, 2, n_normal=128)
 
 
 def at_modes(
-    log_joint: LogJoint, posterior: Normals, centers: Tensor | None, search: Search
+    log_joint: LogJoint, posterior: Normals, starts_of_prior: Tensor | None, search: Search
 ) -> list[Normals]:
     """Normals at the highest modes of p(x, z) that a search finds.
 
@@ -102,7 +102,7 @@ def at_modes(
     def of_start(z: Tensor, which: Tensor) -> Tensor:
         return log_joint(z, which % n)
 
-    starts = _starts(log_joint, posterior, search.points(posterior, centers), n_starts)
+    starts = _starts(log_joint, posterior, search.points(posterior, starts_of_prior), n_starts)
     reached, metric, log_p = climb(
         of_start, starts.flatten(0, 1), metric.repeat(n_starts, 1, 1), FIRST_STEPS
     )

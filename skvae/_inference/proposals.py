@@ -1,4 +1,4 @@
-r"""Proposals for the importance-weighted bound on log p(x), and their weighted draws.
+r"""Proposals for importance sampling of log p(x), and their weighted draws.
 
 The encoder's posterior is a poor approximation of p(z|x) for many rows, most of all if values are
 missing that training always observed. Normals at modes of p(x, z) are better, and importance
@@ -27,7 +27,7 @@ from torch import Tensor
 from skvae._blocks import chunks
 from skvae._inference.effort import Effort
 from skvae._inference.modes import (
-    NEAR_AND_HIGHEST,
+    HIGHEST_TWO,
     NEAREST,
     WIDE,
     LogJoint,
@@ -97,10 +97,10 @@ class Pool:
         log_p = [torch.cat(pair) for pair in zip(self.log_p, new.log_p, strict=True)]
         return Pool(self.normals, draws, log_p)
 
-    def with_modes(self, noise: Tensor, log_joint: LogJoint, centers: Tensor | None) -> Pool:
+    def with_modes(self, noise: Tensor, log_joint: LogJoint, starts: Tensor | None) -> Pool:
         """This pool with draws at modes of p(x, z) that a thorough search finds. (S, 1, K)."""
         search = Search.thorough(noise.shape[-1])
-        modes = at_modes(log_joint, self.normals[0], centers, search)
+        modes = at_modes(log_joint, self.normals[0], starts, search)
         normals = [mode.widened(width) for width in WIDTHS for mode in modes]
         found = Pool.of(normals, noise.tensor_split(len(normals)), log_joint)
         return Pool(
@@ -119,18 +119,25 @@ class Pool:
         """All draws. (S, N, K)."""
         return torch.cat(self.draws)
 
+    @property
+    def n_draws(self) -> int:
+        """The number of draws of each row."""
+        return sum(map(len, self.draws))
+
     def weights(self) -> tuple[Tensor, Tensor]:
         """Log importance weights (S, N), and the standard error of the log of their mean (N,).
 
         The draws count as draws from one mixture, in which the share of each normal is its share of
         the draws (the balance heuristic [1]_). A normal that misses p(x, z) then wastes its own
         draws and has no other effect. A draw has weight 0 if every normal rounds to density 0
-        there, which can only lower the mean.
+        there.
 
         The ratios of the normals to the mixture are control variates, since their means are known
         to be 1 [2]_. The weights are calibrated so that their weighted means are: the mean weight
-        is then exact if p(x, z) is proportional to one of the normals. The standard error is that
-        of the residuals, for independent draws; that of quasi-random draws is smaller.
+        is then exact if p(x, z) is proportional to one of the normals. Factors of the calibration
+        below 0.1, which occur only with very few draws, are raised to it. The standard error is
+        that of the residuals, for independent draws. That of quasi-random draws is smaller, and
+        that of weights with heavy tails is larger.
         """
         z = self.z
         shares = [len(own) / len(z) for own in self.draws]
@@ -153,20 +160,20 @@ class Pool:
         weight = (log_weight - highest).exp().T.unsqueeze(-1)
         centered = weight - weight.mean(1, keepdim=True)
         slopes = torch.linalg.solve(gram, deviations.mT @ centered)
-        rest = (centered - deviations @ slopes).square().sum(1)[:, 0] / (len(z) - len(shares))
+        rest = (centered - deviations @ slopes).square().sum(1)[:, 0] / max(len(z) - len(shares), 1)
         total = (calibrated - highest).exp().mean(0)
         return calibrated, (rest / len(z)).sqrt() / total
 
 
-def four_normals(
-    posterior: Normals, log_joint: LogJoint, centers: Tensor | None, search: Search
+def normals_of(
+    posterior: Normals, log_joint: LogJoint, starts: Tensor | None, search: Search
 ) -> list[Normals]:
     """The proposals of a row: its posterior, one mode or two, and a wider normal."""
     k = posterior.mean.shape[-1]
-    modes = at_modes(log_joint, posterior, centers, search)
+    modes = at_modes(log_joint, posterior, starts, search)
     few = k <= WIDE_DIMENSIONS
     wide = posterior.widened(WIDE) if few else modes[0].widened(1 + WIDER / k)
-    return [posterior, modes[0], modes[-1], wide]
+    return [posterior, *modes, wide]
 
 
 def weighted_draws(
@@ -177,7 +184,7 @@ def weighted_draws(
     *,
     rows: Tensor,
     has_gaps: bool,
-    centers: Tensor | None = None,
+    starts: Tensor | None = None,
     together: int = 64,
 ) -> Iterator[Weighted]:
     """Draws with importance weights for p(z|x), of rows as they have enough draws.
@@ -197,8 +204,8 @@ def weighted_draws(
         The numbers of the rows.
     has_gaps : bool
         Whether values are missing in the rows.
-    centers : Tensor of shape (C, K), default=None
-        Codes from which a mode may be sought.
+    starts : Tensor of shape (C, K), default=None
+        Codes of the prior from which modes may be sought.
     together : int, default=64
         The number of rows of a thorough search at a time.
     """
@@ -209,15 +216,16 @@ def weighted_draws(
     # An encoder that saw complete rows in training may be far off for others. In very few
     # dimensions there often is another mode, and points come close to it.
     may_be_far = has_gaps or noise.shape[-1] <= WIDE_DIMENSIONS
-    search = NEAR_AND_HIGHEST if may_be_far else NEAREST
-    normals = four_normals(posterior, of(rows), centers, search)
+    search = HIGHEST_TWO if may_be_far else NEAREST
+    normals = normals_of(posterior, of(rows), starts, search)
     spare, own = effort.split(noise)
     pool = Pool.empty(normals)
-    for noises in effort.stages(own, len(normals)):
-        pool = pool.drawn(noises, of(rows))
+    for first, second, third, fourth in effort.stages(own):
+        modes = [second, third] if len(normals) == 4 else [torch.cat([second, third])]
+        pool = pool.drawn([first, *modes, fourth], of(rows))
         log_weight, error = pool.weights()
         enough = error <= effort.error
-        if len(pool.z) == effort.most:
+        if pool.n_draws == effort.most:
             enough |= is_good(log_weight)
         if bool(enough.any()):
             yield rows[enough], pool.z[:, enough], log_weight[:, enough]
@@ -225,5 +233,5 @@ def weighted_draws(
         if len(rows) == 0:
             return
     for some in chunks(len(rows), together):
-        found = pool[some].with_modes(spare, of(rows[some]), centers)
+        found = pool[some].with_modes(spare, of(rows[some]), starts)
         yield rows[some], found.z, found.weights()[0]

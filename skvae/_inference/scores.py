@@ -18,9 +18,9 @@ from skvae.objectives import importance_weighted_bound
 
 
 def log_likelihood(model: VAE, cells: Cells, noise: Tensor, *, effort: Effort) -> Tensor:
-    """The importance-weighted bound on log p(x). N rows, (S, 1, K) -> (N,).
+    """An estimate of log p(x) by importance sampling. N rows, (S, 1, K) -> (N,).
 
-    The bound is 0 for a row without observed values. If no draw has a density above 0, it is -inf,
+    It is 0 for a row without observed values. If no draw has a density above 0, it is -inf,
     or NaN if log p(x, z) is NaN even at z = 0.
     """
     bound = noise.new_zeros(len(cells))
@@ -62,7 +62,7 @@ def weighted_codes(
                 effort,
                 rows=rows,
                 has_gaps=has_gaps,
-                centers=model.prior.centers,
+                starts=model.prior.search_starts(),
                 together=together,
             )
 
@@ -71,15 +71,16 @@ def log_joint(model: VAE, cells: Cells, *, undefined: float = -torch.inf) -> Log
     """log p(x, z) of codes (S, n, K) or (S, 1, K) for the rows with the numbers (n,).
 
     NaN is replaced by ``undefined``, for example for codes so large that the decoder overflows.
-    Taking a density as 0 can only lower the bound.
+    Taking a density as 0 lowers the estimate.
     """
+    width = model.width
 
     def of_codes(z: Tensor, rows: Tensor) -> Tensor:
         own, parts = cells.take(rows), []
-        for part in z.split(codes_at_once(len(own), model.width)):
+        for part in z.split(codes_at_once(len(own), width)):
             outputs = [out.expand(-1, len(own), -1) for out in model.decode(part, own.context)]
             parts.append(model.log_prob(own, outputs) + model.log_prior(part, own.context))
-        found = torch.cat(parts)
+        found = torch.cat(parts).to(z.dtype)  # that of a custom density may differ
         return torch.where(found.isnan(), undefined, found)
 
     return of_codes

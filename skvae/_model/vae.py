@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import repeat
 
 import torch
 from torch import Generator, Tensor, nn
@@ -306,11 +305,12 @@ class VAE(nn.Module):
             return group.log_prob(x, outputs)
 
         values, observed = split(cells.values, self.n_columns), cells.observed
-        known = repeat(None) if observed is None else split(observed, self.n_columns)
+        unknown = [None] * len(self.groups)
+        known = unknown if observed is None else split(observed, self.n_columns)
         # the sum of each group, since all values together would be one more large tensor
         sums = [
             observed_sum(of_group(group, x, out), there)
-            for group, x, out, there in zip(self.groups, values, outputs, known, strict=False)
+            for group, x, out, there in zip(self.groups, values, outputs, known, strict=True)
         ]
         return torch.stack(sums).sum(0)
 

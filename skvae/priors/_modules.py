@@ -40,8 +40,7 @@ class PriorModule(nn.Module):
         """Draw n codes with the generator. -> (n, K)."""
         raise NotImplementedError(f"{type(self).__name__} has no method sample(n, generator).")
 
-    @property
-    def centers(self) -> Tensor | None:
+    def search_starts(self) -> Tensor | None:
         """Codes (C, K) from which to search for those of a row, besides codes of N(0, I)."""
         return None
 
@@ -104,8 +103,7 @@ class _Mixture(PriorModule):
     def n_normals(self) -> int:
         return len(self.mean)
 
-    @property
-    def centers(self) -> Tensor:
+    def search_starts(self) -> Tensor:
         mean: Tensor = self.mean
         return mean
 

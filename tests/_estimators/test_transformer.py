@@ -277,3 +277,30 @@ def test_more_draws_bring_the_score_closer_to_the_likelihood(fitted, wine, share
     few, some, many = (fitted.score_samples(rows, n_importance=n) for n in (16, 256, 4096))
     errors = [np.abs(score - exact).mean() for score in (few, some, many)]
     assert errors[0] > 1.5 * errors[1] > 3 * errors[2]
+
+
+@pytest.mark.parametrize("share_missing", [0.0, 0.2])
+def test_the_standard_error_bounds_the_error_of_most_rows(fitted, wine, share_missing):
+    is_missing = np.random.default_rng(0).random(wine.shape) < share_missing
+    rows = np.where(is_missing, np.nan, wine)
+    exact = fitted.score_samples(rows, n_importance=2**14)
+    for standard_error in (0.3, 0.1, 0.03):
+        error = fitted.score_samples(rows, standard_error=standard_error) - exact
+        assert np.quantile(np.abs(error), 0.95) < standard_error
+        mean = fitted.score(rows, standard_error=standard_error) - exact.mean()
+        assert mean == pytest.approx(error.mean())
+
+
+def test_a_fixed_number_of_draws_does_not_depend_on_the_standard_error(fitted, wine):
+    found = [
+        fitted.score_samples(wine, n_importance=32, standard_error=error) for error in (0.001, 1)
+    ]
+    np.testing.assert_array_equal(*found)
+
+
+def test_rows_with_and_without_gaps_keep_their_order(fitted, wine):
+    rows = np.where(np.random.default_rng(0).random(wine.shape) < 0.1, np.nan, wine)
+    rows[:20] += 5 * wine.std(axis=0)  # these take more draws
+    order = np.random.default_rng(1).permutation(len(rows))
+    for method in (fitted.score_samples, fitted.impute):
+        np.testing.assert_allclose(method(rows[order]), method(rows)[order], rtol=1e-9)

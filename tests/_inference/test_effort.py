@@ -10,7 +10,7 @@ def test_each_stage_doubles_the_draws_of_each_proposal():
     noise = torch.arange(effort.n_noise)[:, None, None]
     spare, own = effort.split(noise)
     assert (len(spare), len(own)) == (512, 512)
-    stages = list(effort.stages(own, 4))
+    stages = list(effort.stages(own))
     assert [[len(part) for part in stage] for stage in stages] == [
         4 * [16],
         4 * [16],
@@ -24,7 +24,7 @@ def test_each_stage_doubles_the_draws_of_each_proposal():
 
 
 def test_a_number_of_draws_that_is_no_multiple_is_divided_evenly():
-    stages = list(Effort(18, 18, 0.1).stages(torch.zeros(18, 1, 2), 4))
+    stages = list(Effort(18, 18, 0.1).stages(torch.zeros(18, 1, 2)))
     assert [[len(part) for part in stage] for stage in stages] == [[5, 5, 4, 4]]
 
 

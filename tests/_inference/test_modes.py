@@ -5,7 +5,7 @@ import torch
 from densities import correlated, draw, narrow
 
 from skvae._inference.modes import (
-    NEAR_AND_HIGHEST,
+    HIGHEST_TWO,
     Search,
     _bfgs,
     _highest,
@@ -114,7 +114,7 @@ def test_a_search_starts_from_the_centers_of_the_prior():
         return far.log_prob(z).clamp(min=-60.0)  # flat where the other points are
 
     for centers, is_found in ((None, False), (torch.tensor([[40.1, -40.0]]), True)):
-        for search in (NEAR_AND_HIGHEST, Search.thorough(2)):
+        for search in (HIGHEST_TWO, Search.thorough(2)):
             found = at_modes(log_joint, narrow([[0.0, 0.0]]), centers, search)[0].mean
             assert torch.allclose(found, far.mean, atol=0.01) == is_found
 

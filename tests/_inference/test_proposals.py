@@ -7,12 +7,12 @@ import torch
 from densities import correlated, draw, narrow, quasi
 
 from skvae._inference.effort import Effort
-from skvae._inference.modes import NEAR_AND_HIGHEST, NEAREST
+from skvae._inference.modes import HIGHEST_TWO, NEAREST
 from skvae._inference.proposals import (
     Pool,
     effective_size,
-    four_normals,
     is_good,
+    normals_of,
     weighted_draws,
 )
 from skvae.objectives import importance_weighted_bound
@@ -70,7 +70,7 @@ def test_even_weights_of_the_posterior_alone_hide_a_mode_beside_it():
 @pytest.mark.parametrize("k", [4, 5])
 def test_in_very_few_dimensions_a_quarter_of_the_draws_is_from_a_wide_posterior(k):
     truth, posterior = correlated(2, k), narrow(torch.zeros(2, k))
-    first, *modes, wide = four_normals(
+    first, *modes, wide = normals_of(
         posterior, lambda z, rows: truth[rows].log_prob(z), None, NEAREST
     )
     assert first is posterior
@@ -87,7 +87,7 @@ def test_the_second_mode_is_one_that_the_posterior_misses():
     def log_joint(z, rows):
         return torch.logsumexp(torch.stack([near.log_prob(z), 1 + far.log_prob(z)]), 0)
 
-    _, first, second, _ = four_normals(near, log_joint, None, NEAR_AND_HIGHEST)
+    _, first, second, _ = normals_of(near, log_joint, None, HIGHEST_TWO)
     torch.testing.assert_close(first.mean, far.mean, atol=1e-3, rtol=0)
     torch.testing.assert_close(second.mean, near.mean, atol=1e-3, rtol=0)
 

@@ -109,6 +109,31 @@ class LearnedDiagonal(Prior):
         return Diagonal(n_components)
 
 
+class Doubled(Diagonal):
+    """Computes in float64, and has an attribute that other priors may have too."""
+
+    def __init__(self, n_components):
+        super().__init__(n_components)
+        self.register_buffer("centers", torch.zeros(3, n_components + 1))
+
+    def log_prob(self, z):
+        return super().log_prob(z).double()
+
+
+@dataclass
+class FittedDoubled(Prior):
+    def fit(self, draw, n_rows, n_components, seed, trained):
+        return Doubled(n_components)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_importance", [8, 64, None])
+def test_a_prior_in_float64_scores_rows_of_each_dtype(wine, dtype, n_importance):
+    vae = VAETransformer(2, prior=FittedDoubled(), max_iter=2, random_state=0).fit(wine)
+    score = vae.score_samples(wine[:5].astype(dtype), n_importance=n_importance)
+    assert np.isfinite(score).all()
+
+
 @pytest.mark.parametrize("objective", ["elbo", "iwae"])
 def test_a_prior_is_learned_in_training(objective):
     X = load_wine().data
