@@ -35,7 +35,7 @@ from skvae.likelihoods._numerics import (
     whole_limits,
     widened,
 )
-from skvae.likelihoods._sample import ColumnSample, DistinctValues, is_smooth
+from skvae.likelihoods._sample import SPIKE, ColumnSample, DistinctValues, is_smooth
 
 # The largest position in a level, which float32 still distinguishes from the next level.
 LARGEST_U = 0.9999
@@ -230,10 +230,11 @@ class Histogram(_Softmax):
         return found
 
     def log_unit(self, x: Array, constants: Constants) -> Array:
+        # a spike has a mass; another whole number has a density, as in a column without atoms
         level, _ = self._levels_and_places(x, constants)
-        low, high, size = _of_level(level, constants, "low", "high", "log_size")
-        found = np.where(low < high, np.log(constants["spread"]), size)
-        return np.where(constants["whole"], 0.0, found)
+        low, high, size, share = _of_level(level, constants, "low", "high", "log_size", "share")
+        is_mass = (low == high) & (~constants["whole"] | (share >= SPIKE))
+        return np.where(is_mass, size, np.log(constants["spread"]))
 
     def n_features(self, constants: Constants) -> int:
         return 1

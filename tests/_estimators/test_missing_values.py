@@ -276,3 +276,21 @@ def test_many_levels_do_not_drown_the_numbers():
     # 40 levels of which the numbers tell a few
     towns = together.score_cells(both[test]).iloc[:, 10:]
     assert (towns.mean() > np.log(1 / 40) + 0.7).all()
+
+
+def test_correct_prices_are_no_reason_to_overlook_a_wrong_category():
+    """Some fees and lots are 0, and the other fees have cents."""
+    rng = np.random.default_rng(0)
+    own, area = rng.random(2500) < 0.45, rng.lognormal(4.5, 0.4, 2500)
+    fee, lot = (area * np.exp(0.2 * noise) for noise in rng.normal(size=(2, 2500)))
+    table = pd.DataFrame(
+        {
+            "area": np.round(area, 1),
+            "fee": np.where(own, 0.0, np.round(1.8 * fee, 2)),
+            "lot": np.where(own, np.round(3 * lot), 0.0),
+            "type": np.where(own, "house", "flat"),
+        }
+    )
+    vae = VAETransformer(3, random_state=0).fit(table[:2400])
+    wrong = table[2400:].assign(type=np.where(own[2400:], "flat", "house"))
+    assert (vae.score_cells(wrong).idxmin(axis=1) == "type").mean() > 0.9

@@ -164,3 +164,11 @@ def test_locations_clip_values_at_three_standard_deviations():
         highest.append(float(location[-1]))
     assert highest[0] == pytest.approx(highest[1], rel=0.2)
     assert highest[0] < 6
+
+
+def test_the_unit_of_a_spike_is_a_mass_and_that_of_other_whole_numbers_their_spread():
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random(4000) < 0.4, 0.0, np.rint(rng.lognormal(6, 0.5, 4000)))[:, None]
+    constants = Histogram().fit(x, np.ones(len(x)))
+    log_unit = Histogram().log_unit(np.array([[0.0], [300.0], [401.0], [5000.0]]), constants)
+    np.testing.assert_allclose(log_unit[:, 0], [0.0] + 3 * [np.log(x.std())])
