@@ -6,7 +6,7 @@ import sys
 import warnings
 
 # packages between a warning and the caller
-OWN = ("skvae", "sklearn", "joblib")
+OWN = ("skvae", "sklearn", "joblib", "contextlib")
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

@@ -1053,7 +1053,8 @@ class VAETransformer(
 
         The score shows how unlikely each value is, and so why a row is an outlier. It is
         log p(x_j | x_others) = log p(x) - log p(x_others). Densities are per spread of their
-        column, so that numbers of different columns are comparable. A category is less likely in a
+        column, so that numbers of different columns are comparable. A category has a probability,
+        and so has a number that many rows hold, such as 0 for none. A category is less likely in a
         column of many categories than in one of few. It takes as long as ``score_samples`` of
         ``n_features + 1`` tables. Both terms are estimates. For a row far from all training rows
         they may be off by tens of nats, so that a category may score above 0 there.

@@ -243,8 +243,8 @@ class Columns:
 
     def _report_unforeseen(self, place: int, value: float, *, strict: bool) -> None:
         message = (
-            f"Column {self.names[place]!r} holds {value:g}, unlike all values of the first rows, "
-            "by which 'auto' chose its likelihood or its resolution."
+            f"Column {self.names[place]!r} holds {value:g}, unlike the training rows by which "
+            "'auto' chose its likelihood or its resolution."
         )
         if strict:
             raise ValueError(
