@@ -25,7 +25,8 @@ def test_a_warning_through_scikit_learn_shows_the_caller(before):
 
 
 def test_a_warning_from_within_a_context_shows_the_caller(wine):
-    table = pd.DataFrame(wine[:, :2], columns=["x", "y"]).assign(kind=np.resize(["a", "b"], len(wine)))
+    kind = np.resize(["a", "b"], len(wine))
+    table = pd.DataFrame(wine[:, :2], columns=["x", "y"]).assign(kind=kind)
     vae = VAETransformer(1, max_iter=2, random_state=0).fit(table)
     with pytest.warns(UserWarning, match="'new'") as found:
         vae.score_samples(table[:3].assign(kind="new"))
