@@ -7,7 +7,6 @@ missing value. Results are arrays in the units of the table.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -21,7 +20,7 @@ from torch import Tensor
 from skvae._architecture import Architecture
 from skvae._blocks import DRAWS_AT_ONCE, FEWEST_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
 from skvae._inference.averages import decoded_mean, weighted_masses, weighted_mean
-from skvae._inference.effort import Effort
+from skvae._inference.effort import FEW_COMPONENTS, STANDARD_ERROR, Effort
 from skvae._inference.map_rows import Input, Size, map_rows
 from skvae._inference.missingness import Missingness, inputs_of
 from skvae._inference.scores import log_likelihood, weighted_codes
@@ -39,20 +38,10 @@ from skvae._warn import warn
 
 Array = NDArray[Any]
 
-# Largest number of weighted codes for the conditional draws of a row; as many again come from a
-# thorough search for modes.
-MOST_IN_POOL = 2**12
 # Number of codes over which the slopes of the decoder are averaged.
 SLOPE_DRAWS = 256
-# Draws for the evidence lower bound, and the first ones for a score: for up to FEW_COMPONENTS
-# latent dimensions, and for more, in which few draws would underestimate their own error.
-ELBO_DRAWS, FIRST_DRAWS, FEW_COMPONENTS = (256, 512), (64, 256), 8
-# The most draws of a score, which reach the standard error if the effective sample size is at least
-# this share of them.
-MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
-# Draws for a conditional mean, and the standard error of the likelihood that they reach. With 256
-# at first, the errors of probabilities in 16 dimensions were the same.
-MEAN_DRAWS, MOST_MEAN_DRAWS, MEAN_ERROR = 128, 512, 0.1
+# Default number of draws for the evidence lower bound, in few latent dimensions and in many.
+ELBO_DRAWS = (256, 512)
 
 
 @dataclass
@@ -94,11 +83,6 @@ class Fitted:
     def n_components(self) -> int:
         """The number of latent dimensions."""
         return self.architecture.n_components
-
-    @property
-    def has_many_components(self) -> bool:
-        """Whether there are more latent dimensions than FEW_COMPONENTS."""
-        return self.n_components > FEW_COMPONENTS
 
     @property
     def device(self) -> torch.device:
@@ -184,29 +168,24 @@ class Fitted:
     # -- log-likelihoods --------------------------------------------------------------
 
     def log_likelihood(
-        self, table: Array, dtype: Any, n_draws: int | None = None, error: float = 0.1
+        self, table: Array, dtype: Any, n_draws: int | None = None, error: float = STANDARD_ERROR
     ) -> Array:
         """An estimate of log p(x) of each row by importance sampling, in nats. -> (n,).
 
         With ``n_draws`` draws, or as many as a row needs for this standard error, in nats.
         """
-        if n_draws is None:
-            first = FIRST_DRAWS[self.has_many_components]
-            wanted = 2 ** math.ceil(math.log2((1 / WORST_SHARE - 1) / error**2))
-            effort = Effort(first, min(max(wanted, first), MOST_DRAWS), error)
-        else:
-            effort = Effort(n_draws, n_draws, error=0.0)
+        effort = Effort.of_score(self.n_components, n_draws, error)
         bound = partial(log_likelihood, effort=effort)
         return self._bound(bound, table, dtype, effort.n_noise, self._size(effort))
 
     def elbo(self, table: Array, dtype: Any, n_draws: int | None = None) -> Array:
         """The evidence lower bound of each row, in nats. -> (n,)."""
-        n_draws = n_draws or ELBO_DRAWS[self.has_many_components]
+        n_draws = n_draws or ELBO_DRAWS[self.n_components > FEW_COMPONENTS]
         size = Size(min(n_draws, DRAWS_AT_ONCE), n_draws)
         return self._bound(VAE.elbo, table, dtype, n_draws, size)
 
     def log_likelihood_of_cells(
-        self, table: Array, dtype: Any, n_draws: int | None = None, error: float = 0.1
+        self, table: Array, dtype: Any, n_draws: int | None = None, error: float = STANDARD_ERROR
     ) -> Array:
         """log p(x) - log p(x without the value) for each value, per unit of spread. -> (n, d)."""
         self.columns.check_cells_can_be_left_out()
@@ -301,7 +280,7 @@ class Fitted:
         finish: Callable[[Array], Array] = np.asarray,
     ) -> Array:
         """``call`` with rows and weighted codes given their observed values. -> (n, ...)."""
-        effort = Effort(MEAN_DRAWS, MOST_MEAN_DRAWS, MEAN_ERROR)
+        effort = Effort.of_mean()
         noise = self._scoring_noise(effort.n_noise)
 
         def of_rows(model: VAE, x: Tensor, rows: slice) -> Tensor:
@@ -324,8 +303,7 @@ class Fitted:
 
         With ``missing``, some of the values that the rows lack are NaN.
         """
-        pool = min(max(MEAN_DRAWS, 2 ** math.ceil(math.log2(4 * n))), MOST_IN_POOL)
-        effort = Effort(pool, max(pool, MOST_MEAN_DRAWS), MEAN_ERROR)
+        effort = Effort.of_draws(n)
         noise = quasi_normal(effort.n_noise, self.n_components, derive(seed, "pool"))[:, None, :]
         generator = generator_from(derive(seed, "conditional"), self.device)
         rng = np.random.default_rng(derive(seed, "missing"))

@@ -24,6 +24,7 @@ from skvae._data import WeightedTable
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import Ruled
 from skvae._fit import train, train_once
+from skvae._inference.effort import STANDARD_ERROR
 from skvae._rules import NOTHING, TRUTH, number, whole
 from skvae._table.bounds import check_given
 from skvae._table.container import Container
@@ -943,7 +944,7 @@ class VAETransformer(
         check_given(columns, container, table)
         return table
 
-    def score_samples(self, X, *, n_importance=None, standard_error=0.1):
+    def score_samples(self, X, *, n_importance=None, standard_error=STANDARD_ERROR):
         """The log-likelihood of each row, log p(x), in nats.
 
         An estimate by importance sampling [1]_. The draws of a row are from the encoder's
@@ -1022,7 +1023,9 @@ class VAETransformer(
         table, dtype = self._checked(X)
         return self._fitted.elbo(table, dtype, _checked_draws("n_draws", n_draws))
 
-    def score(self, X, y=None, sample_weight=None, *, n_importance=None, standard_error=0.1):
+    def score(
+        self, X, y=None, sample_weight=None, *, n_importance=None, standard_error=STANDARD_ERROR
+    ):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
 
         Parameters
@@ -1048,7 +1051,7 @@ class VAETransformer(
         counted = weight > 0  # -inf times 0 would be NaN
         return float(np.average(log_likelihood[counted], weights=weight[counted]))
 
-    def score_cells(self, X, *, n_importance=None, standard_error=0.1):
+    def score_cells(self, X, *, n_importance=None, standard_error=STANDARD_ERROR):
         """The log-likelihood of each value given the others of its row, in nats.
 
         The score shows how unlikely each value is, and so why a row is an outlier. It is

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from torch import Tensor
 
 # With fewer draws than this, all are from the posterior. A thorough search for modes takes longer
 # than FEWEST_AT_MODES draws there.
 FEWEST_FOR_MODES, FEWEST_AT_MODES = 16, 256
+STANDARD_ERROR = 0.1  # of a score, in nats
+# The first draws of a score for up to FEW_COMPONENTS latent dimensions, and for more, in which few
+# draws would underestimate their own error.
+FEW_COMPONENTS, FIRST_DRAWS = 8, (64, 256)
+# The most draws of a score, which reach the standard error if the effective sample size is at least
+# this share of them.
+MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
+# The first and the most draws for a conditional mean. With 256 at first, the errors of
+# probabilities in 16 dimensions were the same.
+MEAN_DRAWS, MOST_MEAN_DRAWS = 128, 512
+# Weighted codes for each conditional draw of a row, and their largest number.
+CODES_PER_DRAW, MOST_IN_POOL = 4, 2**12
 
 
 class Effort(NamedTuple):
@@ -22,6 +35,26 @@ class Effort(NamedTuple):
     first: int
     most: int
     error: float
+
+    @classmethod
+    def of_score(cls, n_components: int, n_draws: int | None, error: float) -> Self:
+        """``n_draws`` draws, or as many as a row needs for this standard error, in nats."""
+        if n_draws is not None:
+            return cls(n_draws, n_draws, error=0.0)
+        first = FIRST_DRAWS[n_components > FEW_COMPONENTS]
+        wanted = _power_of_two((1 / WORST_SHARE - 1) / error**2)
+        return cls(first, min(max(wanted, first), MOST_DRAWS), error)
+
+    @classmethod
+    def of_mean(cls) -> Self:
+        """For a conditional mean."""
+        return cls(MEAN_DRAWS, MOST_MEAN_DRAWS, STANDARD_ERROR)
+
+    @classmethod
+    def of_draws(cls, n: int) -> Self:
+        """For n conditional draws of a row."""
+        first = min(max(MEAN_DRAWS, _power_of_two(CODES_PER_DRAW * n)), MOST_IN_POOL)
+        return cls(first, max(first, MOST_MEAN_DRAWS), STANDARD_ERROR)
 
     @property
     def is_small(self) -> bool:
@@ -56,3 +89,8 @@ class Effort(NamedTuple):
                 for part in parts
             ]
             start, stop = stop, min(2 * stop, self.most)
+
+
+def _power_of_two(n: float) -> int:
+    """The smallest power of two of at least n."""
+    return int(2 ** math.ceil(math.log2(n)))

@@ -32,3 +32,17 @@ def test_few_draws_are_from_the_posterior_alone():
     few, more = Effort(15, 15, 0.1), Effort(16, 16, 0.1)
     assert (few.is_small, few.n_noise) == (True, 15)
     assert (more.is_small, more.n_noise) == (False, 16 + 256)
+
+
+def test_the_most_draws_follow_from_the_standard_error():
+    assert Effort.of_score(2, None, 0.1) == Effort(64, 512, 0.1)
+    assert Effort.of_score(16, None, 0.1) == Effort(256, 512, 0.1)
+    assert Effort.of_score(2, None, 10.0) == Effort(64, 64, 10.0)
+    assert Effort.of_score(2, None, 0.001) == Effort(64, 2**14, 0.001)
+    assert Effort.of_score(2, 100, 0.1) == Effort(100, 100, 0.0)
+
+
+def test_many_conditional_draws_take_many_codes():
+    assert Effort.of_draws(1) == Effort.of_mean() == Effort(128, 512, 0.1)
+    assert Effort.of_draws(200)[:2] == (1024, 1024)
+    assert Effort.of_draws(10**5)[:2] == (2**12, 2**12)
