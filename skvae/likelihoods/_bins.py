@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammainc
 
 from skvae.likelihoods._numerics import smallest_gap
 
 Array = NDArray[Any]
 
 FEWEST_BINS = 3
+NEAR_ROWS, PEAK_CHANCE = 20, 1e-3  # of `is_peak`
 SMALLEST_UNIT = 1e-300  # of a column, so that a tenth of it is not 0
 SMALLEST_SCALE = 1e-9  # of a tail, as a fraction of what the bins span
 
@@ -30,6 +32,26 @@ def first_place_above(atoms: Array) -> Array:
     """The smallest place of a number above each of the sorted atoms. (A,) -> (A,)."""
     above: Array = atoms - np.arange(len(atoms))
     return above
+
+
+def is_peak(values: Array, rows: Array) -> Array:
+    """Which of the sorted values (n,) too many rows (n,) hold for a density that is smooth there.
+
+    The ``NEAR_ROWS`` rows nearest to a value, half of them above it, spread over some steps. By
+    chance, a step would hold as many rows as the value with a probability below ``PEAK_CHANCE``. A
+    step is the smallest difference between two values.
+    """
+    before = np.r_[0.0, np.cumsum(rows)]
+    # the values that hold the last of so many rows below, and the first of so many above
+    first = np.searchsorted(before, before[:-1] - NEAR_ROWS / 2, side="right") - 1
+    last = np.searchsorted(before, before[1:] + NEAR_ROWS / 2, side="left") - 1
+    first, last = first.clip(0), last.clip(max=len(values) - 1)
+    with np.errstate(over="ignore"):
+        n_steps = (values[last] - values[first]) / (smallest_gap(values) or 1.0)
+    others = before[last + 1] - before[first] - rows
+    # the probability that a Poisson number is at least k
+    found: Array = gammainc(rows, others / np.maximum(n_steps, 1)) < PEAK_CHANCE
+    return found
 
 
 def resolution(values: Array, ends: tuple[float, float], whole: bool) -> float:

@@ -44,6 +44,17 @@ def test_a_common_value_is_an_atom_and_a_rare_one_is_not():
     assert levels_of(Histogram().fit(column[:1001], np.r_[np.ones(1000), 50.0]))[0] != []
 
 
+def test_a_value_of_few_rows_is_an_atom_only_among_rarer_values():
+    sevens = np.full(7, 50.0)
+    among_single_rows = np.r_[np.arange(0.0, 293.0), sevens]
+    assert levels_of(fit(Histogram(), among_single_rows[:, None]))[0] == [50.0]
+    # each of 100 values has 3 rows, but this one has 10
+    among_equals = np.r_[np.arange(300.0) % 100, sevens]
+    assert levels_of(fit(Histogram(), among_equals[:, None]))[0] == []
+    # all have 7
+    assert levels_of(fit(Histogram(), np.repeat(np.arange(50.0), 7)[:, None]))[0] == []
+
+
 @pytest.mark.parametrize("column", [np.abs(MIXTURE), np.floor(np.abs(40 * MIXTURE))])
 def test_negative_numbers_are_unlikely_without_negative_training_values(column):
     case = start(Histogram(), column[:, None])
