@@ -20,7 +20,7 @@ from torch import Tensor
 from skvae._architecture import Architecture
 from skvae._blocks import DRAWS_AT_ONCE, FEWEST_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
 from skvae._inference.averages import decoded_mean, weighted_masses, weighted_mean
-from skvae._inference.effort import FEW_COMPONENTS, STANDARD_ERROR, Effort
+from skvae._inference.effort import FEW_COMPONENTS, FEWEST_CODES, STANDARD_ERROR, Effort
 from skvae._inference.map_rows import Input, Size, map_rows
 from skvae._inference.missingness import Missingness, inputs_of
 from skvae._inference.scores import log_likelihood, weighted_codes
@@ -308,8 +308,11 @@ class Fitted:
         generator = generator_from(derive(seed, "conditional"), self.device)
         rng = np.random.default_rng(derive(seed, "missing"))
         is_missing = np.zeros((n, *table.shape), dtype=bool)
+        from_one_code = 0  # rows
 
         def pick(model: VAE, cells: Cells, z: Tensor, weight: Tensor) -> Tensor:
+            nonlocal from_one_code
+            from_one_code += int((1 / weight.square().sum(0) < FEWEST_CODES).sum())
             picked = torch.multinomial(weight.T, n, replacement=True, generator=generator).T
             return z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1])).transpose(0, 1)
 
@@ -331,6 +334,12 @@ class Fitted:
         source = self._rows(table, dtype)
         drawn = map_rows(self.module, draw, source, size=size, finish=finish, in_order=True)
         drawn[is_missing.swapaxes(0, 1)] = np.nan
+        if n > 1 and from_one_code:
+            warn(
+                f"In {from_one_code} of {len(table)} rows, nearly all draws come from one code, so "
+                "that they differ too little. These rows may be unlike the training rows, or the "
+                "model may have too many components."
+            )
         return drawn
 
     def sample(self, n: int, seed: int, *, missing: bool = False) -> Array:

@@ -77,7 +77,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         self.contamination = contamination
         self.random_state = random_state
 
-    def _default(self):
+    def _default(self, n_columns):
         return VAETransformer(6)
 
     @_fit_context(prefer_skip_nested_validation=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -20,13 +21,17 @@ class Shell(BaseEstimator):
         "random_state": [Ruled(RANDOM_STATE)],
     }
 
-    def _default(self):
-        """The model for ``estimator=None``."""
+    def _default(self, n_columns):
+        """The model for ``estimator=None`` and a table of so many columns."""
         raise NotImplementedError
 
     def _train(self, X, sample_weight):
         """Fit a clone of the estimator, and return it."""
-        model = self._default() if self.estimator is None else clone(self.estimator)
+        if self.estimator is None:
+            shape = np.shape(X)
+            model = self._default(shape[1] if len(shape) == 2 else 1)  # fit raises, if it is not 2
+        else:
+            model = clone(self.estimator)
         if self.random_state is not None:
             model.set_params(random_state=seed_from(self.random_state) % 2**32)
         return model.fit(X, sample_weight=sample_weight)

@@ -23,6 +23,8 @@ MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
 MEAN_DRAWS, MOST_MEAN_DRAWS = 128, 512
 # Weighted codes for each conditional draw of a row, and their largest number.
 CODES_PER_DRAW, MOST_IN_POOL = 4, 2**12
+# The effective sample size below which conditional draws of a row are too much alike.
+FEWEST_CODES = 2
 
 
 class Effort(NamedTuple):

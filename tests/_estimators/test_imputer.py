@@ -37,6 +37,33 @@ def test_fills_what_the_model_imputes(table):
     assert list(imputer.get_feature_names_out()) == list(table.columns)
 
 
+def test_draws_completed_tables(table):
+    numbers = table.iloc[:, :13]
+    imputer = VAEImputer(VAETransformer(2, **QUICK), sample_posterior=True, random_state=3)
+    imputer.fit(numbers)
+    drawn = imputer.transform(numbers)
+    pd.testing.assert_frame_equal(drawn, imputer.transform(numbers))
+    assert not drawn.equals(imputer.set_params(sample_posterior=False).transform(numbers))
+    tables = imputer.impute(numbers, n_imputations=2, random_state=3)
+    expected = imputer.estimator_.impute(numbers, n_imputations=2, random_state=3)
+    for one, other in zip(tables, expected, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    missing = numbers.isna().to_numpy()
+    assert (tables[0] != tables[1]).to_numpy()[missing].mean() > 0.9
+    assert np.array_equal(tables[0].to_numpy()[~missing], numbers.to_numpy()[~missing])
+    assert imputer.loss_curve_ == imputer.estimator_.loss_curve_
+
+
+@pytest.mark.parametrize(("n_columns", "n_components"), [(1, 1), (5, 3), (40, 12)])
+def test_the_default_model_has_half_as_many_components_as_columns(n_columns, n_components):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 1)) + 0.3 * rng.normal(size=(60, n_columns))
+    X[::3, 0] = np.nan
+    imputer = VAEImputer(random_state=0).fit(X)
+    assert imputer.estimator_.n_components == n_components
+    assert np.isfinite(imputer.transform(X)).all()
+
+
 def test_the_estimator_given_is_left_alone(table):
     model = VAETransformer(2, **QUICK)
     imputer = VAEImputer(model, random_state=0).fit(table)

@@ -220,6 +220,16 @@ def test_gaps_of_near_copies_are_scored_exactly():
     np.testing.assert_allclose(vae.score_samples(rows), expected, atol=0.05)
 
 
+def test_draws_that_all_come_from_one_code_are_reported(fitted, wine, monkeypatch):
+    rows = wine[:5].copy()
+    rows[:3, 0] = np.nan
+    fitted.impute(rows, n_imputations=20, random_state=0)
+    monkeypatch.setattr("skvae._fitted.FEWEST_CODES", np.inf)
+    with pytest.warns(UserWarning, match="In 3 of 3 rows, nearly all draws come from one code"):
+        fitted.impute(rows, n_imputations=20, random_state=0)
+    fitted.impute(rows, n_imputations=1, random_state=0)
+
+
 @pytest.mark.parametrize("how", [{}, {"n_imputations": 2}])
 def test_a_row_that_nothing_explains_is_not_imputed(fitted, wine, how):
     rows = wine[:3].copy()
