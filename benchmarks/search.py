@@ -55,7 +55,10 @@ def main():
             print(f"{name}: n_jobs={n_jobs} {seconds:6.1f} s, {threads} threads", flush=True)
         one, two = (found[n]["mean_test_score"] for n in (1, 2))
         print(f"{name}: largest difference of scores {np.abs(one - two).max()}", flush=True)
+    digits()
 
+
+def digits():
     start = time.perf_counter()
     search = GridSearchCV(VAETransformer(random_state=0), DIGITS, refit=False)
     found = search.fit(load_digits().data).cv_results_
