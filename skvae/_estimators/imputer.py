@@ -37,8 +37,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         instead of its means, as in :class:`~sklearn.impute.IterativeImputer`. Several completed
         tables from :meth:`impute` show the uncertainty of the imputed values.
     random_state : int, RandomState instance or None, default=None
-        Seed of the model and of the draws. Unless None, it replaces the ``random_state`` of
-        ``estimator``, and ``transform`` gives the same draws at each call.
+        Seed of the model and of the draws of ``transform``, which are the same at each call if it
+        is an int. Unless None, it replaces the ``random_state`` of ``estimator``.
 
     Attributes
     ----------

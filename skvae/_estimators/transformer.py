@@ -1028,8 +1028,8 @@ class VAETransformer(
     ):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
 
-        By default, the scores of rows are less accurate than those of :meth:`score_samples`, which
-        takes half the time. Their errors largely average out over the rows.
+        By default, each row has fewer draws than in :meth:`score_samples`, which takes twice as
+        long. The errors of rows largely average out in the mean.
 
         Parameters
         ----------
