@@ -336,9 +336,9 @@ class Fitted:
         drawn[is_missing.swapaxes(0, 1)] = np.nan
         if n > 1 and from_one_code:
             warn(
-                f"In {from_one_code} of {len(table)} rows, nearly all draws come from one code, so "
-                "that they differ too little. These rows may be unlike the training rows, or the "
-                "model may have too many components."
+                f"For {from_one_code} of {len(table)} rows with missing values, nearly all draws "
+                "come from a single code and differ too little. These rows may be unlike the "
+                "training rows, or the model may have too many components."
             )
         return drawn
 

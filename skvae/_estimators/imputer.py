@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin, _fit_context
 from sklearn.utils._set_output import _get_output_config
 
@@ -28,24 +29,24 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
     ----------
     estimator : VAETransformer, default=None
         The model. None uses a model that is configured for imputation, with half as many components
-        as columns, and at most 12. It maximises the importance-weighted bound of 5 draws [1]_, with
-        one hidden layer of 128 ReLU units, a dropout of 0.1, and 100 epochs. It does not use early
-        stopping, which would end training long before the imputed values of the training rows are
-        most accurate. It takes as long as two to five fits of ``VAETransformer(8)``.
+        as columns, rounded up, and at most 12. It maximises the importance-weighted bound of 5
+        draws [1]_, with one hidden layer of 128 ReLU units, a dropout of 0.1, and 100 epochs. It
+        does not use early stopping, since the values that this hides from training are worth more
+        in it. It takes as long as two to five fits of ``VAETransformer(8)``.
     sample_posterior : bool, default=False
         Whether ``transform`` replaces missing values by draws from their conditional distribution
         instead of its means, as in :class:`~sklearn.impute.IterativeImputer`. Several completed
         tables from :meth:`impute` show the uncertainty of the imputed values.
     random_state : int, RandomState instance or None, default=None
-        Seed of the model and of the draws of ``transform``, which are the same at each call if it
-        is an int. Unless None, it replaces the ``random_state`` of ``estimator``.
+        Seed of the model and of the draws, which are the same at each call if it is an int. Unless
+        None, it replaces the ``random_state`` of ``estimator``.
 
     Attributes
     ----------
     estimator_ : VAETransformer
         The fitted model.
     loss_curve_ : list of float
-        Mean negative bound of each epoch, in nats per row, as that of ``estimator_``.
+        The ``loss_curve_`` of ``estimator_``, in nats per row.
     n_features_in_ : int
         Number of columns seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -82,9 +83,11 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         self.sample_posterior = sample_posterior
         self.random_state = random_state
 
-    def _default(self, n_columns):
+    def _default(self, X):
+        shape = np.shape(X)
+        n_columns = shape[1] if len(shape) == 2 else 0  # then fit raises the error
         return VAETransformer(
-            min(-(-n_columns // 2), MOST_COMPONENTS),
+            max(1, min(-(-n_columns // 2), MOST_COMPONENTS)),
             hidden_layer_sizes=128,
             activation="relu",
             objective="iwae",
@@ -116,7 +119,6 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         self : VAEImputer
         """
         self._keep(self._train(X, sample_weight))
-        self.loss_curve_ = self.estimator_.loss_curve_
         return self
 
     def transform(self, X):
@@ -132,7 +134,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
             In the same kind of container as in ``fit``, unless ``set_output`` selects another.
         """
         if self.sample_posterior:
-            (filled,) = self.impute(X, n_imputations=1, random_state=self.random_state)
+            (filled,) = self.impute(X, n_imputations=1)
         else:
             filled = self.impute(X)
         # scikit-learn's own conversion of another library's data frame loses its dtypes
@@ -148,16 +150,15 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         n_imputations : int, default=None
             Number of completed tables to draw. None returns one table, of conditional means.
         random_state : int, RandomState instance or None, default=None
-            Seed of the draws. None gives different draws at each call.
+            Seed of the draws. None takes the ``random_state`` of the imputer.
 
         Returns
         -------
         X_imputed : ndarray or data frame of shape (n_samples, n_features), or list of them
             As that of :meth:`VAETransformer.impute`.
         """
-        return self._fitted_estimator().impute(
-            X, n_imputations=n_imputations, random_state=random_state
-        )
+        seed = self.random_state if random_state is None else random_state
+        return self._fitted_estimator().impute(X, n_imputations=n_imputations, random_state=seed)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -48,6 +48,8 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         The fitted model.
     offset_ : float
         The threshold, in nats: ``decision_function`` is ``score_samples`` minus ``offset_``.
+    loss_curve_ : list of float
+        The ``loss_curve_`` of ``estimator_``, in nats per row.
     n_features_in_ : int
         Number of columns seen in ``fit``.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -77,7 +79,7 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         self.contamination = contamination
         self.random_state = random_state
 
-    def _default(self, n_columns):
+    def _default(self, X):
         return VAETransformer(6)
 
     @_fit_context(prefer_skip_nested_validation=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,17 +20,13 @@ class Shell(BaseEstimator):
         "random_state": [Ruled(RANDOM_STATE)],
     }
 
-    def _default(self, n_columns):
-        """The model for ``estimator=None`` and a table of so many columns."""
+    def _default(self, X):
+        """The model for ``estimator=None`` and the table ``X``."""
         raise NotImplementedError
 
     def _train(self, X, sample_weight):
         """Fit a clone of the estimator, and return it."""
-        if self.estimator is None:
-            shape = np.shape(X)
-            model = self._default(shape[1] if len(shape) == 2 else 1)  # fit raises, if it is not 2
-        else:
-            model = clone(self.estimator)
+        model = self._default(X) if self.estimator is None else clone(self.estimator)
         if self.random_state is not None:
             model.set_params(random_state=seed_from(self.random_state) % 2**32)
         return model.fit(X, sample_weight=sample_weight)
@@ -39,6 +34,7 @@ class Shell(BaseEstimator):
     def _keep(self, model):
         """Set the fitted attributes, last, so that an error leaves the estimator unchanged."""
         self.estimator_ = model
+        self.loss_curve_ = model.loss_curve_
         self.n_features_in_ = model.n_features_in_
         if hasattr(model, "feature_names_in_"):
             self.feature_names_in_ = model.feature_names_in_

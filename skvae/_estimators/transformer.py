@@ -770,6 +770,11 @@ class VAETransformer(
             If the observed values of a row with missing values have a likelihood of 0 in floating
             point. The message names the row and the column of its farthest value.
 
+        Warns
+        -----
+        UserWarning
+            If nearly all draws for a row come from a single code.
+
         References
         ----------
         .. [1] P.-A. Mattei and J. Frellsen, "MIWAE: Deep Generative Modelling and Imputation of
@@ -1028,8 +1033,9 @@ class VAETransformer(
     ):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
 
-        By default, each row has fewer draws than in :meth:`score_samples`, which takes twice as
-        long. The errors of rows largely average out in the mean.
+        By default, each row has fewer draws than in :meth:`score_samples`, so that a search takes
+        less time. The errors of rows largely average out. The mean of the log of an average is too
+        low, by up to 0.05 nats; with ``standard_error=0.1``, by up to 0.01.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ from torch import Tensor
 # than FEWEST_AT_MODES draws there.
 FEWEST_FOR_MODES, FEWEST_AT_MODES = 16, 256
 STANDARD_ERROR = 0.1  # of a score, in nats
-# Of each score in a mean over rows, which is far more accurate. Errors of this size need only a
+# Of each score in a mean over rows, which is more accurate. Errors from this size up need only a
 # quarter of the first draws.
 ERROR_IN_MEAN, SHARE_IN_MEAN = 0.3, 4
 # The first draws of a score for up to FEW_COMPONENTS latent dimensions, and for more, in which few

@@ -174,8 +174,10 @@ class Histogram(_Softmax):
         """Which of the different values, of the given shares of the rows, are atoms. (n,)."""
         if len(values) <= min(self.n_bins, n_rows / self.rows_per_bin):
             return np.ones(len(values), dtype=bool)
-        rows = share * n_rows
-        is_frequent: Array = (share >= 1 / self.n_bins) & (rows > 1.5)
+        rows = share * n_rows * (1 + 1e-9)  # the products are rounded
+        is_frequent: Array = (rows * self.n_bins >= n_rows) & (rows > 1.5)
+        if (rows[is_frequent] >= self.rows_per_bin).all():
+            return is_frequent
         return is_frequent & ((rows >= self.rows_per_bin) | is_peak(values, rows))
 
     def _levels_and_places(self, x: Array, constants: Constants) -> tuple[Array, Array]:

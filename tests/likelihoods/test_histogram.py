@@ -51,6 +51,10 @@ def test_a_value_of_few_rows_is_an_atom_only_among_rarer_values():
     # each of 100 values has 3 rows, but this one has 10
     among_equals = np.r_[np.arange(300.0) % 100, sevens]
     assert levels_of(fit(Histogram(), among_equals[:, None]))[0] == []
+    # 13 values of 20 rows each are atoms, whatever the rounding of 20 / n
+    for n in (303, 304):
+        values = np.r_[np.repeat(np.arange(13.0), 20), np.arange(20.0, 20.0 + n - 260)]
+        assert len(levels_of(fit(Histogram(), values[:, None]))[0]) == 13
     # all have 7
     assert levels_of(fit(Histogram(), np.repeat(np.arange(50.0), 7)[:, None]))[0] == []
 
