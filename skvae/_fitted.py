@@ -187,21 +187,25 @@ class Fitted:
     def log_likelihood_of_cells(
         self, table: Array, dtype: Any, n_draws: int | None = None, error: float = STANDARD_ERROR
     ) -> Array:
-        """log p(x) - log p(x without the value) for each value, per unit of spread. -> (n, d)."""
+        """log p of each value given the others within training's ranges, per spread. -> (n, d)."""
         self.columns.check_cells_can_be_left_out()
+        table = np.asarray(table, dtype=dtype)
         n, d = table.shape
-        whole = self.log_likelihood(table, dtype, n_draws, error)
-        out = np.full((n, d), np.nan, dtype=whole.dtype)
+        beyond = self.columns.beyond(table, self.columns.ranges.astype(table.dtype))
+        evidence = np.where(beyond, np.nan, table)
+        of_evidence = self.log_likelihood(evidence, dtype, n_draws, error)
+        out = np.full((n, d), np.nan, dtype=of_evidence.dtype)
         observed = np.flatnonzero(~np.isnan(table))
         for part in chunks(len(observed), LEFT_OUT_AT_ONCE // d):
             cells = observed[part]
             row, place = np.divmod(cells, d)
-            near = np.asarray(table[row[0] : row[-1] + 1], dtype=dtype)
-            others = near[row - row[0]]
-            others[np.arange(len(row)), place] = np.nan
+            is_beyond, value = beyond.flat[cells], table.flat[cells]
+            changed = evidence[row]
+            changed[np.arange(len(row)), place] = np.where(is_beyond, value, np.nan)
+            of_changed = self.log_likelihood(changed, dtype, n_draws, error)
             with np.errstate(invalid="ignore"):  # -inf - (-inf), if both likelihoods are 0
-                rest = self.log_likelihood(others, dtype, n_draws, error)
-                out.flat[cells] = whole[row] - rest
+                gain = of_evidence[row] - of_changed
+            out.flat[cells] = np.where(is_beyond, -gain, gain)
         out += self.columns.log_unit(table)
         return out
 

@@ -1064,12 +1064,17 @@ class VAETransformer(
         """The log-likelihood of each value given the others of its row, in nats.
 
         The score shows how unlikely each value is, and so why a row is an outlier. It is
-        log p(x_j | x_others) = log p(x) - log p(x_others). Densities are per spread of their
-        column, so that numbers of different columns are comparable. A category has a probability,
-        and so has a number that many rows hold, such as 0 for none. A category is less likely in a
-        column of many categories than in one of few. It takes as long as ``score_samples`` of
-        ``n_features + 1`` tables. Both terms are estimates. For a row far from all training rows
-        they may be off by tens of nats, so that a category may score above 0 there.
+        log p(x_j | x_others) = log p(x_j, x_others) - log p(x_others). The others are the values
+        of the row within the range of the training rows: a value beyond it is probably wrong, and
+        right values would be unlikely beside it. In a row that is right but for one value, and has
+        many values beyond the range, these score low instead.
+
+        Densities are per spread of their column, so that numbers of different columns are
+        comparable. A category has a probability, and so has a number that many rows hold, such as 0
+        for none. A category is less likely in a column of many categories than in one of few. It
+        takes as long as ``score_samples`` of ``n_features + 1`` tables. Both terms are estimates.
+        For a row far from all training rows they may be off by tens of nats, so that a category may
+        score above 0 there.
 
         Parameters
         ----------

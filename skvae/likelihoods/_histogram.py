@@ -68,9 +68,9 @@ class Histogram(_Softmax):
     Notes
     -----
     An *atom* is a value with its own mass: a value that at least 1 in ``n_bins`` rows hold, and
-    either ``rows_per_bin`` rows or clearly more rows than the values near it. All values are atoms
-    if there are at most ``n_bins``, of ``rows_per_bin`` rows each on average.
-    The other values fall into bins of equal shares of the rows. The density is constant within a
+    either ``rows_per_bin`` rows or clearly more rows than the values near it that have fewer. All
+    values are atoms if there are at most ``n_bins``, of ``rows_per_bin`` rows each on average. The
+    other values fall into bins of equal shares of the rows. The density is constant within a
     bin, and exponential in the first and the last one, which are unbounded. Draws stay within the
     range of the training rows, or within named ``bounds``; means stay within the range.
 
@@ -126,7 +126,7 @@ class Histogram(_Softmax):
     def fit(self, x: Array, weight: Array) -> Constants:
         values, share, n_rows, _ = DistinctValues.of(x[:, 0], weight)
         is_whole = are_whole(values)
-        is_atom = self._is_atom(values, share, n_rows)
+        is_atom = self._is_atom(values, share, n_rows, is_whole)
         atoms = values[is_atom]
         skipped = atoms if is_whole else atoms[:0]
         rest, share_of_rest = places(values[~is_atom], skipped), share[~is_atom]
@@ -170,15 +170,17 @@ class Histogram(_Softmax):
         moved = np.subtract(after, before, out=np.zeros_like(after), where=after != before)
         return constants | {"limits": after, "reach": constants["reach"] + np.abs(moved)}
 
-    def _is_atom(self, values: Array, share: Array, n_rows: float) -> Array:
+    def _is_atom(self, values: Array, share: Array, n_rows: float, is_whole: bool) -> Array:
         """Which of the different values, of the given shares of the rows, are atoms. (n,)."""
         if len(values) <= min(self.n_bins, n_rows / self.rows_per_bin):
             return np.ones(len(values), dtype=bool)
         rows = share * n_rows * (1 + 1e-9)  # the products are rounded
-        is_frequent: Array = (rows * self.n_bins >= n_rows) & (rows > 1.5)
-        if (rows[is_frequent] >= self.rows_per_bin).all():
-            return is_frequent
-        return is_frequent & ((rows >= self.rows_per_bin) | is_peak(values, rows))
+        is_atom: Array = (rows * self.n_bins >= n_rows) & (rows > 1.5)
+        is_large = is_atom & (rows >= self.rows_per_bin)
+        if (is_atom & ~is_large).any():
+            rest = places(values[~is_large], values[is_large] if is_whole else values[:0])
+            is_atom[~is_large] &= is_peak(rest, rows[~is_large])
+        return is_atom
 
     def _levels_and_places(self, x: Array, constants: Constants) -> tuple[Array, Array]:
         """The level of each value, arbitrary for NaN, and its place. 2 x (n, d)."""

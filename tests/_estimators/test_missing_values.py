@@ -83,6 +83,31 @@ def test_score_of_a_cell_is_that_of_the_row_minus_that_of_the_other_cells(gappy)
     assert (vae.score_cells(odd).argmin(axis=1) == 3).all()
 
 
+def test_values_beyond_training_are_no_evidence_for_the_others(gappy):
+    vae, rows, _ = gappy
+    rows = np.nan_to_num(rows)
+    far = rows.copy()
+    far[:, [1, 2]] = -999.0
+    cells, without = vae.score_cells(far), rows.copy()
+    without[:, [1, 2]] = np.nan
+    right = np.isfinite(without).all(axis=0)
+    expected = vae.score_cells(without)[:, right]
+    np.testing.assert_allclose(cells[:, right], expected, rtol=1e-12)
+    assert (cells[:, [1, 2]].max(axis=1) < cells[:, right].min(axis=1)).all()
+    # each is scored without the other
+    without[:, 1] = -999.0
+    np.testing.assert_allclose(cells[:, 1], vae.score_cells(without)[:, 1], rtol=1e-12)
+
+
+def test_the_ends_of_training_are_evidence_in_single_precision():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 1)) + 0.1 * rng.normal(size=(300, 3))
+    vae = VAETransformer(1, **QUICK).fit(X)
+    ends = X[np.r_[X.argmin(axis=0), X.argmax(axis=0)]]
+    cells = vae.score_cells(ends)
+    np.testing.assert_allclose(vae.score_cells(ends.astype(np.float32)), cells, atol=1e-3)
+
+
 def test_scores_of_rows_with_missing_values_do_not_depend_on_other_rows(wine):
     rng = np.random.default_rng(0)
     rows = np.where(rng.random((12, wine.shape[1])) < 0.3, np.nan, wine[:12])

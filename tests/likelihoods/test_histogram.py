@@ -48,6 +48,9 @@ def test_a_value_of_few_rows_is_an_atom_only_among_rarer_values():
     sevens = np.full(7, 50.0)
     among_single_rows = np.r_[np.arange(0.0, 293.0), sevens]
     assert levels_of(fit(Histogram(), among_single_rows[:, None]))[0] == [50.0]
+    # a value of many rows beside it changes nothing
+    beside_many = np.r_[among_single_rows, np.full(40, 51.0)]
+    assert levels_of(fit(Histogram(), beside_many[:, None]))[0] == [50.0, 51.0]
     # each of 100 values has 3 rows, but this one has 10
     among_equals = np.r_[np.arange(300.0) % 100, sevens]
     assert levels_of(fit(Histogram(), among_equals[:, None]))[0] == []
