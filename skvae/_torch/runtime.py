@@ -52,7 +52,7 @@ def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[Caller]:
         torch.inference_mode(False),
         torch.no_grad(),
         torch.autocast(device.type, enabled=False),
-        nullcontext() if large else limit(_pools(), repeat(1)),
+        nullcontext() if large else limit(thread_pools(), repeat(1)),
         fused(large and device.type == "cpu"),
     ):
         yield caller
@@ -78,7 +78,7 @@ class Caller:
             torch.is_grad_enabled(),
             torch.is_autocast_enabled(device.type),
             torch.get_autocast_dtype(device.type),
-            [pool.num_threads for pool in _pools()],
+            [pool.num_threads for pool in thread_pools()],
         )
 
     @contextmanager
@@ -88,7 +88,7 @@ class Caller:
             torch.inference_mode(self.inference),
             torch.set_grad_enabled(self.gradients),
             torch.autocast(self.device.type, self.autocast_dtype, self.autocast),
-            limit(_pools(), self.threads),
+            limit(thread_pools(), self.threads),
         ):
             yield
 
@@ -149,22 +149,23 @@ def limit(pools: Sequence[ThreadPool], counts: Iterable[int]) -> Iterator[None]:
     """
     before = [pool.num_threads for pool in pools]
     try:
-        _set(pools, counts)
+        set_threads(pools, counts)
         yield
     finally:
         try:
-            _set(pools, before)
+            set_threads(pools, before)
         finally:
-            _set(pools, before)
+            set_threads(pools, before)
 
 
-def _set(pools: Sequence[ThreadPool], counts: Iterable[int]) -> None:
+def set_threads(pools: Sequence[ThreadPool], counts: Iterable[int]) -> None:
+    """Set the number of threads of each pool, in the calling Python thread."""
     for pool, count in zip(pools, counts, strict=False):
         pool.set_num_threads(count)
 
 
 @lru_cache(maxsize=1)
-def _pools() -> list[ThreadPool]:
+def thread_pools() -> list[ThreadPool]:
     """The pools of OpenMP and MKL, which torch uses. Each Python thread has its own counts."""
     mkl = _mkl_set_num_threads_local()
     openmp = _libraries().select(user_api="openmp").lib_controllers

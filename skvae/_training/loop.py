@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 from skvae._model.cells import Cells
 from skvae._model.phases import WHOLE, Phase
 from skvae._model.vae import VAE
+from skvae._torch.pace import Take, call, paced
 from skvae._torch.replay import FEWEST_STEPS, Replay
 from skvae._torch.runtime import networks_in
 from skvae._training.bounds import MeanBound
@@ -89,13 +90,14 @@ class Step:
         replays = many and model.replayable and plan.objective.replayable
         self.replay = Replay(generator) if replays else None
         self.held: dict[bool, tuple[Cells, Tensor]] = {}
+        self.pace: Callable[[Take], None] = call
 
     def __call__(self, cells: Cells, done: float, rate: float, *, with_loss: bool) -> None:
         """Take one step, after the share ``done`` of all steps; optionally add to ``loss``."""
         objective = self.plan.objective_at(done)
         rate *= self.plan.learning_rate.factor(done)
         if self.replay is None:
-            self._take(cells, objective, rate, with_loss)
+            self.pace(lambda: self._take(cells, objective, rate, with_loss))
         else:
             # a recording reads fixed memory: each minibatch and rate is copied to that of the first
             whole = cells.observed is None
@@ -149,27 +151,39 @@ def train(
     weights = [optimizer.values, *model.network_buffers()]
     last = Snapshot([*weights, *optimizer.moments.values()])
     watch = Watch(Snapshot(weights), plan)
+    state = [*last.tensors, step.loss]
+
+    def outcome(take: Take) -> list[Tensor]:
+        before, of_generator = Snapshot(state), generator.get_state()
+        take()
+        after = [tensor.clone() for tensor in state]
+        scores = [] if score is None else [torch.tensor(score())]
+        before.restore()
+        generator.set_state(of_generator)
+        return after + scores
+
     try:
-        if score is not None:
-            # the score may fall in the first epochs of a fit, but not after a fit or a phase
-            watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
-        for epoch in epochs:
-            progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
-            loss = _epoch(rows, progress, watch.rate, step)
-            value = 0.0 if score is None else score()
-            number = max(epoch, len(history.loss_curve)) + 1
-            _refuse_divergence(plan, number, loss, value, optimizer.values)
-            last.take()
-            history.loss_curve.append(loss - rows.log_jacobian)
+        with paced(outcome if _may_be_undone(model, plan) else None) as step.pace:
             if score is not None:
-                history.validation_scores.append(value)
-                watch.see(value)
-            history.best_validation_score = watch.best_score
-            if on_epoch(history):
-                history.stopped = True
-                break
-            if plan.early_stopping and watch.is_over():
-                break
+                # the score may fall in the first epochs of a fit, but not after a fit or a phase
+                watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
+            for epoch in epochs:
+                progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
+                loss = _epoch(rows, progress, watch.rate, step)
+                value = 0.0 if score is None else score()
+                number = max(epoch, len(history.loss_curve)) + 1
+                _refuse_divergence(plan, number, loss, value, optimizer.values)
+                last.take()
+                history.loss_curve.append(loss - rows.log_jacobian)
+                if score is not None:
+                    history.validation_scores.append(value)
+                    watch.see(value)
+                history.best_validation_score = watch.best_score
+                if on_epoch(history):
+                    history.stopped = True
+                    break
+                if plan.early_stopping and watch.is_over():
+                    break
     except KeyboardInterrupt:
         history.interrupt()
         optimizer.settle()
@@ -177,6 +191,13 @@ def train(
     history.best_validation_score = watch.best_score
     if plan.early_stopping and watch.best_score is not None:
         watch.best.restore()
+
+
+def _may_be_undone(model: VAE, plan: Plan) -> bool:
+    """Whether a step changes nothing but weights, moments and the generator, all in float32."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    built_in = model.replayable and plan.objective.replayable
+    return on_cpu and built_in and plan.precision == "float32"
 
 
 def _refuse_divergence(plan: Plan, epoch: int, loss: float, score: float, weights: Tensor) -> None:

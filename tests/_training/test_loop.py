@@ -1,6 +1,7 @@
 """The training loop, on models whose course is known."""
 
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from walks import PLAN, Walk, generator, rows, walk
 
+from skvae import VAETransformer
 from skvae._model.cells import Cells
 from skvae._model.phases import CODES, WHOLE
 from skvae._model.vae import VAE
@@ -350,3 +352,25 @@ def test_a_later_phase_that_diverges_names_the_epoch_of_all():
     model, history = Walk(loss=lambda theta: (0.25 - theta).log()), History(loss_curve=[0.0] * 7)
     with pytest.raises(ValueError, match=r"diverged in epoch 10:"):
         walk(model, history=history)
+
+
+def test_a_step_that_is_undone_changes_nothing(wine, monkeypatch):
+    """With a step, its noise and a score, before each that counts."""
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 5, "validation_fraction": 0.2}
+    X = wine / wine.std(axis=0)
+    expected = VAETransformer(2, **settings, random_state=0).fit(X)
+
+    @contextmanager
+    def undoing(outcome):
+        def step(take):
+            assert all(map(torch.equal, outcome(take), outcome(take)))
+            take()
+
+        yield step
+
+    monkeypatch.setattr(loop, "paced", undoing)
+    found = VAETransformer(2, **settings, random_state=0).fit(X)
+    assert found.loss_curve_ == expected.loss_curve_
+    assert found.validation_scores_ == expected.validation_scores_
+    for name, tensor in expected.module_.state_dict().items():
+        assert torch.equal(found.module_.state_dict()[name], tensor)

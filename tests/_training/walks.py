@@ -42,7 +42,7 @@ class Walk(nn.Module):
     -(theta - target)^2.
     """
 
-    n_components = 1
+    n_components, replayable = 1, False
 
     def __init__(self, target=0.32, loss=lambda theta: -theta):
         super().__init__()
