@@ -10,7 +10,10 @@ Prints, in nats per row of held-out data:
 3. a mixture of four Bernoulli products: against the truth;
 4. a 2-D latent: `score_samples` against quadrature of the fitted decoder on a 401 x 401 grid;
 5. rows with gaps, no hidden layer: `score_samples`, `impute` and draws of `sample(given=...)`
-   against the marginal and the conditional normal of the fitted decoder.
+   against the marginal and the conditional normal of the fitted decoder;
+6. `prior="mixture"` and a rare class, 10 of 5,000 rows, far from the others: the means of draws of
+   `sample(given=...)` against quadrature of the fitted decoder on grids of 801 x 801, in standard
+   deviations of the cell given the others. Half of the cells of the 10 rows are missing.
 """
 
 import copy
@@ -24,6 +27,7 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.model_selection import train_test_split
 
 from skvae import VAETransformer
+from skvae._inference.scores import log_joint
 
 LONG = {
     "early_stopping": False,
@@ -74,6 +78,13 @@ def main():
         ]:
             errors = conditionals(share, **how)
             print(f"{share:8.0%}" + "{:9.4f}{:13.4f}{:11.4f}{:12.4f}  ".format(*errors) + what)
+    print("\n6. a rare class, 2-D latent: means of 1000 draws against quadrature")
+    print(f"{'far':>4}{'seed':>5}{'rms (sd)':>10}{'largest (sd)':>14}")
+    for distance in (8.0, 20.0):
+        for seed in range(6):
+            errors = rare_class(distance, seed)
+            rms = np.sqrt(np.square(errors).mean())
+            print(f"{distance:4.0f}{seed:5}{rms:10.3f}{errors.max():14.3f}", flush=True)
 
 
 def linear_gaussian(n, d, q, seed, settings):
@@ -203,3 +214,43 @@ def quadrature(vae, X, half_width=7.0, n=401):
 
 if __name__ == "__main__":
     main()
+
+
+def rare_class(distance, seed, n=5000, n_rare=10, d=8):
+    """The errors of the means of draws, in standard deviations, for the missing cells."""
+    rng = np.random.default_rng(seed)
+    centers = 2 * rng.normal(size=(3, d))
+    far = centers.mean(axis=0) + rng.choice([-distance, distance], d)
+    center = np.vstack([np.tile(far, (n_rare, 1)), centers[rng.integers(3, size=n - n_rare)]])
+    X = center + 0.4 * rng.normal(size=(n, d))
+    for kind in (X[:n_rare], X[n_rare:]):
+        kind += rng.normal(size=(len(kind), 2)) @ rng.normal(size=(2, d))
+    vae = VAETransformer(2, prior="mixture", random_state=seed).fit(X)
+    hidden = rng.random((n_rare, d)) < 0.5
+    hidden[np.arange(n_rare), rng.integers(d, size=n_rare)] = False
+    rows = np.where(hidden, np.nan, X[:n_rare])
+    draws = vae.sample(1000, given=rows, random_state=seed).reshape(n_rare, 1000, d)
+    model = copy.deepcopy(vae.module_).double()
+    cells = model.cells(torch.from_numpy(vae._fitted.columns.to_working(rows, None, np.float64)))
+    log_p = log_joint(model, cells)
+    errors = []
+    for i in range(n_rare):
+        own = draws_by_quadrature(vae, model, lambda z, i=i: log_p(z[:, None], torch.tensor([i])))
+        errors.append(np.abs(draws[i].mean(axis=0) - own.mean(axis=0)) / own.std(axis=0))
+    return np.array(errors)[hidden]
+
+
+@torch.no_grad()
+def draws_by_quadrature(vae, model, log_p, n_draws=4000, n=801):
+    """Draws of all cells by codes on a grid, which is twice brought closer to its highest codes."""
+    low, high = np.full(2, -15.0), np.full(2, 15.0)
+    for _ in range(3):
+        axes = np.linspace(low, high, n).T
+        z = torch.cartesian_prod(*torch.from_numpy(axes))
+        found = torch.cat([log_p(part)[:, 0] for part in z.split(2**16)])
+        highest, step = z[found > found.max() - 20].numpy(), (high - low) / (n - 1)
+        low, high = highest.min(axis=0) - step, highest.max(axis=0) + step
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.multinomial(found.softmax(0), n_draws, replacement=True, generator=generator)
+    drawn = model.sample(z[chosen][:, None], generator, None)[:, 0]
+    return vae._fitted.columns.from_working(drawn.numpy())
