@@ -61,7 +61,8 @@ class Effort(NamedTuple):
     def of_draws(cls, n: int) -> Self:
         """For n conditional draws of a row."""
         first = min(max(MEAN_DRAWS, _power_of_two(CODES_PER_DRAW * n)), MOST_IN_POOL)
-        return cls(first, max(first, MOST_MEAN_DRAWS), STANDARD_ERROR)
+        # an error of e takes an effective sample size of about 1 / e^2
+        return cls(first, max(first, MOST_MEAN_DRAWS), min(STANDARD_ERROR, n**-0.5))
 
     @property
     def is_small(self) -> bool:

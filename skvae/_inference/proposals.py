@@ -43,7 +43,7 @@ RIDGE, TINY, LEAST_FACTOR = 1e-6, 1e-30, 0.1
 Weighted = tuple[Tensor, Tensor, Tensor]
 
 GOOD_SHARE = 0.25  # effective sample size of a good proposal, as a share of its draws
-# Only in very few dimensions do draws from a wide posterior find other modes. In more dimensions a
+# Only in very few dimensions do draws from a wide normal find other modes. In more dimensions the
 # normal at the mode is widened by 1 + WIDER / K, beyond which few of its draws would be of use.
 WIDE_DIMENSIONS, WIDER = 4, 2.0
 WIDTHS = (1.0, 1.7)  # of normals at modes that are hard to find; the wider ones cover skewness
@@ -166,14 +166,17 @@ class Pool:
 
 
 def normals_of(
-    posterior: Normals, log_joint: LogJoint, starts: Tensor | None, search: Search
+    posterior: Normals, log_joint: LogJoint, starts: Tensor | None, *, has_gaps: bool
 ) -> list[Normals]:
     """The proposals of a row: its posterior, one mode or two, and a wider normal."""
     k = posterior.mean.shape[-1]
-    modes = at_modes(log_joint, posterior, starts, search)
     few = k <= WIDE_DIMENSIONS
-    wide = posterior.widened(WIDE) if few else modes[0].widened(1 + WIDER / k)
-    return [posterior, *modes, wide]
+    # An encoder that saw complete rows in training may be far off for others. In very few
+    # dimensions there often is another mode, and points come close to it.
+    search = HIGHEST_TWO if has_gaps or few else NEAREST
+    modes = at_modes(log_joint, posterior, starts, search)
+    center = modes[0] if has_gaps or not few else posterior
+    return [posterior, *modes, center.widened(WIDE if few else 1 + WIDER / k)]
 
 
 def weighted_draws(
@@ -213,11 +216,7 @@ def weighted_draws(
     def of(rows: Tensor) -> LogJoint:
         return lambda z, some: log_joint(z, rows[some])
 
-    # An encoder that saw complete rows in training may be far off for others. In very few
-    # dimensions there often is another mode, and points come close to it.
-    may_be_far = has_gaps or noise.shape[-1] <= WIDE_DIMENSIONS
-    search = HIGHEST_TWO if may_be_far else NEAREST
-    normals = normals_of(posterior, of(rows), starts, search)
+    normals = normals_of(posterior, of(rows), starts, has_gaps=has_gaps)
     spare, own = effort.split(noise)
     pool = Pool.empty(normals)
     for first, second, third, fourth in effort.stages(own):
