@@ -212,10 +212,6 @@ def quadrature(vae, X, half_width=7.0, n=401):
     return logsumexp(log_joint, axis=0) + vae._fitted.columns.log_jacobian(X, None)
 
 
-if __name__ == "__main__":
-    main()
-
-
 def rare_class(distance, seed, n=5000, n_rare=10, d=8):
     """The errors of the means of draws, in standard deviations, for the missing cells."""
     rng = np.random.default_rng(seed)
@@ -254,3 +250,7 @@ def draws_by_quadrature(vae, model, log_p, n_draws=4000, n=801):
     chosen = torch.multinomial(found.softmax(0), n_draws, replacement=True, generator=generator)
     drawn = model.sample(z[chosen][:, None], generator, None)[:, 0]
     return vae._fitted.columns.from_working(drawn.numpy())
+
+
+if __name__ == "__main__":
+    main()
