@@ -191,7 +191,7 @@ class Fitted:
         self.columns.check_cells_can_be_left_out()
         table = np.asarray(table, dtype=dtype)
         n, d = table.shape
-        beyond = self.columns.beyond(table, self.columns.ranges.astype(table.dtype))
+        beyond = self.columns.beyond_training(table)
         evidence = np.where(beyond, np.nan, table)
         of_evidence = self.log_likelihood(evidence, dtype, n_draws, error)
         out = np.full((n, d), np.nan, dtype=of_evidence.dtype)

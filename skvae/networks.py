@@ -55,7 +55,8 @@ class NetworkModule(nn.Module):
         that module.
     replayable : bool
         Whether a GPU may record the operations of ``vjp`` once and replay them. This requires that
-        ``vjp`` reads no result, does not branch on one, and draws from the generator only.
+        ``vjp`` reads no result, does not branch on one, and draws from the generator only. It must
+        keep no state, since training on a CPU may undo a step.
     has_linear : bool
         Whether ``set_linear`` can initialise the module by a linear map.
     is_linear : bool

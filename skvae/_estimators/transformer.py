@@ -180,11 +180,12 @@ class VAETransformer(
     learning_rate : {"adaptive", "constant", "cosine"} or callable, default="adaptive"
         Schedule of the learning rate. "adaptive" is constant until early stopping would end
         training. Training then continues once more from the best epoch, at a fifth of the rate and
-        with half the patience. "cosine" rises from zero in the first tenth of the steps and falls
-        to zero over ``max_iter`` epochs. It is the best choice if ``early_stopping=False`` fixes
-        the number of epochs. Adam then averages squared gradients over a 25th of all steps, at
-        least 20, instead of 1000. A callable is another such schedule: it maps the share of the
-        steps done, from 0 to 1, to a factor of ``learning_rate_init``.
+        with half the patience. In the last third of ``max_iter`` epochs, which most small tables
+        never reach, the rate falls to a tenth. "cosine" rises from zero in the first tenth of the
+        steps and falls to zero over ``max_iter`` epochs. It is the best choice if
+        ``early_stopping=False`` fixes the number of epochs. Adam then averages squared gradients
+        over a 25th of all steps, at least 20, instead of 1000. A callable is another such schedule:
+        it maps the share of the steps done, from 0 to 1, to a factor of ``learning_rate_init``.
 
     learning_rate_init : float, default=2e-3
         Initial learning rate of Adam; for "cosine", the largest one.
@@ -1066,8 +1067,8 @@ class VAETransformer(
         The score shows how unlikely each value is, and so why a row is an outlier. It is
         log p(x_j | x_others) = log p(x_j, x_others) - log p(x_others). The others are the values
         of the row within the range of the training rows: a value beyond it is probably wrong, and
-        right values would be unlikely beside it. In a row that is right but for one value, and has
-        many values beyond the range, these score low instead.
+        right values would be unlikely beside it. If a row has many values beyond the range that are
+        right, and a wrong one within it, the right ones score low instead.
 
         Densities are per spread of their column, so that numbers of different columns are
         comparable. A category has a probability, and so has a number that many rows hold, such as 0

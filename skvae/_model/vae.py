@@ -132,7 +132,7 @@ class VAE(nn.Module):
 
     @property
     def replayable(self) -> bool:
-        """Whether a step of training on a GPU may be recorded once and replayed."""
+        """Whether a step of training may be recorded and replayed on a GPU, and undone on a CPU."""
         prior = self.learned_prior
         return (
             all(module.replayable for module in self._networks())

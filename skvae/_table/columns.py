@@ -13,7 +13,7 @@ from skvae._table.auto import SAMPLE_ROWS
 from skvae._table.choice import LikelihoodChoice
 from skvae._table.decision import Decision, decide
 from skvae._table.fields import warn_unknown
-from skvae._table.grid import Grids, resolved_grid
+from skvae._table.grid import ROUNDING_32, Grids, resolved_grid
 from skvae._table.group import ColumnGroup, by_size
 from skvae._table.names import find_columns
 from skvae._table.reading import column_blocks, row_blocks
@@ -386,6 +386,11 @@ class Columns:
             places = group.places
             out[:, places] = group.grids.beyond(X[:, places], limits[places])
         return out
+
+    def beyond_training(self, X: Array) -> NDArray[np.bool_]:
+        """Which values (n, d) lie beyond all of training, also if one was in float32. (n, d)."""
+        slack = ROUNDING_32 * np.abs(self.ranges).max(axis=1, keepdims=True)
+        return self.beyond(X.astype(np.float64), self.ranges + slack * [-1, 1])
 
     def place_of(self, name: Any) -> int:
         """The place of a column in the table. Raises ValueError for an unknown name."""

@@ -156,7 +156,7 @@ def train(
     def outcome(take: Take) -> list[Tensor]:
         before, of_generator = Snapshot(state), generator.get_state()
         take()
-        after = [tensor.clone() for tensor in state]
+        after = [*(tensor.clone() for tensor in state), step.loss.mean()]
         scores = [] if score is None else [torch.tensor(score())]
         before.restore()
         generator.set_state(of_generator)

@@ -11,6 +11,8 @@ from skvae._rules import number
 # The share of the steps in which "cosine" raises the learning rate from zero. Adam's averages are
 # of few gradients in its first steps, which would otherwise limit the learning rate of all steps.
 RATE_WARMUP = 0.1
+# The share of the steps in which "adaptive" keeps the learning rate.
+CONSTANT_SHARE = 2 / 3
 # Steps over which Adam averages squared gradients, the default of its authors.
 ADAM_STEPS = 1000.0
 
@@ -25,9 +27,9 @@ class Schedule:
         Maps the share of the steps done to the learning rate, as a share of
         ``learning_rate_init``.
     has_end : bool
-        Whether the rate depends on the total number of steps. Adam then averages squared gradients
-        over a share of the steps. Otherwise the first gradients would have an effect until the end
-        of a short run.
+        Whether training is expected to end with the last step, and not before. Adam then averages
+        squared gradients over a share of the steps. Otherwise the first gradients would have an
+        effect until the end of a short run.
     reduces : bool
         Whether the rate is reduced once when early stopping would end training.
     """
@@ -46,14 +48,19 @@ def constant(progress: float) -> float:
     return 1.0
 
 
+def falling(progress: float) -> float:
+    """The same rate in two thirds of the steps, then a linear fall to a tenth."""
+    return min(1.0, 0.1 + 0.9 * (1 - progress) / (1 - CONSTANT_SHARE))
+
+
 def cosine(progress: float) -> float:
     """A linear rise from 0, then half a period of a cosine down to 0."""
-    falling = (progress - RATE_WARMUP) / (1 - RATE_WARMUP)
-    return min(progress / RATE_WARMUP, 0.5 + 0.5 * math.cos(math.pi * falling))
+    after = (progress - RATE_WARMUP) / (1 - RATE_WARMUP)
+    return min(progress / RATE_WARMUP, 0.5 + 0.5 * math.cos(math.pi * after))
 
 
 SCHEDULES: dict[str, Schedule] = {
-    "adaptive": Schedule(constant, has_end=False, reduces=True),
+    "adaptive": Schedule(falling, has_end=False, reduces=True),
     "constant": Schedule(constant, has_end=False),
     "cosine": Schedule(cosine),
 }

@@ -70,7 +70,8 @@ class Likelihood(Value, ABC):
     replayable : bool
         Whether a CUDA graph may record ``features``, ``draw_target`` and ``vjp`` once and replay
         them. None of them may read a value back to the CPU or branch on one, and all random
-        numbers must come from the generator.
+        numbers must come from the generator. They must keep no state, since training on a CPU may
+        undo a step.
     """
 
     support: ClassVar[str] = "the finite real numbers"

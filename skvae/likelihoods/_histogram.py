@@ -68,11 +68,11 @@ class Histogram(_Softmax):
     Notes
     -----
     An *atom* is a value with its own mass: a value that at least 1 in ``n_bins`` rows hold, and
-    either ``rows_per_bin`` rows or clearly more rows than the values near it that have fewer. All
-    values are atoms if there are at most ``n_bins``, of ``rows_per_bin`` rows each on average. The
-    other values fall into bins of equal shares of the rows. The density is constant within a
-    bin, and exponential in the first and the last one, which are unbounded. Draws stay within the
-    range of the training rows, or within named ``bounds``; means stay within the range.
+    either ``rows_per_bin`` rows or clearly more than its neighbours among the values of fewer rows
+    than that. All values are atoms if there are at most ``n_bins``, of ``rows_per_bin`` rows each
+    on average. The other values fall into bins of equal shares of the rows. The density is constant
+    within a bin, and exponential in the first and the last one, which are unbounded. Draws stay
+    within the range of the training rows, or within named ``bounds``; means stay within the range.
 
     log p is a density per unit of the column. If the values of the training rows lie on a grid, it
     is the mass of a value divided by the step of the grid, as if the mass were spread evenly

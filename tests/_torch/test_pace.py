@@ -98,3 +98,10 @@ def test_the_threads_are_restored(wanted):
 def test_one_thread_stays_one():
     with limit(thread_pools(), repeat(1)), paced(lambda take: []) as pace:
         assert pace is call
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # which sets the pool of torch alone
+    try:
+        with paced(lambda take: []) as pace:
+            assert pace is call
+    finally:
+        torch.set_num_threads(before)

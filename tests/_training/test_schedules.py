@@ -10,10 +10,16 @@ from skvae._training.schedules import SCHEDULES, resolve_schedule
 
 
 @pytest.mark.parametrize(
-    ("name", "values"), [("constant", [1, 1, 1, 1]), ("cosine", [0.5, 1, 0.5, 0])]
+    ("name", "values"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("cosine", [0.5, 1, 0.5, 0.083, 0]),
+        ("adaptive", [1, 1, 1, 0.55, 0.1]),
+    ],
 )
 def test_schedules(name, values):
-    assert [SCHEDULES[name].factor(p) for p in (0.05, 0.1, 0.55, 1.0)] == pytest.approx(values)
+    found = [SCHEDULES[name].factor(p) for p in (0.05, 0.1, 0.55, 5 / 6, 1.0)]
+    assert found == pytest.approx(values, abs=0.001)
     course = [SCHEDULES[name].factor(p) for p in np.linspace(0.1, 1, 50)]
     assert all(a >= b for a, b in pairwise(course))
 
