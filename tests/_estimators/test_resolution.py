@@ -56,7 +56,7 @@ def frames():
 @pytest.mark.parametrize("kind", frames())
 def test_draws_lie_on_the_grid(kind, likelihood):
     table = frames()[kind]
-    vae = VAETransformer(2, likelihood=likelihood, **QUICK | {"max_iter": 5}).fit(table)
+    vae = VAETransformer(2, likelihood=likelihood, **QUICK | {"max_iter": 10}).fit(table)
     assert vae.resolutions_ == STEPS
     assert_on_grids(vae.sample(200, random_state=0))
     assert_on_grids(vae.sample(50, given={"age": 30}, random_state=0))
