@@ -80,7 +80,7 @@ class NormalScores(_Normal):
     rounding error of the values on a grid, all in u.
 
     "auto" chooses it for columns of at most 10 different values, and for those whose values are
-    likelier by more than 0.1 nats per row than under a normal density, both alone, by the Bayesian
+    likelier by more than 0.1 nats per row than under a normal density, both alone, by Akaike's
     information criterion, and in linear regressions on the other columns.
     """
 
@@ -108,9 +108,9 @@ class NormalScores(_Normal):
     def gain(self, column: ColumnSample) -> float:
         """Nats per row by which the values are likelier than under a normal density.
 
-        The smaller gain of two: of the column alone, less half of log n for each knot and atom, as
-        by the Bayesian information criterion; and that given the other columns, by regressions of
-        the values and of the scores.
+        The smaller gain of two: of the column alone, less one nat for each knot and atom, by
+        Akaike's information criterion; and that given the other columns, by regressions of the
+        values and of the scores.
         """
         x, share, n_rows, place = column.distinct
         one, is_atom = self._map(column.distinct)
@@ -121,7 +121,7 @@ class NormalScores(_Normal):
         smallest = np.diff(x).min() / np.sqrt(12)
         normal = -0.5 * (1 + LOG_2PI) - np.log(max(one.spread, smallest))
         n_parameters = len(one.spline.knots) + len(one.atoms)
-        cost = 0.5 * np.log(n_rows) * n_parameters / n_rows
+        cost = n_parameters / n_rows
         alone = float(share @ (log_p + one.log_jacobian(x)) - normal - cost)
         if alone <= GAIN:
             return alone
