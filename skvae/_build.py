@@ -22,7 +22,8 @@ from skvae._table.fields import BOOL, LEVEL
 from skvae._torch.runtime import resolve_device, torch_runtime
 from skvae._training.schedules import resolve_schedule
 from skvae._value import Value
-from skvae.networks import MLP, Network, layer_sizes
+from skvae.networks import MLP
+from skvae.networks._base import layer_sizes
 from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Normal, Prior
 
@@ -80,14 +81,14 @@ def architecture(parameters: Any, columns: Columns) -> Architecture:
     if encoder is None:
         encoder = default
     if decoder is None:
-        decoder = (encoder if isinstance(encoder, MLP) else default).mirror()
+        decoder = encoder.mirror() or default.mirror()
     skip = any(group.likelihood.has_location for group in columns.groups)
     prior = prior_of(parameters)
     return copy.deepcopy(
         Architecture(
             int(parameters.n_components),
-            _resolved(encoder, skip),
-            _resolved(decoder, skip),
+            encoder.resolved(skip),
+            decoder.resolved(skip),
             parameters.likelihood,
             parameters.bounds,
             parameters.resolution,
@@ -100,15 +101,6 @@ def prior_of(parameters: Any) -> Prior:
     """The prior with the given name, or the given instance."""
     prior = parameters.prior
     return PRIORS[prior]() if isinstance(prior, str) else prior
-
-
-def _resolved(network: Network, skip: bool) -> Network:
-    """The network; for an MLP, a copy with this ``skip`` instead of None, and sizes as a tuple."""
-    if not isinstance(network, MLP):
-        return network
-    sizes = layer_sizes(network.hidden_layer_sizes)
-    skip = skip if network.skip is None else network.skip
-    return replace(network, hidden_layer_sizes=sizes, skip=skip)
 
 
 def objective_of(parameters: Any) -> Objective:

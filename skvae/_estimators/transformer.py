@@ -43,7 +43,8 @@ from skvae._torch.random import MOST_COMPONENTS, RANDOM_STATE, seed_from
 from skvae._training.schedules import SCHEDULES
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
-from skvae.networks import WIDEST, Network
+from skvae.networks import Network
+from skvae.networks._mlp import WIDEST
 from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Prior
 
@@ -92,8 +93,9 @@ class VAETransformer(
     encoder, decoder : Network, default=None
         Architectures of :mod:`skvae.networks`. If ``encoder`` is None, it is an MLP described by
         ``hidden_layer_sizes``, ``activation`` and ``dropout``. If ``decoder`` is None, it mirrors
-        the encoder if that is an MLP. Otherwise, it mirrors the MLP described by these three
-        parameters, so they also shape the decoder of an encoder of another kind.
+        the encoder if that is a network of :mod:`skvae.networks` other than ``FromFunction``.
+        Otherwise, it mirrors the MLP described by these three parameters, so they also shape the
+        decoder of a custom encoder.
 
     likelihood : str, Likelihood or dict, default="auto"
         The distribution p(x|z) of a column. It is an instance of a class of

@@ -18,7 +18,8 @@ from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._model.positions import positions
 from skvae._torch.operations import clamp_backward
 from skvae._torch.vjp import Backward, Later
-from skvae.networks import Network, NetworkModule, build_network
+from skvae.networks import Network, NetworkModule
+from skvae.networks._base import build_network
 from skvae.objectives import ELBO, Draws, LogPrior, Objective
 from skvae.priors._modules import PriorModule, StandardNormal
 

@@ -6,10 +6,36 @@ import pytest
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
+from torch import nn
 
 from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.likelihoods import Gaussian
-from skvae.networks import MLP
+from skvae.networks import MLP, Conv, FromFunction, Recurrent, ResidualMLP
+
+
+class AnyImage(Conv):
+    """Images of one row of pixels, of as many as the table has columns."""
+
+    def _shape(self, n_columns):
+        return 1, n_columns, 1
+
+
+class AnySequence(Recurrent):
+    """Sequences of as many steps as the table has columns."""
+
+    def _n_steps(self, n_columns):
+        return n_columns
+
+
+def own_layers(n_inputs, n_outputs):
+    return nn.Sequential(
+        nn.Linear(n_inputs, 8),
+        nn.BatchNorm1d(8),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Linear(8, n_outputs),
+    )
+
 
 pytestmark = pytest.mark.filterwarnings("ignore:Posterior collapse")  # after an epoch
 
@@ -27,6 +53,10 @@ CONFIGURATIONS = {
     "small batches": {"batch_size": 4},
     "warm start": {"warm_start": True},
     "nested encoder": {"encoder": MLP((6, 5), activation="relu", initialization="glorot")},
+    "residual blocks": {"encoder": ResidualMLP(8, 1, dropout=0.1)},
+    "convolutions": {"encoder": AnyImage((1, 1), (4,), width=8)},
+    "recurrent": {"encoder": AnySequence(1, 4)},
+    "own layers": {"encoder": FromFunction(own_layers)},
     "bfloat16": {"precision": "bfloat16"},
     "gaussian by name": {"likelihood": "gaussian", "gradient_clip": None},
     "gaussian of one sigma": {"likelihood": Gaussian("shared"), "activation": "elu"},

@@ -121,7 +121,9 @@ def test_a_network_that_wraps_an_mlp_trains_in_bfloat16():
 def test_auto_takes_bfloat16_for_large_steps(monkeypatch, capabilities):
     monkeypatch.setattr("skvae._torch.runtime.LARGE_WORK", 1)
     capabilities({"avx512_bf16": True})
-    monkeypatch.setattr("skvae.networks.cpu_has_bfloat16", lambda: False)  # it may be able or not
+    monkeypatch.setattr(
+        "skvae.networks._mlp.cpu_has_bfloat16", lambda: False
+    )  # it may be able or not
     X = np.random.default_rng(0).normal(size=(60, 1)) * [1.0, -1.0, 2.0]
     vae = VAETransformer(**QUICK, device="cpu").fit(X)
     assert vae.precision_ == "bfloat16"

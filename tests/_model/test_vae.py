@@ -211,9 +211,11 @@ def test_networks_may_know_which_numbers_belong_to_which_column():
     seen = []
 
     class Knowing(MLP):
-        def build_for_columns(self, columns, n_inputs, n_outputs, **how):
+        def build_encoder(self, columns, n_inputs, n_outputs, **how):
             seen.append([list(column) for column in columns])
             return self.build(n_inputs, n_outputs, **how)
+
+        build_decoder = build_encoder
 
     likelihoods = Categorical(), Gaussian()
     table = np.column_stack([np.arange(20) % 3, np.arange(20) % 2]).astype(float), TABLE[:, :2]

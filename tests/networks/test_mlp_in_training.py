@@ -4,10 +4,11 @@ from functools import partial
 
 import pytest
 import torch
-from networks import build, normal, stirred
+from modules import build, normal, stirred
 from torch.utils.checkpoint import checkpoint
 
-from skvae.networks import ACTIVATIONS, MLP, NetworkModule
+from skvae._torch.activations import ACTIVATIONS
+from skvae.networks import MLP, NetworkModule
 
 
 def gradients(module, x):

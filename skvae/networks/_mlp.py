@@ -1,25 +1,14 @@
-"""Architectures of the encoder and the decoder.
-
-A network describes an architecture and builds it as a ``torch.nn.Module``.
-
-References
-----------
-.. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep
-       feedforward neural networks", AISTATS 2010.
-.. [2] K. He et al., "Delving Deep into Rectifiers", ICCV 2015.
-"""
+"""Fully connected layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -27,192 +16,15 @@ from skvae._blocks import CACHED_ELEMENTS
 from skvae._rules import NOTHING, TRUTH, Rule, number, one_of, whole
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.operations import linear
-from skvae._torch.random import derive, draw_bernoulli
-from skvae._torch.runtime import cpu_has_bfloat16, seeded, seeded_generators
-from skvae._torch.vjp import Backward, by_autograd
-from skvae._value import Value
+from skvae._torch.random import draw_bernoulli
+from skvae._torch.runtime import cpu_has_bfloat16
+from skvae._torch.vjp import Backward
+from skvae.networks._base import Network, NetworkModule, layer_sizes
 
 INITIALIZATIONS: dict[str, Callable[..., Any]] = {
     "he": nn.init.kaiming_uniform_,
     "glorot": nn.init.xavier_uniform_,
 }
-
-
-class NetworkModule(nn.Module):
-    """Base class of the modules that networks build.
-
-    ``forward(x, generator=None)`` maps (..., n_inputs) to (..., n_outputs). The module is always in
-    evaluation mode. In training, ``forward`` gets a generator: it then applies dropout and the
-    like, and takes every random number from the generator. If a class overrides ``vjp``, its
-    ``forward`` gets no generator.
-
-    Attributes
-    ----------
-    closed_form : bool
-        Whether ``vjp`` computes in the type of the parameters, which may be bfloat16 in training,
-        and overwrites their gradients. Otherwise, parameters are in float32 under autocast, and
-        gradients are accumulated. A ``vjp`` that calls that of another module has the same value as
-        that module.
-    replayable : bool
-        Whether a GPU may record the operations of ``vjp`` once and replay them. This requires that
-        ``vjp`` reads no result, does not branch on one, and draws from the generator only. It must
-        keep no state, since training on a CPU may undo a step.
-    has_linear : bool
-        Whether ``set_linear`` can initialise the module by a linear map.
-    is_linear : bool
-        Whether the module is only a linear map.
-    """
-
-    has_linear: ClassVar[bool] = False
-    is_linear: ClassVar[bool] = False
-    closed_form: ClassVar[bool] = False
-    replayable: ClassVar[bool] = False
-
-    def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
-        """Compute the result for ``x`` (rows, n_inputs) in training, and its backward function.
-
-        The backward function takes the gradient by the result and returns the gradient by ``x``, in
-        the type of ``x``. It may return None if ``to_x`` is False. Autocast may be on. The result
-        may then be in bfloat16, and its gradient in bfloat16 or in the type of ``x``. This method
-        is called in torch's inference mode, where autograd records nothing.
-        """
-        return by_autograd(lambda x: self(x, generator).to(x.dtype), x, to_x=to_x)
-
-    def set_linear(self, weight: Tensor, bias: Tensor) -> None:
-        """Initialise the module as x -> x W' + b, plus the output of any untrained hidden layers.
-
-        ``weight`` is (n_outputs, n_inputs) and ``bias`` (n_outputs,). Only for modules with
-        ``has_linear``, and only before training.
-        """
-        raise NotImplementedError
-
-
-class TorchModule(NetworkModule):
-    """Wrapper of any torch module, which is in training mode only during training.
-
-    The module draws from torch's global generator, which is seeded for each step. Its state is
-    restored afterwards. In a minibatch of a single row, which has no variance, batch normalisation
-    uses its running statistics.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module.eval()
-
-    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        through = self.module if generator is None else partial(self._in_training, generator)
-        found: Tensor = through(rows)
-        return found.view(*x.shape[:-1], found.shape[-1])
-
-    def _in_training(self, generator: Generator, rows: Tensor) -> Tensor:
-        seed = torch.randint(2**62, (), generator=generator, device=generator.device)
-        with seeded_generators(int(seed), rows.device):
-            self.module.train()
-            if len(rows) == 1:
-                for part in self.module.modules():
-                    if isinstance(part, nn.BatchNorm1d):
-                        part.eval()
-            try:
-                found: Tensor = self.module(rows)
-            finally:
-                self.module.eval()
-        return found
-
-
-class Network(Value):
-    """Base class of the architectures. A subclass implements ``build``."""
-
-    def build(
-        self, n_inputs: int, n_outputs: int, *, output_gain: float, generator: Generator
-    ) -> nn.Module:
-        """Build a module from rows (..., n_inputs) to (..., n_outputs), with its initial weights.
-
-        Parameters
-        ----------
-        n_inputs, n_outputs : int
-        output_gain : float
-            Factor of the initial weights of the last layer. It is small or 0, so that training
-            starts close to the prior and to the mean of the data.
-        generator : torch.Generator
-            For the initial weights. Torch's global generator, which modules of :mod:`torch.nn` use,
-            is seeded by the fit, and its state is restored afterwards. Autograd records only within
-            ``torch.enable_grad()``, and torch uses one thread.
-
-        Returns
-        -------
-        module : NetworkModule or torch.nn.Module
-            In float32 on the CPU.
-        """
-        raise NotImplementedError(
-            f"{type(self).__name__} has no method build(n_inputs, n_outputs, *, output_gain, "
-            "generator). Every network needs it."
-        )
-
-    def build_for_columns(
-        self,
-        columns: Sequence[NDArray[np.intp]],
-        n_inputs: int,
-        n_outputs: int,
-        *,
-        output_gain: float,
-        generator: Generator,
-    ) -> nn.Module:
-        """Build a module, for a network that uses which features belong to which column.
-
-        By default, this calls ``build``.
-
-        Parameters
-        ----------
-        columns : sequence of ndarray of int
-            For each column of the table, in its order, the positions of its features among the
-            inputs of an encoder, or of its parameters among the outputs of a decoder.
-        n_inputs, n_outputs, output_gain, generator
-            As in ``build``.
-
-        Returns
-        -------
-        module : NetworkModule or torch.nn.Module
-        """
-        return self.build(n_inputs, n_outputs, output_gain=output_gain, generator=generator)
-
-
-def build_network(
-    network: Network,
-    columns: Sequence[NDArray[np.intp]],
-    n_inputs: int,
-    n_outputs: int,
-    *,
-    output_gain: float,
-    generator: Generator,
-    role: str,
-) -> NetworkModule:
-    """Build the module of a network. Its initial weights depend only on ``generator`` and its seed.
-
-    Torch's global generator is seeded differently for each role.
-    """
-    with seeded(derive(generator.initial_seed(), role)):
-        module = network.build_for_columns(
-            columns, n_inputs, n_outputs, output_gain=output_gain, generator=generator
-        )
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                f"{type(network).__name__}.build must return a torch.nn.Module; got a "
-                f"{type(module).__name__}."
-            )
-        if isinstance(module, _MLPModule):
-            return module
-        module = module if isinstance(module, NetworkModule) else TorchModule(module)
-        # this also initialises lazy modules
-        found = module(torch.zeros(2, n_inputs, dtype=torch.float32, device="cpu"))
-    if found.shape != (2, n_outputs):
-        raise ValueError(
-            f"The {role} that {type(network).__name__}.build returned maps 2 rows of {n_inputs} "
-            f"numbers to the shape {tuple(found.shape)}; it must be (2, {n_outputs}), with "
-            f"n_outputs={n_outputs}."
-        )
-    return module
-
 
 # The widest hidden layer: a matrix between two of these takes 4 GiB.
 WIDEST = 2**15
@@ -257,6 +69,7 @@ class MLP(Network):
     initialization: str = "he"
     skip: bool | None = None
 
+    sizes: ClassVar[tuple[str, ...]] = ("hidden_layer_sizes",)
     rules: ClassVar[Mapping[str, Rule]] = {
         "hidden_layer_sizes": WIDTH | WIDTHS,
         "activation": one_of(*ACTIVATIONS),
@@ -289,11 +102,6 @@ class MLP(Network):
     def mirror(self) -> MLP:
         """The same layers in reverse order, for the decoder of an encoder."""
         return replace(self, hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes)[::-1])
-
-
-def layer_sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
-    """The widths of the layers as a tuple, also of a single layer."""
-    return tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -1,34 +1,15 @@
-"""Architectures: shapes, start weights, own random numbers. A new one joins by rows in NETS."""
+"""Fully connected layers: the formula, the start weights, the start from PCA."""
 
 import math
-import pickle
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from networks import build, normal, stirred
+from modules import build, normal, stirred
 from scipy.special import expit, ndtr
-from sklearn.base import clone
-from sklearn.datasets import load_wine
 
-from skvae import VAETransformer
-from skvae.networks import (
-    ACTIVATIONS,
-    INITIALIZATIONS,
-    MLP,
-    Network,
-    NetworkModule,
-    build_network,
-)
-
-NETS = {
-    "linear": MLP(()),
-    "one layer": MLP((5,)),
-    "no skip": MLP((5,), skip=False),
-    "three layers": MLP((7, 5, 3), "tanh"),
-    "list, dropout": MLP([8, 8], "silu", dropout=0.3, initialization="glorot"),
-}
+from skvae.networks import MLP, NetworkModule
+from skvae.networks._mlp import ACTIVATIONS, INITIALIZATIONS
 
 FORMULAS = {
     "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
@@ -59,49 +40,6 @@ def biases(module):
 def test_the_tables_hold_every_part():
     assert FORMULAS.keys() == ACTIVATIONS.keys()
     assert BOUNDS.keys() == INITIALIZATIONS.keys()
-
-
-@pytest.mark.parametrize("network", NETS.values(), ids=NETS)
-class TestEveryNetwork:
-    @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
-    def test_maps_the_last_axis(self, network, shape):
-        assert build(network)(normal(*shape, 6)).shape == (*shape, 4)
-
-    def test_rows_do_not_mix(self, network):
-        module, x = stirred(build(network)), normal(5, 6)
-        torch.testing.assert_close(module(x)[2], module(x[2]))
-
-    def test_start_weights_come_from_their_generator(self, network):
-        one, same, other = (build(network, seed=seed) for seed in (0, 0, 1))
-        for a, b in zip(one.parameters(), same.parameters(), strict=True):
-            assert torch.equal(a, b)
-        for a, b in zip(weights(one), weights(other), strict=True):
-            assert not torch.equal(a, b)
-
-    def test_weights_are_float32_and_learned(self, network):
-        for parameter in build(network).parameters():
-            assert parameter.dtype == torch.float32
-            assert parameter.requires_grad
-
-    def test_output_gain_scales_the_start(self, network):
-        x = normal(5, 6)
-        torch.testing.assert_close(build(network, gain=0.1)(x), 0.1 * build(network)(x))
-
-    def test_same_generator_same_output(self, network):
-        module, x = build(network), normal(5, 6)
-        assert torch.equal(module(x), module(x))
-        one, same = (
-            module.vjp(x, torch.Generator().manual_seed(3), to_x=True)[0] for _ in range(2)
-        )
-        assert torch.equal(one, same)
-
-    def test_is_a_value(self, network):
-        twin = clone(network)
-        assert twin == network
-        assert twin is not network
-        assert type(twin)(**twin.get_params()) == twin
-        with pytest.raises(ValueError, match=r"Invalid parameter 'nonsense' for"):
-            twin.set_params(nonsense=1)
 
 
 @pytest.mark.parametrize("hidden", [(), (5,), (7, 5, 3), [4, 4]])
@@ -262,71 +200,3 @@ def test_numpy_integers_are_sizes():
 def test_one_integer_is_one_layer():
     assert torch.equal(build(MLP(5))(normal(8, 6)), build(MLP((5,)))(normal(8, 6)))
     assert MLP(5).mirror() == MLP((5,))
-
-
-@dataclass
-class Plain(Network):
-    """Modules of torch, whose start weights come from its global generator."""
-
-    dropout: float = 0.2
-
-    def build(self, n_inputs, n_outputs, *, output_gain, generator):
-        return torch.nn.Sequential(
-            torch.nn.Linear(n_inputs, 8),
-            torch.nn.BatchNorm1d(8),
-            torch.nn.Dropout(self.dropout),
-            torch.nn.Linear(8, n_outputs),
-        )
-
-
-class TestModulesOfTorch:
-    def module(self, role="encoder", seed=0):
-        generator = torch.Generator().manual_seed(seed)
-        return build_network(Plain(), [], 6, 4, output_gain=1.0, generator=generator, role=role)
-
-    def test_start_weights_are_of_the_seed_and_the_role(self):
-        one, same = self.module(), self.module()
-        torch.testing.assert_close(one.state_dict(), same.state_dict())
-        for other in (self.module(seed=1), self.module(role="decoder")):
-            assert not torch.equal(other.module[0].weight, one.module[0].weight)
-
-    def test_training_mode_is_for_training(self):
-        module, x = self.module(), normal(2, 5, 6)
-        kept = module.module[1].running_mean.clone()
-        torch.testing.assert_close(module(x), module(x))
-        assert torch.equal(module.module[1].running_mean, kept)
-        drawn = [module(x, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
-        torch.testing.assert_close(drawn[0], drawn[1])
-        assert not torch.equal(drawn[0], drawn[2])
-        assert not torch.equal(module.module[1].running_mean, kept)
-        assert not module.module.training
-        assert drawn[0].shape == (2, 5, 4)
-
-    def test_a_single_row_is_normalised_by_the_running_statistics(self):
-        module, x = self.module(), normal(5, 6)
-        module(x, torch.Generator())  # changes the statistics
-        running = module.module[1].running_mean.clone()
-        one = module.module[1](module.module[0](x[:1]))  # as in evaluation
-        module.module[2].p = 0.0
-        found = module(x[:1], torch.Generator())
-        torch.testing.assert_close(found, module.module[3](one))
-        assert torch.equal(module.module[1].running_mean, running)
-        drawn = module(x, torch.Generator())
-        assert not torch.allclose(drawn[:1], found)
-
-    def test_a_fit_repeats_and_keeps_the_buffers_of_its_best_epoch(self):
-        X = load_wine().data
-        fits = [
-            VAETransformer(2, encoder=Plain(), decoder=Plain(0.0), max_iter=6, random_state=0).fit(
-                X
-            )
-            for _ in range(2)
-        ]
-        np.testing.assert_array_equal(*(vae.score_samples(X) for vae in fits))
-        other = pickle.loads(pickle.dumps(fits[0]))
-        np.testing.assert_array_equal(other.transform(X), fits[0].transform(X))
-
-
-def test_a_network_needs_build():
-    with pytest.raises(NotImplementedError, match=r"Network has no method build\(n_inputs"):
-        build(Network())

@@ -1,0 +1,37 @@
+"""A linear map beside a network."""
+
+from __future__ import annotations
+
+from torch import Generator, Tensor, nn
+
+from skvae._rules import NOTHING, TRUTH
+from skvae.networks._base import NetworkModule, scale_start
+
+SKIP = TRUTH | NOTHING  # the rule of the parameter ``skip``
+
+
+def with_skip(
+    module: NetworkModule, n_inputs: int, n_outputs: int, *, skip: bool | None
+) -> NetworkModule:
+    """The module, plus a linear map of its input unless ``skip`` is False."""
+    return module if skip is False else _WithSkip(module, n_inputs, n_outputs)
+
+
+class _WithSkip(NetworkModule):
+    """module(x) + x S' + s, with S and s initially 0."""
+
+    has_linear = True
+
+    def __init__(self, module: NetworkModule, n_inputs: int, n_outputs: int) -> None:
+        super().__init__()
+        self.module = module
+        self.skip = nn.Linear(n_inputs, n_outputs)
+        scale_start(self.skip, 0.0)
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        found: Tensor = self.module(x, generator) + self.skip(x)
+        return found
+
+    def set_linear(self, weight: Tensor, bias: Tensor) -> None:
+        self.skip.weight.data.copy_(weight)
+        self.skip.bias.data.copy_(bias)
