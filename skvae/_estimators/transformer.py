@@ -25,7 +25,7 @@ from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import Ruled
 from skvae._fit import train, train_once
 from skvae._inference.effort import ERROR_IN_MEAN, STANDARD_ERROR
-from skvae._rules import NOTHING, TRUTH, number, whole
+from skvae._rules import NOTHING, POSITIVE, TRUTH, number, one_of, whole
 from skvae._table.bounds import check_given
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
@@ -41,6 +41,7 @@ from skvae._table.validation import (
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.random import MOST_COMPONENTS, RANDOM_STATE, seed_from
 from skvae._training.schedules import SCHEDULES
+from skvae._walks import PATHS, SPACINGS, square
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.networks import Network
@@ -692,21 +693,139 @@ class VAETransformer(
         X : ndarray or data frame of shape (n_samples, n_features)
             In the same kind of container as in ``fit``.
         """
+        codes = self._checked_codes(Z, "Z")
+        return self._fitted.container.wrap(self._fitted.decode(codes), like=Z)
+
+    def _checked_codes(self, Z, name):
+        """The codes as an array (n, n_components) of floats."""
         check_is_fitted(self)
         as_frame(Z)  # raises
-        codes = validate_codes(Z)
+        codes = validate_codes(Z, name)
         if codes.shape[1] != self.n_components_:
             raise ValueError(
-                f"Z has {codes.shape[1]} columns, but this {type(self).__name__} has "
+                f"{name} has {codes.shape[1]} columns, but this {type(self).__name__} has "
                 f"n_components={self.n_components_}."
             )
         names, expected = list(getattr(Z, "columns", [])), list(self.get_feature_names_out())
         if names != expected and set(names) == set(expected):
             raise ValueError(
-                f"The columns of Z are those of transform in another order, {names}. Put them in "
-                "the order of get_feature_names_out()."
+                f"The columns of {name} are those of transform in another order, {names}. Put them "
+                "in the order of get_feature_names_out()."
             )
-        return self._fitted.container.wrap(self._fitted.decode(codes), like=Z)
+        return codes
+
+    # -- walks among codes ----------------------------------------------------------
+
+    def interpolate(self, A, B, n_steps=10, *, method="linear"):
+        """Codes on paths between codes, for :meth:`inverse_transform` to decode.
+
+        Parameters
+        ----------
+        A, B : array-like of shape (n_components,) or (n, n_components)
+            Codes at the start and at the end of each path, as :meth:`transform` returns them.
+        n_steps : int, default=10
+            Number of codes on a path with both ends, at least 2.
+        method : {"linear", "spherical"}, default="linear"
+            A straight line in equal steps, or an arc around 0 in equal angles (slerp) [1]_. Most
+            draws of a standard normal prior in many dimensions are about n_components^(1/2) from
+            0, and a straight line between two of them passes nearer to 0, where the prior has few.
+            The arc is on the scale of the prior, that of Z / ``scale_``. It is a line if a code is
+            0, or if the two are opposite.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_steps, n_components) or (n, n_steps, n_components)
+            Pass ``Z.reshape(-1, n_components)`` of several paths to :meth:`inverse_transform`.
+
+        References
+        ----------
+        .. [1] T. White, "Sampling Generative Networks", arXiv:1609.04468, 2016.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_wine
+        >>> from skvae import VAETransformer
+        >>> X = load_wine(as_frame=True).data
+        >>> vae = VAETransformer(max_iter=2, random_state=0).fit(X)
+        >>> first, last = vae.transform(X.iloc[[0, -1]])
+        >>> vae.inverse_transform(vae.interpolate(first, last, 5)).shape
+        (5, 13)
+        """
+        is_one = np.ndim(A) == np.ndim(B) == 1
+        start, stop = (
+            self._checked_codes(np.asarray(codes)[None] if is_one else codes, name)
+            for codes, name in ((A, "A"), (B, "B"))
+        )
+        if start.shape != stop.shape:
+            raise ValueError(
+                "'B' must have a code for each code of 'A'; got shapes "
+                f"{stop.shape} and {start.shape}."
+            )
+        whole(2).check("'n_steps'", n_steps)
+        one_of(*PATHS).check("'method'", method)
+        scale = self.scale_.astype(start.dtype)
+        codes = PATHS[method](start / scale, stop / scale, n_steps).astype(start.dtype) * scale
+        return codes[0] if is_one else codes
+
+    def traverse(self, X, component, n_steps=11, *, extent=2.5):
+        """The codes of rows, with one component varied over the range of the prior.
+
+        The component takes the same values for each row, between ``extent`` standard deviations of
+        the standard normal prior below and above 0, also where the ``prior`` is another one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, whose codes determine the other components.
+        component : int
+            Number of the component, counted from 0.
+        n_steps : int, default=11
+            Number of values of the component, at least 2.
+        extent : float, default=2.5
+            Largest distance from 0, in standard deviations of the prior.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_steps, n_components)
+            Pass ``Z.reshape(-1, n_components)`` to :meth:`inverse_transform`.
+        """
+        check_is_fitted(self)
+        whole(0, self.n_components_ - 1).check("'component'", component)
+        positions = _checked_positions(n_steps, "linear", extent)
+        table, dtype = self._checked(X)
+        codes = np.repeat(self._fitted.codes(table, dtype)[:, None], n_steps, axis=1)
+        codes[..., component] = positions * self.scale_[component]
+        return codes
+
+    def grid(self, n_steps=15, *, spacing="linear", extent=2.5):
+        """A square grid of codes, for models with two components.
+
+        The grid is laid over a standard normal distribution of the codes, also where the ``prior``
+        is another one.
+
+        Parameters
+        ----------
+        n_steps : int, default=15
+            Number of positions along each component, at least 2.
+        spacing : {"linear", "percentile"}, default="linear"
+            Positions in equal steps, or in steps of equal probability under the standard normal
+            prior, at the percentiles 100 (i + 1/2) / n_steps.
+        extent : float, default=2.5
+            Largest distance from 0 with "linear", in standard deviations of the prior.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_steps, n_steps, 2)
+            Component 0 increases along the second axis, and component 1 along the first. Pass
+            ``Z.reshape(-1, 2)`` to :meth:`inverse_transform`.
+        """
+        check_is_fitted(self)
+        if self.n_components_ != 2:
+            raise ValueError(
+                "A grid needs a model with two components; got one with "
+                f"n_components={self.n_components_}. Fit one with n_components=2, or use traverse."
+            )
+        return square(_checked_positions(n_steps, spacing, extent)) * self.scale_
 
     def loadings(self):
         """The effect of each component on each feature: the mean slope of the decoder.
@@ -1144,6 +1263,14 @@ def _checked_draws(name, n):
     """The number of draws of a score as an int, or None."""
     (NOTHING | whole(1, MOST_SCORING_DRAWS)).check(repr(name), n)
     return None if n is None else int(n)
+
+
+def _checked_positions(n_steps, spacing, extent):
+    """Positions along a component, in standard deviations of N(0, 1). -> (n_steps,)."""
+    whole(2).check("'n_steps'", n_steps)
+    one_of(*SPACINGS).check("'spacing'", spacing)
+    POSITIVE.check("'extent'", extent)
+    return SPACINGS[spacing](n_steps, float(extent))
 
 
 def _completed(table, rows, values):

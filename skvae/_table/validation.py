@@ -188,12 +188,12 @@ def refuse_rounding(table: Any, names: Sequence[Any]) -> None:
 
 
 @as_numpy
-def validate_codes(Z: Any) -> NDArray[Any]:
+def validate_codes(Z: Any, name: str = "Z") -> NDArray[Any]:
     """``Z`` as a writeable array (n, n_components) of finite float32 or float64."""
     if np.ndim(Z) != 2:
-        raise ValueError(f"Expected 2D array for Z, a row of codes for each row; got {Z!r}.")
+        raise ValueError(f"Expected 2D array for {name}, a row of codes for each row; got {Z!r}.")
     codes: NDArray[Any] = check_array(
-        fill_masked(Z), dtype=FLOATS, force_writeable=True, input_name="Z"
+        fill_masked(Z), dtype=FLOATS, force_writeable=True, input_name=name
     )
     return codes
 

@@ -2,21 +2,20 @@
 
 import numpy as np
 
-from skvae._rules import whole
 from skvae.plots._images import ImagesDisplay, decoded_images
 from skvae.plots._shared import fitted_model, pyplot
 
 
 class InterpolationDisplay(ImagesDisplay):
-    """Images decoded along straight lines between codes.
+    """Images decoded along lines or arcs between codes.
 
     It is recommended to use :meth:`from_estimator` to create a display. All parameters are stored
     as attributes.
 
     Parameters
     ----------
-    images : ndarray of shape (n_lines, n_steps, height, width[, 3])
-        Images along each line, from its start to its end.
+    images : ndarray of shape (n_paths, n_steps, height, width[, 3])
+        Images along each path, from its start to its end.
 
     Attributes
     ----------
@@ -43,7 +42,7 @@ class InterpolationDisplay(ImagesDisplay):
         self.images = images
 
     def plot(self, ax=None, **kwargs):
-        """Plot the images, a row for each line.
+        """Plot the images, a row for each path.
 
         Parameters
         ----------
@@ -63,23 +62,34 @@ class InterpolationDisplay(ImagesDisplay):
 
     @classmethod
     def from_estimator(
-        cls, estimator, X_start, X_stop, image_shape, *, n_steps=10, ax=None, **kwargs
+        cls,
+        estimator,
+        X_start,
+        X_stop,
+        image_shape,
+        *,
+        n_steps=10,
+        method="linear",
+        ax=None,
+        **kwargs,
     ):
-        """Create a display of the lines from the rows of ``X_start`` to those of ``X_stop``.
+        """Create a display of the paths from the rows of ``X_start`` to those of ``X_stop``.
 
-        The first and the last image of a line are the reconstructions of the two rows. The line is
-        straight in ``transform``'s codes, whatever the ``prior``.
+        The paths are those of :meth:`skvae.VAETransformer.interpolate`. The first and the last
+        image of a path are the reconstructions of the two rows.
 
         Parameters
         ----------
         estimator : estimator instance
             Fitted VAETransformer, a Pipeline that ends in one, or a search over either.
-        X_start, X_stop : array-like or sparse matrix of shape (n_lines, n_features)
-            Rows at the start and at the end of each line.
+        X_start, X_stop : array-like or sparse matrix of shape (n_paths, n_features)
+            Rows at the start and at the end of each path.
         image_shape : tuple of int
             Height and width of the images, and 3 for colours.
         n_steps : int, default=10
-            Number of images in a line with both ends, at least 2.
+            Number of images on a path with both ends, at least 2.
+        method : {"linear", "spherical"}, default="linear"
+            Straight lines in ``transform``'s codes, or arcs around 0, whatever the ``prior``.
         ax : matplotlib Axes, default=None
             Axes to plot on. If None, a new figure is created.
         **kwargs
@@ -90,13 +100,12 @@ class InterpolationDisplay(ImagesDisplay):
         display : InterpolationDisplay
         """
         pyplot()
-        fitted_model(estimator)
-        whole(2).check("'n_steps'", n_steps)
+        model = fitted_model(estimator)
         start, stop = (np.asarray(estimator.transform(X)) for X in (X_start, X_stop))
         if len(start) != len(stop):
             raise ValueError(
                 "'X_stop' must have a row for each row of 'X_start'; got "
                 f"{len(stop)} and {len(start)} rows."
             )
-        codes = np.linspace(start, stop, n_steps, axis=1)
+        codes = model.interpolate(start, stop, n_steps, method=method)
         return cls(images=decoded_images(estimator, codes, image_shape)).plot(ax, **kwargs)

@@ -1,9 +1,7 @@
 """The images that a two-dimensional latent space decodes to."""
 
-import numpy as np
 from scipy.stats import norm
 
-from skvae._rules import POSITIVE, whole
 from skvae.plots._images import ImagesDisplay, decoded_images
 from skvae.plots._shared import fitted_model, pyplot
 
@@ -80,7 +78,7 @@ class ManifoldDisplay(ImagesDisplay):
     def from_estimator(
         cls, estimator, image_shape, *, n_steps=15, spacing="linear", extent=2.5, ax=None, **kwargs
     ):
-        """Create a display by decoding a square grid of codes.
+        """Create a display by decoding the codes of :meth:`skvae.VAETransformer.grid`.
 
         The grid is laid over a standard normal distribution of the codes, also where the ``prior``
         is another one. That changes which codes are likely, but not what they decode to.
@@ -110,24 +108,7 @@ class ManifoldDisplay(ImagesDisplay):
         """
         pyplot()
         model = fitted_model(estimator)
-        if model.n_components_ != 2:
-            raise ValueError(
-                "'estimator' must have two components; got one with "
-                f"n_components={model.n_components_}. Fit one with n_components=2, or use "
-                "SampleDisplay."
-            )
-        grid = _grid(n_steps, spacing, extent)
-        codes = np.stack(np.meshgrid(grid, grid), axis=-1) * model.scale_
+        codes = model.grid(n_steps, spacing=spacing, extent=extent)
         images = decoded_images(estimator, codes, image_shape)
-        return cls(images=images, grid=grid, spacing=spacing).plot(ax, **kwargs)
-
-
-def _grid(n_steps, spacing, extent):
-    """Positions along a component, in standard deviations of N(0, 1). -> (n_steps,)."""
-    whole(2).check("'n_steps'", n_steps)
-    if spacing not in ("linear", "percentile"):
-        raise ValueError(f"'spacing' must be 'linear' or 'percentile'; got {spacing!r}.")
-    if spacing == "percentile":
-        return norm.ppf((np.arange(n_steps) + 0.5) / n_steps)
-    POSITIVE.check("'extent'", extent)
-    return np.linspace(-float(extent), float(extent), n_steps)
+        positions = codes[0, :, 0] / model.scale_[0]
+        return cls(images=images, grid=positions, spacing=spacing).plot(ax, **kwargs)

@@ -21,6 +21,14 @@ def test_straight_lines_between_codes(container, prior):
     np.testing.assert_allclose(drawn[:, 2], model.inverse_transform(middle))
 
 
+def test_arcs_of_interpolate(model):
+    display = InterpolationDisplay.from_estimator(model, X[:2], X[2:4], SHAPE, method="spherical")
+    codes = model.interpolate(
+        model.transform(X[:2]), model.transform(X[2:4]), method="spherical"
+    ).reshape(-1, 2)
+    np.testing.assert_allclose(display.images.reshape(20, -1), model.inverse_transform(codes))
+
+
 def test_there_must_be_as_many_stops_as_starts(model):
     with pytest.raises(ValueError, match=r"'X_stop' must have a row .* got 1 and 2 rows"):
         InterpolationDisplay.from_estimator(model, X[:2], X[:1], SHAPE)

@@ -33,7 +33,7 @@ def test_tick_labels(spacing, labels, model):
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"spacing": "log"}, "'spacing' must be 'linear' or 'percentile'; got 'log'"),
+        ({"spacing": "log"}, "'spacing' must be one of 'linear', 'percentile'; got 'log'"),
         ({"extent": 0}, "'extent' must be a positive finite number; got 0"),
         ({"extent": np.inf}, "'extent' .* got inf"),
         ({"extent": "2"}, "'extent' .* got '2'"),
@@ -46,5 +46,5 @@ def test_grid_is_checked(arguments, match, model):
 
 
 def test_two_components_only():
-    with pytest.raises(ValueError, match=r"must have two components; got one .*=3"):
+    with pytest.raises(ValueError, match=r"needs a model with two components; got one .*=3"):
         ManifoldDisplay.from_estimator(vae(n_components=3).fit(X), SHAPE)
