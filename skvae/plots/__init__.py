@@ -14,6 +14,7 @@ from skvae.plots._loss_curve import LossCurveDisplay
 from skvae.plots._manifold import ManifoldDisplay
 from skvae.plots._reconstruction import ReconstructionDisplay
 from skvae.plots._sample import SampleDisplay
+from skvae.plots._traversal import TraversalDisplay
 
 __all__ = [
     "InterpolationDisplay",
@@ -23,4 +24,5 @@ __all__ = [
     "ManifoldDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
+    "TraversalDisplay",
 ]

@@ -22,7 +22,7 @@ class ImagesDisplay:
         gap = max(1, round(GAP * min(height, width)))
         picture = _in_colour_range(_mosaic(images, gap))
         inches = LONGEST_SIDE / max(picture.shape[:2])
-        figsize = (inches * picture.shape[1] + 1.0, inches * picture.shape[0] + 0.4)
+        figsize = (inches * picture.shape[1] + 1.0, inches * picture.shape[0] + 0.6)
         self.ax_ = given_or_new_axes(ax, figsize)
         self.figure_ = self.ax_.figure
         self.im_ = self.ax_.imshow(picture, **{"cmap": "gray"} | kwargs)

@@ -1,19 +1,18 @@
 """Rows as points in the latent space."""
 
 import numpy as np
-import pandas as pd
 from pandas.api.types import infer_dtype
 
-from skvae._rules import whole
-from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot
+from skvae._rules import TRUTH, whole
+from skvae.plots._shared import apply_steps, fitted_model, given_or_new_axes, pyplot
+from skvae.plots._tables import DATES
+from skvae.plots._target import checked_target, classes_of
 
-MOST_WHOLE_NUMBERS = 20  # distinct whole numbers; with more, y is a quantity
 MOST_IN_LEGEND = 100  # classes
 LEGEND_ROWS = 15  # in a column of the legend
-
-NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal")
-CLASSES = ("string", "boolean", "categorical", "empty")
-TIMES = ("datetime", "datetime64", "date")
+# Sides of the axes of a new figure in inches, and what its labels and its legend take beside them.
+LONGER_SIDE, SHORTEST_SIDE = 4.8, 2.4
+LABELS, LEGEND = 0.7, 1.0
 
 
 class LatentSpaceDisplay:
@@ -33,11 +32,16 @@ class LatentSpaceDisplay:
         colour bar has the name of a pandas Series as its title.
     components : tuple of two int, default=(0, 1)
         Number of the component on each axis.
+    std : ndarray of shape (n_samples, 2), default=None
+        Standard deviations of the components given each row, drawn as the half-axes of ellipses.
+        None draws no ellipses.
 
     Attributes
     ----------
     scatter_ : matplotlib PathCollection
         The points.
+    ellipses_ : matplotlib EllipseCollection or None
+        The ellipses, of one standard deviation.
     legend_ : matplotlib Legend or None
         Legend of the classes.
     colorbar_ : matplotlib Colorbar or None
@@ -58,10 +62,11 @@ class LatentSpaceDisplay:
     (178, 2)
     """
 
-    def __init__(self, *, codes, y=None, components=(0, 1)):
+    def __init__(self, *, codes, y=None, components=(0, 1), std=None):
         self.codes = codes
         self.y = y
         self.components = components
+        self.std = std
 
     def plot(self, ax=None, **kwargs):
         """Plot the codes.
@@ -78,15 +83,17 @@ class LatentSpaceDisplay:
         display : LatentSpaceDisplay
             The display itself.
         """
-        style = {"s": np.clip(20_000 / len(self.codes), 3, 25), "alpha": 0.8, "linewidths": 0}
+        codes = np.asarray(self.codes)
+        style = {"s": np.clip(20_000 / len(codes), 3, 25), "alpha": 0.8, "linewidths": 0}
         classes, values = None, None
         if self.y is not None:
-            y = _checked_target(self.y, len(self.codes))
-            classes, values = _classes(y)
+            y = checked_target(self.y, len(self.codes))
+            classes, values = classes_of(y)
             style |= {"c": values} | _colours(classes)
-        self.ax_ = given_or_new_axes(ax, figsize=(6.4, 5.2))
+        self.ax_ = given_or_new_axes(ax, _figsize(codes, has_key=self.y is not None))
         self.figure_ = self.ax_.figure
-        self.scatter_ = self.ax_.scatter(*np.asarray(self.codes).T, **style | kwargs)
+        self.scatter_ = self.ax_.scatter(*codes.T, **style | kwargs)
+        self.ellipses_ = None if self.std is None else self._add_ellipses(codes)
         self.legend_ = self.colorbar_ = None
         if classes is not None and len(classes) <= MOST_IN_LEGEND:
             self.legend_ = self._add_legend(classes, y.name)
@@ -97,6 +104,33 @@ class LatentSpaceDisplay:
         self.ax_.set_aspect("equal", adjustable="datalim")
         self.ax_.spines[["top", "right"]].set_visible(False)
         return self
+
+    def _add_ellipses(self, codes):
+        from matplotlib.collections import EllipseCollection
+
+        points, std = self.scatter_, np.asarray(self.std)
+        ellipses = EllipseCollection(
+            2 * std[:, 0],
+            2 * std[:, 1],
+            np.zeros(len(std)),
+            units="xy",
+            offsets=codes,
+            offset_transform=self.ax_.transData,
+            cmap=points.get_cmap(),
+            norm=points.norm,
+            alpha=0.15,
+            linewidths=0,
+            zorder=points.get_zorder() - 0.5,
+        )
+        if points.get_array() is None:
+            ellipses.set_facecolor(points.get_facecolor())
+            ellipses.set_alpha(0.15)
+        else:
+            ellipses.set_array(points.get_array())
+        self.ax_.add_collection(ellipses, autolim=False)
+        self.ax_.update_datalim(np.concatenate([codes - std, codes + std]))
+        self.ax_.autoscale_view()
+        return ellipses
 
     def _add_legend(self, classes, title):
         handles, _ = self.scatter_.legend_elements(num=None, alpha=1.0)
@@ -114,7 +148,7 @@ class LatentSpaceDisplay:
 
     def _add_colorbar(self, y):
         ticks = {}
-        if infer_dtype(y) in TIMES:
+        if infer_dtype(y) in DATES:
             from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
             locator = AutoDateLocator()
@@ -122,7 +156,9 @@ class LatentSpaceDisplay:
         return self.figure_.colorbar(self.scatter_, ax=self.ax_, label=y.name, **ticks)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, components=None, ax=None, **kwargs):
+    def from_estimator(
+        cls, estimator, X, y=None, *, components=None, with_std=False, ax=None, **kwargs
+    ):
         """Create a display of the codes of rows.
 
         Parameters
@@ -136,6 +172,8 @@ class LatentSpaceDisplay:
         components : tuple of two int, default=None
             Components on the horizontal and the vertical axis, counted from 0. None for the two of
             largest ``kl_divergence_``, in their order.
+        with_std : bool, default=False
+            Whether to draw an ellipse of one standard deviation of q(z|x) around each code.
         ax : matplotlib Axes, default=None
             Axes to plot on. If None, a new figure is created.
         **kwargs
@@ -148,8 +186,24 @@ class LatentSpaceDisplay:
         pyplot()
         model = fitted_model(estimator)
         components = _checked_components(components, model)
-        codes = np.asarray(estimator.transform(X))[:, list(components)]
-        return cls(codes=codes, y=y, components=components).plot(ax, **kwargs)
+        TRUTH.check("'with_std'", with_std)
+        mean, std = model.latent_distribution(apply_steps(estimator, X))
+        shown = list(components)
+        display = cls(
+            codes=mean[:, shown],
+            y=y,
+            components=components,
+            std=std[:, shown] if with_std else None,
+        )
+        return display.plot(ax, **kwargs)
+
+
+def _figsize(codes, *, has_key):
+    """The size of a figure whose axes have the shape of the codes (n, 2), within limits."""
+    spans = np.ptp(codes, axis=0)
+    longest = spans.max() or 1.0
+    width, height = np.maximum(LONGER_SIDE * spans / longest, SHORTEST_SIDE)
+    return width + LABELS + LEGEND * has_key, height + LABELS
 
 
 def _checked_components(components, model):
@@ -169,51 +223,6 @@ def _checked_components(components, model):
             f"has {n} components; got {components!r}."
         )
     return chosen
-
-
-def _checked_target(y, n_rows):
-    """``y`` as a pandas Series of one kind of values, one for each row."""
-    if getattr(y, "ndim", 1) != 1:
-        raise ValueError(f"'y' must be one-dimensional; got shape {y.shape}. Pass one column.")
-    name = getattr(y, "name", None)
-    y = pd.Series(y, name=name).reset_index(drop=True)
-    if len(y) != n_rows:
-        raise ValueError(
-            f"'y' must have one value for each of the {n_rows} rows of X; got {len(y)} values."
-        )
-    if infer_dtype(y) not in NUMBERS + CLASSES + TIMES:
-        types = sorted({type(value).__name__ for value in y.dropna()})
-        raise ValueError(
-            "'y' must hold only numbers, only strings, only booleans or only dates; got values of "
-            f"type {', '.join(types)}. Convert them to one kind, such as strings."
-        )
-    return y
-
-
-def _classes(y):
-    """Names of the classes in ``y``, and the number of each row's; None and numbers if it has none.
-
-    Missing values are a class of their own, the last, but NaN in a quantity.
-    """
-    kind = infer_dtype(y)
-    if kind in TIMES:
-        from matplotlib.dates import date2num
-
-        return None, date2num(pd.to_datetime(y).to_numpy())
-    if kind in NUMBERS:
-        values = y.astype("Float64").to_numpy(dtype=float, na_value=np.nan)
-        distinct = np.unique(values[~np.isnan(values)])
-        are_whole = all(map(float.is_integer, distinct.tolist()))
-        if len(distinct) > MOST_WHOLE_NUMBERS or not are_whole:
-            return None, values
-        if kind != "integer":
-            y = pd.Series(values).astype("Int64")  # so that a class is "1" and not "1.0"
-    y = y.astype("category").cat.remove_unused_categories()
-    classes, places = [str(level) for level in y.cat.categories], y.cat.codes.to_numpy()
-    if np.any(places < 0):
-        places = np.where(places < 0, len(classes), places)
-        classes.append("missing")
-    return classes, places
 
 
 def _colours(classes):

@@ -54,6 +54,16 @@ def fitted_model(estimator):
     )
 
 
+def apply_steps(estimator, X):
+    """Rows of the estimator as rows of the model: the steps before the model."""
+    if hasattr(estimator, "best_estimator_"):
+        return apply_steps(estimator.best_estimator_, X)
+    if isinstance(estimator, Pipeline):
+        before = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        return apply_steps(estimator[-1], before)
+    return X
+
+
 def undo_steps(estimator, rows):
     """Rows of the model as rows of the estimator: the inverse of the steps before the model."""
     if hasattr(estimator, "best_estimator_"):

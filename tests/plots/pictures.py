@@ -12,6 +12,7 @@ from skvae.plots import (
     ManifoldDisplay,
     ReconstructionDisplay,
     SampleDisplay,
+    TraversalDisplay,
 )
 
 SHAPE = (2, 3)
@@ -39,6 +40,12 @@ IMAGES = {
     "manifold": lambda model, shape=SHAPE, **k: ManifoldDisplay.from_estimator(model, shape, **k),
     "interpolation": lambda model, shape=SHAPE, **k: InterpolationDisplay.from_estimator(
         model, X[:2], X[2:4], shape, **k
+    ),
+    "traversal": lambda model, shape=SHAPE, **k: TraversalDisplay.from_estimator(
+        model, X, shape, **k
+    ),
+    "classes": lambda model, shape=SHAPE, **k: SampleDisplay.from_classes(
+        model, X, X[:, 0] > 0.5, shape, **k
     ),
     "sample": lambda model, shape=SHAPE, **k: SampleDisplay.from_estimator(model, shape, **k),
 }

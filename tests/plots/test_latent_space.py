@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from pictures import X, vae
+from pictures import FRAME, X, vae
 from scipy.sparse import csr_array
 
 from skvae.plots import LatentSpaceDisplay
@@ -33,6 +33,43 @@ def test_without_a_target(container, model):
     assert display.colorbar_ is None
     assert display.ax_.get_xlabel() == "component 1"
     assert display.ax_.get_ylabel() == "component 0"
+
+
+def test_ellipses_of_the_standard_deviations(pipeline):
+    scaler, model = pipeline
+    plain = LatentSpaceDisplay.from_estimator(pipeline, FRAME)
+    assert plain.std is None
+    assert plain.ellipses_ is None
+    display = LatentSpaceDisplay.from_estimator(
+        pipeline, FRAME, PLACES % 3, components=(1, 0), with_std=True
+    )
+    mean, std = model.latent_distribution(scaler.transform(FRAME))
+    np.testing.assert_array_equal(display.codes, mean[:, ::-1])
+    np.testing.assert_array_equal(display.std, std[:, ::-1])
+    display.figure_.canvas.draw()
+    np.testing.assert_allclose(display.ellipses_.get_widths(), 2 * std[:, 1])
+    np.testing.assert_allclose(display.ellipses_.get_heights(), 2 * std[:, 0])
+    np.testing.assert_array_equal(display.ellipses_.get_offsets(), display.codes)
+    colors = display.ellipses_.get_facecolors()[:, :3]
+    np.testing.assert_array_equal(colors, display.scatter_.get_facecolors()[:, :3])
+    low, high = display.ax_.get_xlim()
+    assert low <= np.min(mean - std, axis=0)[1]
+    assert high >= np.max(mean + std, axis=0)[1]
+
+
+def test_ellipses_without_a_target_have_the_colour_of_the_points():
+    display = LatentSpaceDisplay(codes=CODES, std=np.ones((40, 2))).plot(color="green")
+    np.testing.assert_allclose(display.ellipses_.get_facecolors()[0, :3], [0, 128 / 255, 0])
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (1, 4), (1, 1), (1, 0)])
+def test_a_new_figure_has_the_shape_of_the_codes(shape):
+    display = LatentSpaceDisplay(codes=CODES * shape).plot()
+    display.figure_.canvas.draw()
+    box = display.ax_.get_window_extent()
+    drawn = np.ptp(CODES * shape, axis=0)
+    wanted = np.clip(drawn[1] / drawn[0], 0.5, 2)
+    assert box.height / box.width == pytest.approx(wanted, rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +183,11 @@ def test_target_is_checked(y, match, model):
 def test_components_are_checked(components, model):
     with pytest.raises(ValueError, match=r"'components' must be two different whole .*from 0 to 1"):
         LatentSpaceDisplay.from_estimator(model, X, components=components)
+
+
+def test_with_std_is_a_bool(model):
+    with pytest.raises(ValueError, match="'with_std' must be a bool; got 1"):
+        LatentSpaceDisplay.from_estimator(model, X, with_std=1)
 
 
 def test_one_component_has_no_plane():

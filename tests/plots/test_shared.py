@@ -113,6 +113,7 @@ def test_pipelines_and_searches(wrap, unwrap, pipeline):
     [
         ("manifold", "n_steps", 2),
         ("interpolation", "n_steps", 2),
+        ("traversal", "n_steps", 2),
         ("images", "n_rows", 1),
         ("table", "n_rows", 1),
         ("loadings", "n_features", 1),

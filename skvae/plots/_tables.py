@@ -1,0 +1,88 @@
+"""Tables of any kind as data frames, and the choice of their columns."""
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import infer_dtype
+from scipy.sparse import issparse
+
+from skvae._rules import whole
+from skvae._table.container import as_pandas
+from skvae._table.frames import as_frame
+
+NUMBERS = ("floating", "integer", "mixed-integer-float", "boolean", "decimal", "empty")
+DATES = ("datetime", "datetime64", "date")
+
+
+def first_rows(X, n_rows):
+    """The first rows of a table of any kind; all for None."""
+    frame = as_frame(X)
+    if frame is not None:
+        return frame[:n_rows].to_native()
+    return X.tocsr()[:n_rows] if issparse(X) else X[:n_rows]
+
+
+def as_table(X):
+    """A table of any kind as a pandas frame. The columns of an array are x0, x1, ..."""
+    X = X.toarray() if issparse(X) else X
+    if as_frame(X) is not None:
+        return as_pandas(X, like=X)
+    table = pd.DataFrame(np.asarray(X))
+    return table.set_axis([f"x{place}" for place in range(table.shape[1])], axis=1).infer_objects()
+
+
+def numbers_in(column):
+    """A column of numbers, bools or dates as floats, NaN where missing; None for categories.
+
+    Dates are in days, as matplotlib counts them.
+    """
+    kind = infer_dtype(column)
+    if kind in DATES:
+        from matplotlib.dates import date2num
+
+        times = pd.to_datetime(column, utc=True).dt.tz_localize(None)
+        return np.where(times.isna(), np.nan, date2num(times.to_numpy()))
+    return as_floats(column) if kind in NUMBERS else None
+
+
+def as_floats(table):
+    """Numbers of any kind as floats, NaN where they are missing."""
+    return np.where(pd.isna(table), np.nan, table).astype(float)
+
+
+def places_of(features, names, is_shown, most):
+    """Positions of columns given by position or name; the first ``most`` ones for None.
+
+    ``is_shown`` says of each column whether it holds numbers that a display can show.
+    """
+    if features is None:
+        places = np.flatnonzero(is_shown)[:most].tolist()
+        if not places:
+            raise ValueError(
+                "'X' must have a column of numbers, as panels show numbers; got columns of "
+                f"categories only: {names}."
+            )
+        return places
+    if isinstance(features, str) or not np.iterable(features):
+        features = [features]
+    places = [_place(feature, names) for feature in features]
+    if not places:
+        raise ValueError(f"'features' must be names or positions of columns; got {features!r}.")
+    for place in places:
+        if not is_shown[place]:
+            raise ValueError(
+                f"'features' must be columns of numbers; got {names[place]!r}, which holds "
+                "categories. Leave it out."
+            )
+    return places
+
+
+def _place(feature, names):
+    """The position of a column given by position or name."""
+    if isinstance(feature, str) and feature in names:
+        return names.index(feature)
+    if whole(0, len(names) - 1).holds(feature):
+        return int(feature)
+    raise ValueError(
+        f"'features' must be names of columns or positions from 0 to {len(names) - 1}; got "
+        f"{feature!r}. The columns are {names}."
+    )
