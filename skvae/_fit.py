@@ -181,7 +181,7 @@ def _describe_components(
     """Set the KL divergence and the scale of each component, after sorting them if ``order``."""
     model, few = fitted.module, _sample(fitted, rows)
     with torch_runtime(fitted.device):
-        generator = generator_from(derive(fitted.seed, "moments"), fitted.device)
+        generator = fitted.generator_of_moments()
         if order and model.learned_prior is None:  # the dimensions of a learned prior differ
             model.components.reset()  # an interrupted call may have set it
             kl, _ = posterior_means(model, few, generator)

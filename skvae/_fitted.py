@@ -33,6 +33,7 @@ from skvae._table.columns import Columns
 from skvae._table.container import Container
 from skvae._torch.random import derive, generator_from, quasi_normal
 from skvae._torch.runtime import resolve_device, torch_runtime
+from skvae._training.bounds import component_divergence
 from skvae._training.stages import TrainingState
 from skvae._warn import warn
 
@@ -126,6 +127,18 @@ class Fitted:
         scale = self.scale.astype(both.dtype)
         return mean * scale, np.exp(log_std) * scale
 
+    def divergence(self, table: Array, dtype: Any) -> Array:
+        """The KL divergence of each component of q(z|x), as in ``kl_divergence``. -> (n, K)."""
+        with torch_runtime(self.device):
+            moments = self.module.prior_moments(self.generator_of_moments())
+
+        def of_rows(model: VAE, x: Tensor, _: slice) -> Tensor:
+            likewise = moments[0].to(x), moments[1].to(x)
+            kl, _log_std = component_divergence(model, model.cells(x), likewise)
+            return kl
+
+        return map_rows(self.module, of_rows, self._rows(table, dtype))
+
     def decode(self, codes: Array) -> Array:
         """E[x|z] for codes on the scale of ``codes``. (n, K) -> (n, d)."""
         z = codes / self.scale.astype(codes.dtype)
@@ -141,8 +154,7 @@ class Fitted:
         parameter = next(self.module.parameters())
         with torch_runtime(parameter.device):
             draws = torch.as_tensor(noise, dtype=parameter.dtype, device=parameter.device)
-            generator = generator_from(derive(self.seed, "moments"), parameter.device)
-            slopes = slopes_in_prior(self.module, draws, generator)
+            slopes = slopes_in_prior(self.module, draws, self.generator_of_moments())
         names: list[str] = []
         loadings: list[Array] = []
         places: list[int] = []
@@ -157,6 +169,10 @@ class Fitted:
                 places += [place] * len(levels)
         order = np.argsort(places, kind="stable")
         return [names[i] for i in order], np.array(loadings)[order]
+
+    def generator_of_moments(self) -> torch.Generator:
+        """The generator of the draws by which the moments of a learned prior are computed."""
+        return generator_from(derive(self.seed, "moments"), self.device)
 
     def _names_of_statistics(self, place: int, levels: Array | None) -> list[str]:
         """The names of the statistics of the column at ``place``, one for each of its levels."""

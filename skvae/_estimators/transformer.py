@@ -681,6 +681,11 @@ class VAETransformer(
         table, dtype = self._checked(X)
         return self._fitted.posterior(table, dtype)
 
+    def _divergence(self, X):
+        """The KL divergence of each row and component, as in ``kl_divergence_``. -> (n, K)."""
+        table, dtype = self._checked(X)
+        return self._fitted.divergence(table, dtype)
+
     def inverse_transform(self, Z):
         """Decode each code to the mean of p(x|z), where z = Z / ``scale_``.
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from skvae._blocks import CHUNK_ROWS, chunks
+from skvae._model.cells import Cells
 from skvae._model.phases import WHOLE, Phase
 from skvae._model.vae import VAE
 from skvae._training.plan import Plan
@@ -59,6 +60,20 @@ def draw_codes(model: VAE, rows: WeightedRows, n: int, generator: Generator) -> 
     return torch.cat(found)
 
 
+def component_divergence(
+    model: VAE, cells: Cells, moments: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The divergence of each component of q(z|x), in nats, and its log std. -> 2 x (n, K).
+
+    Both are relative to a normal with the moments (K,) of the prior: its mean and its standard
+    deviation.
+    """
+    center, spread = moments
+    mean, log_std = model.encode(cells)
+    log_std = log_std - spread.log()
+    return kl_to_standard_normal((mean - center) / spread, log_std), log_std
+
+
 def posterior_means(
     model: VAE, rows: Rows, generator: Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -67,11 +82,12 @@ def posterior_means(
     The mean divergence from a normal with the mean and the variance of the prior of training, in
     nats, and the mean log of the standard deviation over that of the prior.
     """
-    center, spread = model.prior_moments(generator)
-    kl, log_std = [], []
-    for place in chunks(len(rows), CHUNK_ROWS):
-        mean, own_log_std = model.encode(rows.cells[place])
-        log_std.append(own_log_std - spread.log())
-        kl.append(kl_to_standard_normal((mean - center) / spread, log_std[-1]))
-    kl_mean, log_std_mean = (rows.share @ torch.cat(part).double() for part in (kl, log_std))
+    moments = model.prior_moments(generator)
+    parts = [
+        component_divergence(model, rows.cells[place], moments)
+        for place in chunks(len(rows), CHUNK_ROWS)
+    ]
+    kl_mean, log_std_mean = (
+        rows.share @ torch.cat(part).double() for part in zip(*parts, strict=True)
+    )
     return kl_mean.cpu().numpy(), log_std_mean.cpu().numpy()

@@ -7,6 +7,7 @@ one, or a search such as GridSearchCV over either.
 The displays need matplotlib: ``pip install "skvae[plots]"``.
 """
 
+from skvae.plots._active_units import ActiveUnitsDisplay
 from skvae.plots._interpolation import InterpolationDisplay
 from skvae.plots._latent_space import LatentSpaceDisplay
 from skvae.plots._loadings import LoadingsDisplay
@@ -17,6 +18,7 @@ from skvae.plots._sample import SampleDisplay
 from skvae.plots._traversal import TraversalDisplay
 
 __all__ = [
+    "ActiveUnitsDisplay",
     "InterpolationDisplay",
     "LatentSpaceDisplay",
     "LoadingsDisplay",

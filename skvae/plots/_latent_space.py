@@ -109,6 +109,7 @@ class LatentSpaceDisplay:
         from matplotlib.collections import EllipseCollection
 
         points, std = self.scatter_, np.asarray(self.std)
+        alpha = np.clip(15 / len(std), 0.03, 0.2)
         ellipses = EllipseCollection(
             2 * std[:, 0],
             2 * std[:, 1],
@@ -118,13 +119,13 @@ class LatentSpaceDisplay:
             offset_transform=self.ax_.transData,
             cmap=points.get_cmap(),
             norm=points.norm,
-            alpha=0.15,
+            alpha=alpha,
             linewidths=0,
             zorder=points.get_zorder() - 0.5,
         )
         if points.get_array() is None:
             ellipses.set_facecolor(points.get_facecolor())
-            ellipses.set_alpha(0.15)
+            ellipses.set_alpha(alpha)
         else:
             ellipses.set_array(points.get_array())
         self.ax_.add_collection(ellipses, autolim=False)

@@ -5,6 +5,7 @@ import pandas as pd
 
 from skvae import VAETransformer
 from skvae.plots import (
+    ActiveUnitsDisplay,
     InterpolationDisplay,
     LatentSpaceDisplay,
     LoadingsDisplay,
@@ -50,6 +51,7 @@ IMAGES = {
     "sample": lambda model, shape=SHAPE, **k: SampleDisplay.from_estimator(model, shape, **k),
 }
 DISPLAYS = IMAGES | {
+    "units": lambda model, **k: ActiveUnitsDisplay.from_estimator(model, X, **k),
     "loss": LossCurveDisplay.from_estimator,
     "latent": lambda model, **k: LatentSpaceDisplay.from_estimator(model, X, **k),
     "loadings": LoadingsDisplay.from_estimator,
