@@ -8,22 +8,26 @@ The displays need matplotlib: ``pip install "skvae[plots]"``.
 """
 
 from skvae.plots._active_units import ActiveUnitsDisplay
+from skvae.plots._associations import AssociationsDisplay
 from skvae.plots._interpolation import InterpolationDisplay
 from skvae.plots._latent_space import LatentSpaceDisplay
 from skvae.plots._loadings import LoadingsDisplay
 from skvae.plots._loss_curve import LossCurveDisplay
 from skvae.plots._manifold import ManifoldDisplay
+from skvae.plots._marginals import MarginalsDisplay
 from skvae.plots._reconstruction import ReconstructionDisplay
 from skvae.plots._sample import SampleDisplay
 from skvae.plots._traversal import TraversalDisplay
 
 __all__ = [
     "ActiveUnitsDisplay",
+    "AssociationsDisplay",
     "InterpolationDisplay",
     "LatentSpaceDisplay",
     "LoadingsDisplay",
     "LossCurveDisplay",
     "ManifoldDisplay",
+    "MarginalsDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
     "TraversalDisplay",

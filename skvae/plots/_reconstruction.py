@@ -143,7 +143,7 @@ class ReconstructionDisplay(ImagesDisplay, PanelsDisplay):
             if names is None:
                 names = np.array([f"x{place}" for place in range(inputs.shape[1])])
             is_numeric = [infer_dtype(column) in NUMBERS for column in inputs.T]
-            places = places_of(features, list(names), is_numeric, N_PANELS)
+            places = places_of(features, list(names), N_PANELS, is_numeric)
             names, inputs = names[places], as_floats(inputs[:, places])
         reconstructions = _dense(estimator.inverse_transform(estimator.transform(X)))
         if image_shape is None:

@@ -74,7 +74,7 @@ def undo_steps(estimator, rows):
     return rows
 
 
-def shorten(name):
+def shorten(name, length=NAME_LENGTH):
     """The name of a column, without its middle if it is long."""
-    name, half = str(name), (NAME_LENGTH - 1) // 2
-    return name if len(name) <= NAME_LENGTH else f"{name[:half]}…{name[-half:]}"
+    name, half = str(name), (length - 1) // 2
+    return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"

@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 from skvae._rules import whole
 from skvae._table.container import as_pandas
 from skvae._table.frames import as_frame
+from skvae.plots._shared import fitted_model, undo_steps
 
 NUMBERS = ("floating", "integer", "mixed-integer-float", "boolean", "decimal", "empty")
 DATES = ("datetime", "datetime64", "date")
@@ -49,11 +50,19 @@ def as_floats(table):
     return np.where(pd.isna(table), np.nan, table).astype(float)
 
 
-def places_of(features, names, is_shown, most):
+def sampled_like(estimator, real, n_samples, random_state):
+    """As many sampled rows as real ones, or ``n_samples``, with the names of their columns."""
+    n_samples = len(real) if n_samples is None else n_samples
+    rows = fitted_model(estimator).sample(n_samples, random_state=random_state)
+    return as_table(undo_steps(estimator, rows)).set_axis(real.columns, axis=1)
+
+
+def places_of(features, names, most, is_shown=None):
     """Positions of columns given by position or name; the first ``most`` ones for None.
 
-    ``is_shown`` says of each column whether it holds numbers that a display can show.
+    ``is_shown`` says of each column whether it holds numbers, if a display shows only these.
     """
+    is_shown = [True] * len(names) if is_shown is None else is_shown
     if features is None:
         places = np.flatnonzero(is_shown)[:most].tolist()
         if not places:

@@ -6,11 +6,13 @@ import pandas as pd
 from skvae import VAETransformer
 from skvae.plots import (
     ActiveUnitsDisplay,
+    AssociationsDisplay,
     InterpolationDisplay,
     LatentSpaceDisplay,
     LoadingsDisplay,
     LossCurveDisplay,
     ManifoldDisplay,
+    MarginalsDisplay,
     ReconstructionDisplay,
     SampleDisplay,
     TraversalDisplay,
@@ -51,6 +53,8 @@ IMAGES = {
     "sample": lambda model, shape=SHAPE, **k: SampleDisplay.from_estimator(model, shape, **k),
 }
 DISPLAYS = IMAGES | {
+    "associations": lambda model, **k: AssociationsDisplay.from_estimator(model, X, **k),
+    "marginals": lambda model, **k: MarginalsDisplay.from_estimator(model, X, **k),
     "units": lambda model, **k: ActiveUnitsDisplay.from_estimator(model, X, **k),
     "loss": LossCurveDisplay.from_estimator,
     "latent": lambda model, **k: LatentSpaceDisplay.from_estimator(model, X, **k),

@@ -1,0 +1,183 @@
+"""The associations of pairs of columns, in real and in sampled rows."""
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import orth
+from scipy.stats import rankdata
+
+from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot, shorten
+from skvae.plots._tables import as_table, numbers_in, places_of, sampled_like
+
+N_FEATURES = 20  # unless features are given
+TITLES = ("real", "sampled", "sampled - real")
+
+
+class AssociationsDisplay:
+    """How strongly columns depend on each other in real and in sampled rows, as heat maps.
+
+    The third heat map is the difference of the other two. The measure depends on the two columns.
+
+    - Numbers, bools and dates: Spearman's rank correlation, from -1 to 1.
+    - A number and a category: the correlation ratio of the ranks, from 0 to 1, the square root of
+      the share of their variance that the category explains [1]_.
+    - Two categories: Cramér's V, from 0 to 1 [2]_.
+
+    All three are the same formula. Each column has features: its ranks, or a 0 or 1 for each level.
+    The measure is the root of the sum of the squared canonical correlations of the features of the
+    two columns, divided by the smaller number of features, less one for levels. Pairs with a
+    missing value are left out. The measure of independent columns is above 0 if a category has many
+    levels and there are few rows, so compare tables of as many rows.
+
+    It is recommended to use :meth:`from_estimator` to create a display. All parameters are stored
+    as attributes.
+
+    Parameters
+    ----------
+    real : DataFrame of shape (n_features, n_features)
+        Associations of the columns in real rows. NaN for a constant column.
+    sampled : DataFrame of shape (n_features, n_features)
+        Associations of the columns in sampled rows.
+
+    Attributes
+    ----------
+    ims_ : list of three matplotlib AxesImage
+        The heat maps: real, sampled and their difference.
+    colorbar_ : matplotlib Colorbar
+        Their colour bar.
+    axes_ : ndarray of matplotlib Axes of shape (3,)
+        Axes with the heat maps, inside ``ax_``.
+    ax_ : matplotlib Axes
+        Axes with the three heat maps.
+    figure_ : matplotlib Figure
+        Figure that contains the axes.
+
+    See Also
+    --------
+    MarginalsDisplay : The distribution of each column.
+
+    References
+    ----------
+    .. [1] R. A. Fisher, "Statistical Methods for Research Workers", 1925, chapter 8.
+    .. [2] H. Cramér, "Mathematical Methods of Statistics", 1946, section 21.9.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from skvae import VAETransformer
+    >>> from skvae.plots import AssociationsDisplay
+    >>> X = load_wine(as_frame=True).data
+    >>> vae = VAETransformer(max_iter=20, random_state=0).fit(X)
+    >>> AssociationsDisplay.from_estimator(vae, X).real.shape
+    (13, 13)
+    """
+
+    def __init__(self, *, real, sampled):
+        self.real = real
+        self.sampled = sampled
+
+    def plot(self, ax=None, **kwargs):
+        """Plot the heat maps.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to plot on. If None, a new figure is created.
+        **kwargs
+            Keyword arguments for matplotlib's ``imshow``.
+
+        Returns
+        -------
+        display : AssociationsDisplay
+            The display itself.
+        """
+        n = len(self.real)
+        side = 1.2 + 0.16 * n  # inches
+        self.ax_ = given_or_new_axes(ax, figsize=(3.2 * side + 2.8, side + 2.5))
+        self.figure_ = self.ax_.figure
+        self.ax_.set_axis_off()
+        names = [shorten(name) for name in self.real.columns]
+        style = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1} | kwargs
+        maps = (self.real, self.sampled, self.sampled - self.real)
+        self.axes_ = np.array([self.ax_.inset_axes([0.34 * i, 0, 0.3, 1]) for i in range(3)])
+        self.ims_ = []
+        for panel, title, values in zip(self.axes_, TITLES, maps, strict=True):
+            self.ims_.append(panel.imshow(values, **style))
+            panel.set_title(title)
+            panel.set_anchor("N")
+            panel.set_xticks(range(n), names, rotation=90, fontsize="small")
+            panel.set_yticks(range(n), [])
+        self.axes_[0].set_yticks(range(n), names, fontsize="small")
+        bar = self.axes_[-1].inset_axes([1.06, 0, 0.05, 1])
+        self.colorbar_ = self.figure_.colorbar(self.ims_[-1], cax=bar, label="association")
+        return self
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, *, n_samples=None, features=None, random_state=None, ax=None, **kwargs
+    ):
+        """Create a display of the associations in rows and in as many rows drawn from the model.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Fitted VAETransformer, a Pipeline that ends in one and can invert its other steps, or a
+            search over either.
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Real rows.
+        n_samples : int, default=None
+            Number of rows that ``sample`` draws. None for the number of rows of ``X``.
+        features : int, str or sequence of them, default=None
+            Columns to show, by position or name. None for the first 20.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws. None draws other rows at each call.
+        ax : matplotlib Axes, default=None
+            Axes to plot on. If None, a new figure is created.
+        **kwargs
+            Keyword arguments for matplotlib's ``imshow``.
+
+        Returns
+        -------
+        display : AssociationsDisplay
+        """
+        pyplot()
+        fitted_model(estimator)
+        real = as_table(X)
+        places = places_of(features, list(real.columns), N_FEATURES)
+        sampled = sampled_like(estimator, real, n_samples, random_state)
+        found = (associations(table.iloc[:, places]) for table in (real, sampled))
+        return cls(**dict(zip(("real", "sampled"), found, strict=True))).plot(ax, **kwargs)
+
+
+def associations(table):
+    """The association of each pair of columns, as a data frame (d, d)."""
+    d = table.shape[1]
+    observed = table.notna().to_numpy()
+    found = np.empty((d, d))
+    for i, j in zip(*np.triu_indices(d), strict=True):
+        rows = table[observed[:, i] & observed[:, j]]
+        found[i, j] = found[j, i] = _association(rows.iloc[:, i], rows.iloc[:, j])
+    return pd.DataFrame(found, index=table.columns, columns=table.columns)
+
+
+def _association(first, second):
+    """The association of two columns without missing values; NaN if one is constant."""
+    features = [_features(column) for column in (first, second)]
+    if any(np.linalg.norm(part) == 0 for part in features):
+        return np.nan
+    bases = [orth(part) for part in features]
+    # its singular values are the canonical correlations
+    products = bases[0].T @ bases[1]
+    smaller = min(products.shape)
+    size = np.sqrt(np.square(products).sum() / smaller)
+    are_numbers = all(numbers_in(column) is not None for column in (first, second))
+    return size * (np.sign(features[0].T @ features[1]).item() if are_numbers else 1)
+
+
+def _features(column):
+    """The centred ranks of numbers, or indicators of the levels of a category. -> (n, m)."""
+    numbers = numbers_in(column)
+    if numbers is None:
+        features = pd.get_dummies(column.astype(str)).to_numpy(float)
+    else:
+        features = rankdata(numbers)[:, None]
+    return features - features.mean(axis=0)
