@@ -9,12 +9,14 @@ The displays need matplotlib: ``pip install "skvae[plots]"``.
 
 from skvae.plots._active_units import ActiveUnitsDisplay
 from skvae.plots._associations import AssociationsDisplay
+from skvae.plots._imputation import ImputationDisplay
 from skvae.plots._interpolation import InterpolationDisplay
 from skvae.plots._latent_space import LatentSpaceDisplay
 from skvae.plots._loadings import LoadingsDisplay
 from skvae.plots._loss_curve import LossCurveDisplay
 from skvae.plots._manifold import ManifoldDisplay
 from skvae.plots._marginals import MarginalsDisplay
+from skvae.plots._odd_cells import OddCellsDisplay
 from skvae.plots._reconstruction import ReconstructionDisplay
 from skvae.plots._sample import SampleDisplay
 from skvae.plots._traversal import TraversalDisplay
@@ -22,12 +24,14 @@ from skvae.plots._traversal import TraversalDisplay
 __all__ = [
     "ActiveUnitsDisplay",
     "AssociationsDisplay",
+    "ImputationDisplay",
     "InterpolationDisplay",
     "LatentSpaceDisplay",
     "LoadingsDisplay",
     "LossCurveDisplay",
     "ManifoldDisplay",
     "MarginalsDisplay",
+    "OddCellsDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
     "TraversalDisplay",

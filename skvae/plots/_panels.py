@@ -43,3 +43,12 @@ class PanelsDisplay:
             if column == 0:
                 panel.set_ylabel(ylabel, fontsize=font_size)
             self.axes_[place] = panel
+
+
+def draw_diagonal(panel, values):
+    """Draw the diagonal of a square panel, whose axes both hold the values."""
+    panel.update_datalim(np.column_stack([values, values]))  # the same limits on both axes
+    panel.autoscale_view()
+    panel.autoscale(False)  # so that the diagonal does not extend them to 0
+    panel.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
+    panel.set_box_aspect(1)

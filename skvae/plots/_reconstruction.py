@@ -7,7 +7,7 @@ from sklearn.metrics import r2_score
 
 from skvae._rules import whole
 from skvae.plots._images import ImagesDisplay, as_images
-from skvae.plots._panels import N_PANELS, PanelsDisplay
+from skvae.plots._panels import N_PANELS, PanelsDisplay, draw_diagonal
 from skvae.plots._shared import fitted_model, pyplot
 from skvae.plots._tables import NUMBERS, as_floats, first_rows, places_of
 
@@ -162,12 +162,7 @@ def _plot_column(panel, x, reconstruction, style):
     observed = ~np.isnan(x)
     x, reconstruction = x[observed], reconstruction[observed]
     panel.scatter(x, reconstruction, **style)
-    both = np.concatenate([x, reconstruction])
-    panel.update_datalim(np.column_stack([both, both]))  # the same limits on both axes
-    panel.autoscale_view()
-    panel.autoscale(False)  # so that the diagonal does not extend them to 0
-    panel.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
-    panel.set_box_aspect(1)
+    draw_diagonal(panel, np.concatenate([x, reconstruction]))
     panel.locator_params(nbins=3)
     is_constant = len(x) < 2 or np.ptp(x) == 0
     return None if is_constant else r2_score(x, reconstruction)

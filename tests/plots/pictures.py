@@ -7,12 +7,14 @@ from skvae import VAETransformer
 from skvae.plots import (
     ActiveUnitsDisplay,
     AssociationsDisplay,
+    ImputationDisplay,
     InterpolationDisplay,
     LatentSpaceDisplay,
     LoadingsDisplay,
     LossCurveDisplay,
     ManifoldDisplay,
     MarginalsDisplay,
+    OddCellsDisplay,
     ReconstructionDisplay,
     SampleDisplay,
     TraversalDisplay,
@@ -21,6 +23,7 @@ from skvae.plots import (
 SHAPE = (2, 3)
 X = np.random.default_rng(0).uniform(size=(40, 6))
 FRAME = pd.DataFrame(X, columns=list("abcdef"))
+GAPPY = np.where(np.random.default_rng(1).uniform(size=X.shape) < 0.1, np.nan, X)
 
 
 def vae(**parameters):
@@ -53,6 +56,8 @@ IMAGES = {
     "sample": lambda model, shape=SHAPE, **k: SampleDisplay.from_estimator(model, shape, **k),
 }
 DISPLAYS = IMAGES | {
+    "imputation": lambda model, **k: ImputationDisplay.from_estimator(model, GAPPY, **k),
+    "cells": lambda model, **k: OddCellsDisplay.from_estimator(model, X[:12], **k),
     "associations": lambda model, **k: AssociationsDisplay.from_estimator(model, X, **k),
     "marginals": lambda model, **k: MarginalsDisplay.from_estimator(model, X, **k),
     "units": lambda model, **k: ActiveUnitsDisplay.from_estimator(model, X, **k),

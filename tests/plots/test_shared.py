@@ -117,6 +117,10 @@ def test_pipelines_and_searches(wrap, unwrap, pipeline):
         ("images", "n_rows", 1),
         ("table", "n_rows", 1),
         ("loadings", "n_features", 1),
+        ("classes", "n_images", 1),
+        ("cells", "n_rows", 1),
+        ("cells", "n_features", 1),
+        ("imputation", "n_imputations", 1),
     ],
 )
 @pytest.mark.parametrize("value", [0, -1, True, 4.0, "4"])
