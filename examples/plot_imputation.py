@@ -17,6 +17,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.impute import SimpleImputer
 
 from skvae import VAEImputer
+from skvae.plots import ImputationDisplay
 
 complete = load_breast_cancer(as_frame=True).data
 hidden = np.random.default_rng(0).random(complete.shape) < 0.5
@@ -43,22 +44,20 @@ print(f"VAE {error(filled):.2f}, means {error(means):.2f}")
 # observed values of the row. A statistic is computed from each table and then pooled over the
 # tables. Its error includes the uncertainty of the imputed values, which a single imputation
 # ignores. This is multiple imputation.
-#
-# The plot shows hidden values and the median of their draws, with bars from the smallest to the
-# largest draw. About nine bars in ten, 19/21 to be exact, should cross the diagonal.
 
 draws = imputer.impute(table, n_imputations=20, random_state=0)
-_, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
-for ax, name in zip(axes, ["mean radius", "mean smoothness"], strict=True):
-    rows = np.flatnonzero(hidden[:, complete.columns.get_loc(name)])[:60]
-    values = np.stack([draw[name].to_numpy()[rows] for draw in draws])
-    low, middle, high = np.quantile(values, [0, 0.5, 1], axis=0)
-    truth = complete[name].to_numpy()[rows]
-    covered = np.mean((low <= truth) & (truth <= high))
-    ax.axline((truth[0], truth[0]), slope=1, color="0.6", linewidth=1)
-    ax.errorbar(truth, middle, [middle - low, high - middle], fmt="o", ms=4, lw=1, alpha=0.7)
-    ax.set(title=f"{name}: {covered:.0%} covered", xlabel="hidden value", ylabel="drawn")
-    ax.spines[["top", "right"]].set_visible(False)
+
+# %%
+# The plot shows imputed values against the hidden ones, with intervals that should contain 90 % of
+# them.
+
+ImputationDisplay.from_estimator(
+    imputer.estimator_,
+    table,
+    complete,
+    features=["mean radius", "mean smoothness"],
+    random_state=0,
+)
 plt.show()
 
 # %%

@@ -16,6 +16,7 @@ import pandas as pd
 from sklearn.datasets import load_wine
 
 from skvae import VAEOutlierDetector, VAETransformer
+from skvae.plots import OddCellsDisplay
 
 wine = load_wine(as_frame=True)
 table = wine.data.copy()
@@ -39,17 +40,11 @@ print(f"{len(set(found) & set(tampered))} of 5 changed rows are among the {len(f
 
 rows = [*sorted(tampered), 0, 70, 150]
 cells = detector.estimator_.score_cells(table.loc[rows])
-typical = detector.estimator_.score_cells(table.iloc[::4]).median()
-surprise = typical - cells  # nats more surprising than this column usually is
-
-_, ax = plt.subplots(figsize=(9, 4), layout="constrained")
-image = ax.imshow(surprise.clip(0, 12), cmap="Reds", aspect="auto")
-ax.set_xticks(range(table.shape[1]), table.columns, rotation=45, ha="right")
-ax.set_yticks(range(len(rows)), [f"wine {row}" for row in rows])
+display = OddCellsDisplay(scores=cells, values=table.loc[rows]).plot()
 for place, row in enumerate(rows):
     if row in tampered:
-        ax.plot(table.columns.get_loc(tampered[row]), place, "ko", fillstyle="none", markersize=14)
-ax.figure.colorbar(image, label="surprise (nats)")
+        column = table.columns.get_loc(tampered[row])
+        display.ax_.plot(column, place, "ko", fillstyle="none", markersize=24)
 plt.show()
 
 # %%

@@ -12,6 +12,8 @@ N_ROWS, N_FEATURES = 10, 12  # at most, unless given
 LOWEST, HIGHEST = -12, 0  # of the colours, in nats
 VALUE_LENGTH = 10  # characters of a category
 CELL = (0.72, 0.3)  # inches of a new figure
+# Size of the values in points, in cells of at least FULL_WIDTH inches; smaller in narrower ones.
+FONT_SIZE, FULL_WIDTH = 8.5, 0.55
 
 
 class OddCellsDisplay:
@@ -84,12 +86,14 @@ class OddCellsDisplay:
         self.colorbar_ = self.figure_.colorbar(
             self.im_, ax=self.ax_, label="log-likelihood (nats)", extend="both"
         )
+        inches = self.ax_.get_window_extent().width / self.figure_.dpi / n_features
+        font_size = FONT_SIZE * np.clip(inches / FULL_WIDTH, 0.6, 1)
         self.text_ = np.empty(scores.shape, dtype=object)
         for place, score in np.ndenumerate(scores):
             text = "" if np.isnan(score) else _written(self.values.iloc[place])
             color = _readable_on(self.im_.to_rgba(score))
             self.text_[place] = self.ax_.text(
-                *place[::-1], text, ha="center", va="center", color=color, fontsize="small"
+                *place[::-1], text, ha="center", va="center", color=color, fontsize=font_size
             )
         names = [shorten(name) for name in self.scores.columns]
         self.ax_.set_xticks(range(n_features), names, rotation=40, ha="right")
