@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import orth
 from scipy.stats import rankdata
 
 from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot, shorten
@@ -22,11 +21,10 @@ class AssociationsDisplay:
       the share of their variance that the category explains [1]_.
     - Two categories: Cramér's V, from 0 to 1 [2]_.
 
-    All three are the same formula. Each column has features: its ranks, or a 0 or 1 for each level.
-    The measure is the root of the sum of the squared canonical correlations of the features of the
-    two columns, divided by the smaller number of features, less one for levels. Pairs with a
-    missing value are left out. The measure of independent columns is above 0 if a category has many
-    levels and there are few rows, so compare tables of as many rows.
+    All three are the root mean squared canonical correlation of the two columns, where a column is
+    represented by its ranks or by an indicator of each level. Pairs with a missing value are left
+    out. If a category has many levels and there are few rows, the measure is above 0 even for
+    independent columns, so compare tables of about as many rows.
 
     It is recommended to use :meth:`from_estimator` to create a display. All parameters are stored
     as attributes.
@@ -92,7 +90,7 @@ class AssociationsDisplay:
         """
         n = len(self.real)
         side = 1.2 + 0.16 * n  # inches
-        self.ax_ = given_or_new_axes(ax, figsize=(3.2 * side + 2.8, side + 2.5))
+        self.ax_ = given_or_new_axes(ax, figsize=(3.2 * side + 2.8, side + 2.1))
         self.figure_ = self.ax_.figure
         self.ax_.set_axis_off()
         names = [shorten(name) for name in self.real.columns]
@@ -161,23 +159,27 @@ def associations(table):
 
 def _association(first, second):
     """The association of two columns without missing values; NaN if one is constant."""
-    features = [_features(column) for column in (first, second)]
-    if any(np.linalg.norm(part) == 0 for part in features):
+    features = [_orthonormal_features(column) for column in (first, second)]
+    products = features[0].T @ features[1]
+    if min(products.shape) == 1:
         return np.nan
-    bases = [orth(part) for part in features]
-    # its singular values are the canonical correlations
-    products = bases[0].T @ bases[1]
-    smaller = min(products.shape)
-    size = np.sqrt(np.square(products).sum() / smaller)
-    are_numbers = all(numbers_in(column) is not None for column in (first, second))
-    return size * (np.sign(features[0].T @ features[1]).item() if are_numbers else 1)
+    if all(numbers_in(column) is not None for column in (first, second)):
+        return products[1, 1]
+    # The singular values of the products are the canonical correlations, and 1 for the constant.
+    squares = max(0.0, np.square(products).sum() - 1)
+    return np.sqrt(squares / (min(products.shape) - 1))
 
 
-def _features(column):
-    """The centred ranks of numbers, or indicators of the levels of a category. -> (n, m)."""
+def _orthonormal_features(column):
+    """A constant and the ranks of numbers, or indicators of levels, orthonormal. -> (n, m).
+
+    Both span the constant. A constant column has only that, so that m is 1.
+    """
     numbers = numbers_in(column)
     if numbers is None:
         features = pd.get_dummies(column.astype(str)).to_numpy(float)
     else:
-        features = rankdata(numbers)[:, None]
-    return features - features.mean(axis=0)
+        ranks = rankdata(numbers)
+        features = np.stack([np.ones_like(ranks), ranks - ranks.mean()], axis=1)
+    lengths = np.linalg.norm(features, axis=0)
+    return features[:, lengths > 0] / lengths[lengths > 0]
