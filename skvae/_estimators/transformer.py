@@ -25,7 +25,7 @@ from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import Ruled
 from skvae._fit import train, train_once
 from skvae._inference.effort import ERROR_IN_MEAN, STANDARD_ERROR
-from skvae._rules import NOTHING, POSITIVE, TRUTH, number, one_of, whole
+from skvae._rules import NOTHING, TRUTH, number, one_of, whole
 from skvae._table.bounds import check_given
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
@@ -53,6 +53,7 @@ from skvae.priors import PRIORS, Prior
 # rates. Larger values, mostly mistakes, would exceed the memory or the range of float32.
 MOST_DRAWS, MOST_SCORING_DRAWS, MOST_SAMPLES, MOST_EPOCHS = 10**4, 2**16, 2**31 - 1, 2**31 - 1
 LARGEST_WEIGHT, LARGEST_STEP = 1e6, 1e30
+STEPS, EXTENT = whole(2, 10**4), number(0, 1000, closed="right")  # of walks among codes
 
 
 def _learned(path):
@@ -766,7 +767,7 @@ class VAETransformer(
                 "'B' must have a code for each code of 'A'; got shapes "
                 f"{stop.shape} and {start.shape}."
             )
-        whole(2).check("'n_steps'", n_steps)
+        STEPS.check("'n_steps'", n_steps)
         one_of(*PATHS).check("'method'", method)
         scale = self.scale_.astype(start.dtype)
         codes = PATHS[method](start / scale, stop / scale, n_steps).astype(start.dtype) * scale
@@ -1272,9 +1273,9 @@ def _checked_draws(name, n):
 
 def _checked_positions(n_steps, spacing, extent):
     """Positions along a component, in standard deviations of N(0, 1). -> (n_steps,)."""
-    whole(2).check("'n_steps'", n_steps)
+    STEPS.check("'n_steps'", n_steps)
     one_of(*SPACINGS).check("'spacing'", spacing)
-    POSITIVE.check("'extent'", extent)
+    EXTENT.check("'extent'", extent)
     return SPACINGS[spacing](n_steps, float(extent))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from pandas.api.types import infer_dtype
 
-from skvae.plots._panels import N_PANELS, PanelsDisplay
+from skvae.plots._panels import N_PANELS, PanelsDisplay, label_dates
 from skvae.plots._shared import fitted_model, pyplot, shorten
 from skvae.plots._tables import DATES, as_table, numbers_in, places_of, sampled_like
 
@@ -132,22 +132,19 @@ class MarginalsDisplay(PanelsDisplay):
 
 def _plot_column(panel, real, sampled, style):
     """Plot the values of a column, without missing ones."""
+    kind = infer_dtype(real)
     numbers = [numbers_in(column) for column in (real, sampled)]
-    if numbers[0] is None or infer_dtype(real) == "boolean":
+    values = None if numbers[0] is None else np.unique(np.concatenate(numbers))
+    if values is not None and len(values) > MOST_VALUES:
+        _plot_histograms(panel, numbers, _edges(values, len(real)), style)
+        if kind in DATES:
+            label_dates(panel.xaxis)
+    elif values is None or kind == "boolean" or kind in DATES:
         names, shares = _shares_of_levels(real.astype(str), sampled.astype(str))
         _plot_shares(panel, names, shares, style)
-        return
-    values = np.unique(np.concatenate(numbers))
-    if len(values) <= MOST_VALUES:
+    else:
         shares = [_share(column, values) for column in numbers]
         _plot_shares(panel, [f"{value:g}" for value in values], shares, style)
-        return
-    _plot_histograms(panel, numbers, _edges(values, len(real)), style)
-    if infer_dtype(real) in DATES:
-        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-        locator = AutoDateLocator(maxticks=4)
-        panel.xaxis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))
 
 
 def _plot_histograms(panel, columns, edges, style):

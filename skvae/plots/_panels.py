@@ -52,3 +52,11 @@ def draw_diagonal(panel, values):
     panel.autoscale(False)  # so that the diagonal does not extend them to 0
     panel.axline((0, 0), slope=1, color="0.6", linewidth=1, zorder=0)
     panel.set_box_aspect(1)
+
+
+def label_dates(axis):
+    """Label an axis of days, as matplotlib counts them, with a few dates."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(maxticks=4)
+    axis.set(major_locator=locator, major_formatter=ConciseDateFormatter(locator))

@@ -96,7 +96,8 @@ def call(fitted, kind, method, name, value):
         return kind(**{**ESTIMATORS[kind], name: value}).fit(TABLE)
     estimator = kind(**ESTIMATORS[kind]) if "fit" in method else fitted[kind]
     expected = inspect.signature(getattr(kind, method)).parameters
-    arguments = {"X": GAPPY, "Z": TABLE[:, :2], "n_imputations": 2, "column": 0}
+    codes = dict.fromkeys("ABZ", TABLE[:, :2])
+    arguments = {"X": GAPPY, "n_imputations": 2, "column": 0, "component": 0, **codes}
     arguments = {key: arguments[key] for key in arguments if key in expected}
     return getattr(estimator, method)(**{**arguments, name: value})
 
@@ -113,7 +114,7 @@ METHODS |= {(VAETransformer, "loadings"), (VAETransformer, "get_feature_names_ou
 def test_every_method_before_fit_says_so(kind, method):
     estimator = kind()
     expected = inspect.signature(getattr(estimator, method)).parameters
-    arguments = {"X": TABLE, "Z": TABLE, "column": 0}
+    arguments = dict.fromkeys("ABXZ", TABLE) | {"column": 0, "component": 0}
     arguments = {name: arguments[name] for name in arguments if name in expected}
     with pytest.raises(NotFittedError):
         getattr(estimator, method)(**arguments)

@@ -34,7 +34,7 @@ def test_tick_labels(spacing, labels, model):
     ("arguments", "match"),
     [
         ({"spacing": "log"}, "'spacing' must be one of 'linear', 'percentile'; got 'log'"),
-        ({"extent": 0}, "'extent' must be a positive finite number; got 0"),
+        ({"extent": 0}, r"'extent' must be a finite number in \(0, 1000\]; got 0"),
         ({"extent": np.inf}, "'extent' .* got inf"),
         ({"extent": "2"}, "'extent' .* got '2'"),
     ],

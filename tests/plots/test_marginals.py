@@ -64,6 +64,12 @@ def test_few_numbers_have_a_bar_each():
     assert bars_of(panel) == (["1", "2.5", "3", "4"], [0.5, 0.25, 0, 0.25], [0.5, 0, 0.5, 0])
 
 
+def test_few_dates_have_a_bar_each():
+    days = pd.DataFrame({"day": pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-02"])})
+    (panel,) = MarginalsDisplay(real=days, sampled=days).plot().axes_
+    assert bars_of(panel) == (["2020-01-02", "2020-01-01"], *2 * [pytest.approx([2 / 3, 1 / 3])])
+
+
 def test_histograms_are_densities_on_the_same_bins(model):
     display = MarginalsDisplay.from_estimator(model, X, random_state=0, linewidth=3)
     for place, panel in enumerate(display.axes_):

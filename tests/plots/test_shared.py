@@ -109,23 +109,23 @@ def test_pipelines_and_searches(wrap, unwrap, pipeline):
 
 
 @pytest.mark.parametrize(
-    ("name", "argument", "least"),
+    ("name", "argument", "bounds"),
     [
-        ("manifold", "n_steps", 2),
-        ("interpolation", "n_steps", 2),
-        ("traversal", "n_steps", 2),
-        ("images", "n_rows", 1),
-        ("table", "n_rows", 1),
-        ("loadings", "n_features", 1),
-        ("classes", "n_images", 1),
-        ("cells", "n_rows", 1),
-        ("cells", "n_features", 1),
-        ("imputation", "n_imputations", 1),
+        ("manifold", "n_steps", "from 2 to 10000"),
+        ("interpolation", "n_steps", "from 2 to 10000"),
+        ("traversal", "n_steps", "from 2 to 10000"),
+        ("images", "n_rows", "of at least 1"),
+        ("table", "n_rows", "of at least 1"),
+        ("loadings", "n_features", "of at least 1"),
+        ("classes", "n_images", "of at least 1"),
+        ("cells", "n_rows", "of at least 1"),
+        ("cells", "n_features", "of at least 1"),
+        ("imputation", "n_imputations", "of at least 1"),
     ],
 )
 @pytest.mark.parametrize("value", [0, -1, True, 4.0, "4"])
-def test_counts_must_be_whole_numbers(name, argument, least, value, model):
-    match = f"'{argument}' must be a whole number of at least {least}; got {value!r}"
+def test_counts_must_be_whole_numbers(name, argument, bounds, value, model):
+    match = f"'{argument}' must be a whole number {bounds}; got {value!r}"
     with pytest.raises(ValueError, match=match):
         DISPLAYS[name](model, **{argument: value})
     assert plt.get_fignums() == []
