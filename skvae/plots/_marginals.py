@@ -10,7 +10,7 @@ from skvae.plots._tables import DATES, as_table, numbers_in, places_of, sampled_
 N_BINS = (12, 40)  # of a histogram, at least and at most
 MOST_VALUES = 12  # different numbers; a column with more has a histogram
 MOST_LEVELS = 8  # with a bar; all others are in one more
-LEVEL_LENGTH = 12  # characters of a level's name
+LEVEL_LENGTH = 10  # characters of a level's name
 REAL, SAMPLED = "0.75", "C0"  # colours
 
 

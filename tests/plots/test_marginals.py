@@ -50,7 +50,7 @@ def test_real_and_sampled_rows_of_a_mixed_table():
     labels, real, sampled = bars_of(display.axes_[4])
     assert len(labels) == 9
     assert labels[-1] == f"{MIXED['place'].nunique() - 8} others"
-    assert max(map(len, labels)) <= 12
+    assert max(map(len, labels)) <= 10
     assert sum(real) == pytest.approx(1)
     assert sum(sampled) == pytest.approx(1)
 
