@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,11 @@ from skvae._training.loop import History
 from skvae._training.plan import Plan, Stage, auto_batch_size, auto_kl_warmup, stages
 from skvae._training.rows import Rows, WeightedRows
 from skvae._training.schedules import SCHEDULES, resolve_schedule
-from skvae._training.stages import rows_to_start_from, train_stages
+from skvae._training.stages import TrainingState, rows_to_start_from, train_stages
 from skvae.priors import Normal, Prior
 
+# Called after each epoch with a function that describes the components.
+OnEpoch = Callable[[Callable[[], None]], bool]
 # The smallest factor of the codes.
 SMALLEST_SCALE = 1e-3
 # Number of rows for the divergence of components, and for judging a fit.
@@ -43,12 +46,14 @@ def train(
     *,
     validation: WeightedTable | None,
     is_fresh: bool,
-    on_epoch: Callable[[History], bool],
+    on_epoch: OnEpoch,
 ) -> tuple[History, Judgement]:
     """Train a model in place for these epochs, with a part of the rows or others for validation.
 
-    ``on_epoch`` is called after each epoch, and ends training by returning True. A part of the rows
-    is held out if ``parameters.early_stopping`` and no others are given.
+    ``on_epoch`` is called after each epoch, and ends training by returning True. The history in
+    ``fitted`` is then that of all epochs so far. ``on_epoch`` is given a function that also sets
+    what depends on the weights, the KL divergence and the scale of each component. A part of the
+    rows is held out if ``parameters.early_stopping`` and no others are given.
     """
     if validation is None and parameters.early_stopping:
         data, validation = split(data, parameters.validation_fraction, fitted.seed)
@@ -87,7 +92,7 @@ def train_once(
     data: WeightedTable,
     *,
     is_fresh: bool,
-    on_epoch: Callable[[History], bool],
+    on_epoch: OnEpoch,
 ) -> History:
     """Train a model in place with one pass over the rows, at a constant learning rate."""
     rows = rows_of(fitted, data)
@@ -142,13 +147,19 @@ def _run(
     *,
     is_fresh: bool,
     validation: Rows | None,
-    on_epoch: Callable[[History], bool],
+    on_epoch: OnEpoch,
 ) -> History:
     """Train a model in place, sort its components if it is new, and fit what sampling needs.
 
     If fitting the prior fails or is interrupted, the prior is that of training.
     """
     seed = derive(fitted.seed, "prior", fitted.training.n_epochs)
+    describe = partial(_describe_components, fitted, rows, whiten=parameters.whiten)
+
+    def at_epoch(so_far: TrainingState) -> bool:
+        fitted.training = so_far
+        return on_epoch(describe)
+
     fitted.training, history = train_stages(
         fitted.module,
         fitted.training,
@@ -156,15 +167,15 @@ def _run(
         rows,
         seed=fitted.seed,
         validation=validation,
-        on_epoch=on_epoch,
+        on_epoch=at_epoch,
     )
 
-    def describe() -> None:
-        _describe_components(fitted, rows, whiten=parameters.whiten, order=is_fresh)
+    def finish() -> None:
+        describe(order=is_fresh)
         _fit_missingness(fitted, rows)
         _fit_prior(fitted, rows, Normal(), seed)
 
-    history.finish(describe)
+    history.finish(finish)
     if not history.interrupted:
         try:
             _fit_prior(fitted, rows, prior_of(parameters), seed)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Self
 
 import torch
@@ -95,6 +96,10 @@ class Draws:
         For N(0, I), it is that of each dimension, in closed form. For other priors, it is that of
         all dimensions together, estimated by the draws.
         """
+        return self._kl
+
+    @cached_property
+    def _kl(self) -> Tensor:
         if self.log_prior is None:
             return kl_to_standard_normal(self.mean, self.log_std)
         return self.log_ratio().mean(0).unsqueeze(-1)
@@ -177,6 +182,8 @@ class Objective(Value):
             recorded = Draws.of(leaves[1], leaves[2], draws.noise.clone(), draws.log_prior)
             bound = self.bound(leaves[0], recorded)
             (scale * bound.sum()).backward()  # adds to the gradients of a prior too
+        if "_kl" in vars(recorded):  # a learned prior's takes long to compute again
+            vars(draws)["_kl"] = recorded.kl().detach()
         by_log_px, by_mean, by_log_std = (
             torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves
         )

@@ -285,6 +285,16 @@ class VAETransformer(
         ``validation_scores_`` jump where these epochs end. The codes of columns that share a unit
         do not change after that, nor in later calls that continue training.
 
+    reconstruction_curve_, kl_curve_ : list of float
+        The two terms of the bound in each epoch, from the same minibatches as ``loss_curve_``: the
+        mean of -log p(x|z), in nats per row and the units of the data, and the mean KL divergence
+        of q(z|x) from the prior of training, in nats per row. With ``objective="elbo"`` and no
+        ``free_bits``, the loss is their sum, with ``beta`` times the divergence, less in the epochs
+        of ``kl_warmup``.
+
+    learning_rates_ : list of float
+        The learning rate of the last step of each epoch.
+
     validation_scores_ : list of float
         Mean bound of the held-out rows after each epoch, in nats per row, from more draws than in
         training. Empty without held-out rows.
@@ -365,6 +375,9 @@ class VAETransformer(
     module_ = _learned("module")
     precision_ = _learned("training.precision")
     loss_curve_ = _learned("training.loss_curve")
+    reconstruction_curve_ = _learned("training.reconstruction_curve")
+    kl_curve_ = _learned("training.kl_curve")
+    learning_rates_ = _learned("training.learning_rates")
     validation_scores_ = _learned("training.validation_scores")
     best_validation_score_ = _learned("training.best_validation_score")
     kl_divergence_ = _learned("kl_divergence")
@@ -529,12 +542,15 @@ class VAETransformer(
 
         fitted, data, checked = self._begin(X, sample_weight, is_fresh=is_fresh, min_rows=2)
         validation = None if X_val is None else WeightedTable.of_all(checked._checked(X_val)[0])
-        state = checked.__dict__
 
-        def on_epoch(history):
-            self._report(fitted, history)
+        def on_epoch(describe):
+            def attributes():  # called only if a callback asks for the fitted estimator
+                describe()
+                return checked.__dict__
+
+            self._report(fitted)
             epoch = context.subcontext(task_name="epoch").call_on_fit_task_begin(**seen)
-            return epoch.call_on_fit_task_end(**seen, reconstruction_attributes=state)
+            return epoch.call_on_fit_task_end(**seen, reconstruction_attributes=attributes)
 
         history, judgement = train(
             fitted,
@@ -595,7 +611,7 @@ class VAETransformer(
             self,
             data,
             is_fresh=is_fresh,
-            on_epoch=lambda history: self._report(fitted, history),
+            on_epoch=lambda describe: self._report(fitted),
         )
         self._keep(checked)
         history.raise_error()
@@ -641,12 +657,12 @@ class VAETransformer(
                     f"continue with {now!r}. Set it back, or fit with warm_start=False."
                 )
 
-    def _report(self, fitted, history):
+    def _report(self, fitted):
         if self.verbose:
-            epoch = fitted.training.n_epochs + len(history.loss_curve)
-            line = f"Epoch {epoch}, loss {history.loss_curve[-1]:.4f} nats"
-            if history.validation_scores:
-                line += f", validation score {history.validation_scores[-1]:.4f} nats"
+            so_far = fitted.training
+            line = f"Epoch {so_far.n_epochs}, loss {so_far.loss_curve[-1]:.4f} nats"
+            if so_far.validation_scores:
+                line += f", validation score {so_far.validation_scores[-1]:.4f} nats"
             print(line)
 
     # -- using --------------------------------------------------------------------

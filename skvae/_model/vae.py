@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Generator, Tensor, nn
@@ -371,10 +371,11 @@ class VAE(nn.Module):
         noise: Tensor,
         generator: Generator,
         phase: Phase = WHOLE,
-    ) -> Later:
+    ) -> Callable[[], tuple[Tensor, Tensor, Tensor]]:
         """Store the gradient of minus the mean ``bound`` in the ``grad`` of each parameter.
 
-        Returns a function that computes the bound, valid until the parameters change.
+        Returns a function that computes the bound (N,), log p(x|z) of each draw (S, N) and
+        ``Draws.kl``. It is valid until the parameters change.
         """
         mean, log_std, into_encoder = self._encode_vjp(cells, generator, phase)
         posterior = mean.to(noise.dtype), log_std.to(noise.dtype)
@@ -382,9 +383,10 @@ class VAE(nn.Module):
         draws = Draws.of(*posterior, noise, log_prior=log_prior)
         outputs, into_decoder = self._decode_vjp(draws.z, cells.context, generator, phase)
         log_px, into_outputs = self.log_prob_vjp(cells, outputs, phase)
+        log_px = cache(log_px)
         bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))
         into_encoder(*into_codes(into_decoder(into_outputs(by_log_px))))
-        return bound
+        return lambda: (bound(), log_px(), draws.kl())
 
     def _encode_vjp(
         self, cells: Cells, generator: Generator, phase: Phase

@@ -42,6 +42,9 @@ class History:
     """The losses and scores of each epoch, in nats per row and the caller's units."""
 
     loss_curve: list[float] = field(default_factory=list)
+    reconstruction_curve: list[float] = field(default_factory=list)
+    kl_curve: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_validation_score: float | None = None
     stopped: bool = False  # by a callback or the keyboard
@@ -86,6 +89,9 @@ class Step:
         self.model, self.plan, self.optimizer, self.generator = model, plan, optimizer, generator
         self.noise = values.new_empty(plan.n_draws, batch, model.n_components)
         self.loss = values.new_zeros(batch, dtype=torch.float64)
+        # its two terms: log p(x|z), and the KL divergence of each dimension, or of all of them
+        self.log_px = values.new_zeros(plan.n_draws, batch)
+        self.kl = values.new_zeros(batch, 1 if model.learned_prior else model.n_components)
         many = values.device.type == "cuda" and n_steps >= FEWEST_STEPS
         replays = many and model.replayable and plan.objective.replayable
         self.replay = Replay(generator) if replays else None
@@ -93,7 +99,7 @@ class Step:
         self.pace: Callable[[Take], None] = call
 
     def __call__(self, cells: Cells, done: float, rate: float, *, with_loss: bool) -> None:
-        """Take one step, after the share ``done`` of all steps; optionally add to ``loss``."""
+        """Take one step, after the share ``done`` of all steps; optionally add to ``sums``."""
         objective = self.plan.objective_at(done)
         rate *= self.plan.learning_rate.factor(done)
         if self.replay is None:
@@ -107,15 +113,24 @@ class Step:
             key = whole, objective.beta, with_loss  # all else of the objective is fixed
             self.replay(key, lambda: self._take(held, objective, rate_held, with_loss))
 
+    @property
+    def sums(self) -> list[Tensor]:
+        """The loss and its terms, added up over steps."""
+        return [self.loss, self.log_px, self.kl]
+
     def _take(
         self, cells: Cells, objective: Objective, rate: float | Tensor, with_loss: bool
     ) -> None:
         cells = self.model.draw_target(cells, self.generator)
         self.noise.normal_(generator=self.generator)
-        bound = self.model.find_gradient(objective, cells, self.noise, self.generator, self.phase)
+        terms = self.model.find_gradient(objective, cells, self.noise, self.generator, self.phase)
         if with_loss:
-            self.loss -= bound()
-        del bound  # frees the minibatch that it references
+            bound, log_px, kl = terms()
+            self.loss -= bound
+            self.log_px += log_px
+            self.kl += kl
+            del bound, log_px, kl
+        del terms  # frees the minibatch that it references
         self.optimizer.step(rate)
 
 
@@ -151,7 +166,7 @@ def train(
     weights = [optimizer.values, *model.network_buffers()]
     last = Snapshot([*weights, *optimizer.moments.values()])
     watch = Watch(Snapshot(weights), plan)
-    state = [*last.tensors, step.loss]
+    state = [*last.tensors, *step.sums]
 
     def outcome(take: Take) -> list[Tensor]:
         before, of_generator = Snapshot(state), generator.get_state()
@@ -169,12 +184,16 @@ def train(
                 watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
             for epoch in epochs:
                 progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
-                loss = _epoch(rows, progress, watch.rate, step)
+                loss, reconstruction, kl = _epoch(rows, progress, watch.rate, step)
                 value = 0.0 if score is None else score()
                 number = max(epoch, len(history.loss_curve)) + 1
                 _refuse_divergence(plan, number, loss, value, optimizer.values)
                 last.take()
                 history.loss_curve.append(loss - rows.log_jacobian)
+                history.reconstruction_curve.append(reconstruction - rows.log_jacobian)
+                history.kl_curve.append(kl)
+                rate = plan.learning_rate.factor(progress[-1]) * plan.learning_rate_init
+                history.learning_rates.append(float(watch.rate * rate))
                 if score is not None:
                     history.validation_scores.append(value)
                     watch.see(value)
@@ -255,13 +274,17 @@ class Watch:
         return False
 
 
-def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -> float:
-    """Take a step for each entry of ``progress`` through training. Returns the mean loss."""
+def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -> list[float]:
+    """Take a step for each entry of ``progress`` through training.
+
+    Returns the means of the loss, of -log p(x|z) and of the KL divergence.
+    """
     plan, device = step.plan, step.loss.device
     n_steps = len(progress)
     stride = max(1, n_steps // LOSS_STEPS)
     steps_with_loss = range(stride // 2, n_steps, stride)
-    step.loss.zero_()
+    for total in step.sums:
+        total.zero_()
     numbered = iter(enumerate(progress))
     for buffer in rows.buffers(n_steps, plan.batch_size, step.generator):
         # tensors made here are not used outside, so torch can skip the bookkeeping for autograd
@@ -269,4 +292,5 @@ def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -
             for batch in buffer.batches:
                 number, done = next(numbered)
                 step(buffer.cells.take(batch), done, rate, with_loss=number in steps_with_loss)
-    return float(step.loss.mean()) / len(steps_with_loss)
+    means = step.loss.mean(), -step.log_px.mean(), step.kl.sum(-1).mean()
+    return [float(mean) / len(steps_with_loss) for mean in means]

@@ -30,6 +30,9 @@ class TrainingState:
     """
 
     loss_curve: list[float] = field(default_factory=list)
+    reconstruction_curve: list[float] = field(default_factory=list)
+    kl_curve: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_validation_score: float | None = None
     precision: str = "float32"
@@ -42,6 +45,18 @@ class TrainingState:
         """The number of epochs so far."""
         return len(self.loss_curve)
 
+    def extended(self, history: History) -> TrainingState:
+        """This state after the epochs of another run."""
+        return replace(
+            self,
+            loss_curve=self.loss_curve + history.loss_curve,
+            reconstruction_curve=self.reconstruction_curve + history.reconstruction_curve,
+            kl_curve=self.kl_curve + history.kl_curve,
+            learning_rates=self.learning_rates + history.learning_rates,
+            validation_scores=self.validation_scores + history.validation_scores,
+            best_validation_score=history.best_validation_score,
+        )
+
 
 def train_stages(
     model: VAE,
@@ -51,12 +66,13 @@ def train_stages(
     *,
     seed: int,
     validation: Rows | None,
-    on_epoch: Callable[[History], bool],
+    on_epoch: Callable[[TrainingState], bool],
 ) -> tuple[TrainingState, History]:
     """Train ``model`` in place, stage by stage. Returns the new state and this run's history.
 
     A stage gets the epochs that the stages before it left. ``validation`` and ``on_epoch`` are
-    those of ``train``; ``on_epoch`` runs in the caller's torch modes. Raises KeyboardInterrupt if
+    those of ``train``, but ``on_epoch`` is called with the state so far, in the caller's torch
+    modes. Raises KeyboardInterrupt if
     interrupted before the first epoch is complete.
     """
     device = rows.weight.device
@@ -77,7 +93,7 @@ def train_stages(
                 validation=validation,
                 optimizer=optimizer,
                 generator=generator,
-                on_epoch=caller.modes()(on_epoch),
+                on_epoch=caller.modes()(lambda history: on_epoch(after.extended(history))),
                 history=history,
             )
             model.zero_grad(set_to_none=True)
@@ -94,10 +110,7 @@ def train_stages(
                 break
     if history.interrupted and not history.loss_curve:
         raise KeyboardInterrupt
-    after.loss_curve = state.loss_curve + history.loss_curve
-    after.validation_scores = state.validation_scores + history.validation_scores
-    after.best_validation_score = history.best_validation_score
-    return after, history
+    return after.extended(history), history
 
 
 def rows_to_start_from(model: VAE) -> int:

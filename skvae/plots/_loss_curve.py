@@ -1,13 +1,14 @@
-"""The loss during training."""
+"""The loss during training, and its terms."""
 
 import numpy as np
 
 from skvae._build import objective_of
+from skvae._rules import TRUTH
 from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot
 
 
 class LossCurveDisplay:
-    """Training and validation loss of each epoch.
+    """Training and validation loss of each epoch, and the terms of the training loss.
 
     It is recommended to use :meth:`from_estimator` to create a display. All parameters are stored
     as attributes.
@@ -28,11 +29,16 @@ class LossCurveDisplay:
     n_iter_codes : int, default=0
         Number of epochs that find the codes by another objective. A vertical line marks their end;
         0 marks none.
+    reconstruction_curve, kl_curve : array-like of shape (n_epochs,), default=None
+        The two terms of the training loss in each epoch, in nats per row: the mean of
+        -log p(x|z), and the mean KL divergence. None draws no curve.
 
     Attributes
     ----------
     lines_ : list of matplotlib Line2D
         The training curve, and the validation curve if there is one.
+    terms_ : list of matplotlib Line2D
+        The curves of the two terms, as far as they are given.
     best_ : matplotlib Line2D or None
         The mark of ``best_epoch``.
     codes_end_ : matplotlib Line2D or None
@@ -60,12 +66,16 @@ class LossCurveDisplay:
         best_epoch=None,
         loss_name="loss",
         n_iter_codes=0,
+        reconstruction_curve=None,
+        kl_curve=None,
     ):
         self.loss_curve = loss_curve
         self.validation_curve = validation_curve
         self.best_epoch = best_epoch
         self.loss_name = loss_name
         self.n_iter_codes = n_iter_codes
+        self.reconstruction_curve = reconstruction_curve
+        self.kl_curve = kl_curve
 
     def plot(self, ax=None, **kwargs):
         """Plot the curves.
@@ -75,7 +85,7 @@ class LossCurveDisplay:
         ax : matplotlib Axes, default=None
             Axes to plot on. If None, a new figure is created.
         **kwargs
-            Keyword arguments for matplotlib's ``plot``, for both curves. A ``label`` is put before
+            Keyword arguments for matplotlib's ``plot``, for all curves. A ``label`` is put before
             the name of each curve. With a ``color``, the validation curve is dashed.
 
         Returns
@@ -92,10 +102,18 @@ class LossCurveDisplay:
         self.best_ = None
         if self.validation_curve is not None:
             dashed = {"linestyle": "--"} if "color" in style else {}
-            style = dashed | style | {"label": f"{prefix}validation"}
-            self.lines_ += self._plot_curve(self.validation_curve, style)
+            named = dashed | style | {"label": f"{prefix}validation"}
+            self.lines_ += self._plot_curve(self.validation_curve, named)
             if self.best_epoch is not None:
                 self.best_ = self._mark_best_epoch(prefix)
+        self.terms_ = []
+        for values, name, pattern in [
+            (self.reconstruction_curve, "reconstruction, -log p(x|z)", ":"),
+            (self.kl_curve, "KL divergence", "-."),
+        ]:
+            if values is not None:
+                named = {"linestyle": pattern} | style | {"label": prefix + name}
+                self.terms_ += self._plot_curve(values, named)
         self.codes_end_ = self._mark_end_of_codes(prefix) if self.n_iter_codes else None
         self.ax_.set(xlabel="epoch", ylabel=f"{self.loss_name} (nats per row)")
         self.ax_.locator_params(axis="x", integer=True)
@@ -132,17 +150,20 @@ class LossCurveDisplay:
         )
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **kwargs):
+    def from_estimator(cls, estimator, *, terms=False, ax=None, **kwargs):
         """Create a display of the loss curves of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator instance
             Fitted VAETransformer, a Pipeline that ends in one, or a search over either.
+        terms : bool, default=False
+            Whether to also draw ``reconstruction_curve_`` and ``kl_curve_``, the two terms of the
+            training loss.
         ax : matplotlib Axes, default=None
             Axes to plot on. If None, a new figure is created.
         **kwargs
-            Keyword arguments for matplotlib's ``plot``, for both curves.
+            Keyword arguments for matplotlib's ``plot``, for all curves.
 
         Returns
         -------
@@ -152,6 +173,7 @@ class LossCurveDisplay:
         """
         pyplot()
         model = fitted_model(estimator)
+        TRUTH.check("'terms'", terms)
         scores = np.asarray(model.validation_scores_)
         # the last of equal scores, since training keeps the best epoch of its last stage
         best = np.flatnonzero(scores == model.best_validation_score_)
@@ -161,6 +183,8 @@ class LossCurveDisplay:
             best_epoch=int(best[-1]) + 1 if len(best) else None,
             loss_name=_loss_name(model),
             n_iter_codes=model.n_iter_codes_,
+            reconstruction_curve=np.asarray(model.reconstruction_curve_) if terms else None,
+            kl_curve=np.asarray(model.kl_curve_) if terms else None,
         )
         return display.plot(ax, **kwargs)
 

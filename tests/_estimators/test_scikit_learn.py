@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_digits, load_wine
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -176,6 +176,34 @@ def test_a_callback_ends_training(wine):
     assert vae.n_iter_ == 2
     inside = make_pipeline(StandardScaler(), vae).fit(wine)
     assert inside[-1].n_iter_ == 2
+
+
+@pytest.mark.parametrize("table", ["wine", "digits"])
+def test_the_fitted_estimator_of_an_epoch_is_as_if_training_had_stopped(wine, table):
+    pytest.importorskip("sklearn.callback")
+    seen = []
+
+    class Look(StopAt):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+            names = ("loss_curve_", "kl_curve_", "learning_rates_", "kl_divergence_", "scale_")
+            seen.append({name: getattr(fitted_estimator, name) for name in names})
+
+    X = wine if table == "wine" else load_digits().data[:200]
+    vae = VAETransformer(3, warm_start=True, **QUICK, early_stopping=False)
+    plain = clone(vae).fit(X)
+    vae.set_callbacks(Look(None)).fit(X)
+    assert_same_state(vae, plain)  # looking changes nothing
+    *epochs, end = seen
+    for n, epoch in enumerate(epochs, start=1):
+        for name in ("loss_curve_", "kl_curve_", "learning_rates_"):
+            assert epoch[name] == end[name][:n]
+    assert not np.allclose(epochs[0]["scale_"], epochs[1]["scale_"])
+    for name in ("kl_divergence_", "scale_"):  # put in order after the last epoch
+        np.testing.assert_allclose(np.sort(epochs[-1][name]), np.sort(end[name]), rtol=1e-5)
+
+    seen.clear()
+    vae.set_params(max_iter=5).fit(X)
+    assert [len(epoch["loss_curve_"]) for epoch in seen] == [4, 5, 5]
 
 
 class RaiseAtTheEnd(StopAt):

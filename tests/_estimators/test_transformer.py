@@ -5,7 +5,7 @@ import pytest
 import torch
 from fits import QUICK
 from scipy.stats import multivariate_normal
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -307,3 +307,22 @@ def test_rows_with_and_without_gaps_keep_their_order(fitted, wine):
     order = np.random.default_rng(1).permutation(len(rows))
     for method in (fitted.score_samples, fitted.impute):
         np.testing.assert_allclose(method(rows[order]), method(rows)[order], rtol=1e-9)
+
+
+@pytest.mark.parametrize("table", ["wine", "digits"])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"beta": 4.0, "n_draws": 2}, {"prior": "mixture"}], ids=str
+)
+def test_the_loss_is_the_sum_of_its_two_terms(wine, table, parameters):
+    X = wine if table == "wine" else load_digits().data[:200]
+    vae = VAETransformer(2, kl_warmup=0.0, **QUICK, **parameters).fit(X)
+    reconstruction, kl = np.array(vae.reconstruction_curve_), np.array(vae.kl_curve_)
+    np.testing.assert_allclose(reconstruction + vae.beta * kl, vae.loss_curve_, rtol=1e-6)
+    assert (kl > 0).all()
+
+
+def test_the_two_terms_are_those_of_any_objective(wine):
+    vae = VAETransformer(2, objective="iwae", n_draws=8, **QUICK).fit(wine)
+    elbo = np.add(vae.reconstruction_curve_, vae.kl_curve_)
+    assert (elbo > vae.loss_curve_).all()  # its bound is tighter
+    assert elbo - vae.loss_curve_ == pytest.approx(1.0, abs=1.0)

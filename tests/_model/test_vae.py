@@ -20,7 +20,7 @@ from skvae.likelihoods import (
 )
 from skvae.likelihoods._clusters import ClusteredCategorical
 from skvae.networks import MLP
-from skvae.objectives import ELBO, IWAE
+from skvae.objectives import ELBO, IWAE, Draws
 
 RNG = np.random.default_rng(0)
 TABLE = np.column_stack(
@@ -100,8 +100,14 @@ def test_the_gradient_is_that_of_the_objective(groups, phase, share_missing, obj
         parameter.grad = torch.zeros_like(parameter)
     with torch.inference_mode():  # as in training, where minibatches are made
         everyone = torch.arange(len(x))
-        bound = model.find_gradient(objective, cells.take(everyone), noise, generator, phase)()
+        find = model.find_gradient(objective, cells.take(everyone), noise, generator, phase)
+        bound, log_px, kl = find()
+    draws = Draws.of(*model.encode(cells), noise)
     torch.testing.assert_close(bound, expected_bound)
+    torch.testing.assert_close(
+        log_px, model.log_prob(cells, model.decode(draws.z, None, phase), phase)
+    )
+    torch.testing.assert_close(kl, draws.kl())
     for parameter, gradient in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
     learned = set(parameters)

@@ -177,7 +177,7 @@ def test_callbacks_run_in_the_torch_modes_of_the_caller(caller):
     seen = []
 
     class Watched(VAETransformer):
-        def _report(self, fitted, history):
+        def _report(self, fitted):
             seen.append(state())
 
     with caller():

@@ -42,6 +42,8 @@ def test_adaptive_continues_from_the_best_weights_in_smaller_steps():
     places = [0.1, 0.2, 0.3, 0.4, 0.5, 0.32, 0.34]
     expected = [-((place - 0.32) ** 2) for place in places]
     assert history.validation_scores == pytest.approx(expected, abs=1e-5)
+    # the learning rate falls in the last third of 20 epochs, after these
+    assert history.learning_rates == pytest.approx([0.1] * 5 + [0.02] * 2)
 
 
 def test_best_weights_come_back_at_the_last_epoch_too():
@@ -74,6 +76,10 @@ def test_curves_are_in_the_callers_units():
         training_rows=rows(1.0, 0.0, log_jacobian=3.0), validation=rows(0.0, 1.0, log_jacobian=-2.0)
     )
     assert [loss + 3 for loss in moved.loss_curve] == pytest.approx(plain.loss_curve)
+    # the two terms of a bound of 0, 0.1, 0.2 ... with a divergence of 3 nats
+    assert moved.kl_curve == [3.0] * len(moved.loss_curve)
+    terms = zip(moved.reconstruction_curve, moved.kl_curve, strict=True)
+    assert [sum(pair) for pair in terms] == pytest.approx(moved.loss_curve)
     assert [s + 2 for s in moved.validation_scores] == pytest.approx(plain.validation_scores)
 
 
@@ -264,7 +270,7 @@ def test_a_step_to_be_replayed_finds_all_in_the_same_place(missing):
                 there = None if observed is None else observed[number].clone()
                 cells = Cells(values[number].clone(), there)
                 step(cells, (number + 0.5) / 8, 1.0, with_loss=number % 2 == 1)
-        ends.append(torch.cat([step.optimizer.values, step.loss]))
+        ends.append(torch.cat([step.optimizer.values, *(total.flatten() for total in step.sums)]))
         if replayed:  # two steps of the warm-up, each with its beta, then told ones and others
             assert len(places) == 4
             assert len(set.union(*places.values())) == 1

@@ -17,6 +17,23 @@ def test_curves_and_best_epoch(model):
     assert display.best_.get_xdata() == [1 + np.argmax(model.validation_scores_)]
 
 
+def test_the_terms_of_the_loss(model):
+    assert LossCurveDisplay.from_estimator(model).terms_ == []
+    display = LossCurveDisplay.from_estimator(model, terms=True, label="one")
+    reconstruction, kl = display.terms_
+    np.testing.assert_array_equal(reconstruction.get_ydata(), model.reconstruction_curve_)
+    np.testing.assert_array_equal(kl.get_ydata(), model.kl_curve_)
+    labels = [line.get_label() for line in display.lines_ + display.terms_]
+    assert labels == [
+        "one: training",
+        "one: validation",
+        "one: reconstruction, -log p(x|z)",
+        "one: KL divergence",
+    ]
+    with pytest.raises(ValueError, match="'terms' must be a bool; got 1"):
+        LossCurveDisplay.from_estimator(model, terms=1)
+
+
 def test_best_epoch_is_of_the_last_stage():
     fitted = vae().fit(X)
     fitted._fitted.training.validation_scores = [-1.0, -3.0, -2.0, -2.5]  # jumps after the first
