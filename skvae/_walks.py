@@ -54,7 +54,7 @@ def equal_steps(n_steps: int, extent: float) -> Array:
     return np.linspace(-extent, extent, n_steps)
 
 
-def percentiles(n_steps: int, extent: float) -> Array:
+def percentiles(n_steps: int, extent: float = np.inf) -> Array:
     """The percentiles 100 (i + 1/2) / n_steps of N(0, 1), whatever the extent. -> (n_steps,)."""
     found: Array = ndtri((np.arange(n_steps) + 0.5) / n_steps)
     return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import sklearn
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # scikit-learn 1.8
@@ -20,6 +22,13 @@ except ImportError:  # scikit-learn 1.8
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """An estimator without callbacks."""
+
+        def set_callbacks(self, *callbacks: Any) -> None:
+            """Raise ImportError."""
+            raise ImportError(
+                "Callbacks need scikit-learn 1.9 or later; this is version "
+                f"{sklearn.__version__}: pip install --upgrade scikit-learn"
+            )
 
         def _init_callback_context(self, **_: Any) -> _SilentContext:
             return _SilentContext()

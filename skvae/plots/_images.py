@@ -19,8 +19,10 @@ class ImagesDisplay:
         of images, in the coordinates of the axes.
         """
         n_rows, n_columns, height, width = images.shape[:4]
-        gap = max(1, round(GAP * min(height, width)))
-        picture = _in_colour_range(_mosaic(images, gap))
+        gap = gap_between(images)
+        picture = _mosaic(images, gap)
+        if picture.ndim == 3:
+            picture = in_unit_range(picture)
         inches = LONGEST_SIDE / max(picture.shape[:2])
         figsize = (inches * picture.shape[1] + 1.0, inches * picture.shape[0] + 0.6)
         self.ax_ = given_or_new_axes(ax, figsize)
@@ -34,6 +36,16 @@ class ImagesDisplay:
         return rows, columns
 
 
+def gap_between(images):
+    """The number of pixels between images."""
+    return max(1, round(GAP * min(images.shape[2:4])))
+
+
+def as_picture(images):
+    """Images (n_rows, n_columns, height, width[, 3]) as one, in [0, 1], with white gaps."""
+    return in_unit_range(_mosaic(images, gap_between(images)))
+
+
 def _mosaic(images, gap):
     """(n_rows, n_columns, height, width[, 3]) as one image, with NaN between them."""
     margins = [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)][: images.ndim]
@@ -42,10 +54,8 @@ def _mosaic(images, gap):
     return tiles.reshape(n_rows * height, n_columns * width, *colours)[:-gap, :-gap]
 
 
-def _in_colour_range(picture):
-    """Colours scaled to the range [0, 1] of imshow, NaN as white; grey levels as they are."""
-    if picture.ndim == 2:
-        return picture
+def in_unit_range(picture):
+    """Grey levels or colours scaled to [0, 1], NaN as white."""
     low, high = np.nanmin(picture), np.nanmax(picture)
     return np.nan_to_num((picture - low) / (high - low or 1.0), nan=1.0)
 
