@@ -16,9 +16,11 @@ from skvae.plots._loadings import LoadingsDisplay
 from skvae.plots._loss_curve import LossCurveDisplay
 from skvae.plots._manifold import ManifoldDisplay
 from skvae.plots._marginals import MarginalsDisplay
+from skvae.plots._morph import MorphAnimation
 from skvae.plots._odd_cells import OddCellsDisplay
 from skvae.plots._reconstruction import ReconstructionDisplay
 from skvae.plots._sample import SampleDisplay
+from skvae.plots._training import TrainingAnimation
 from skvae.plots._traversal import TraversalDisplay
 
 __all__ = [
@@ -31,8 +33,10 @@ __all__ = [
     "LossCurveDisplay",
     "ManifoldDisplay",
     "MarginalsDisplay",
+    "MorphAnimation",
     "OddCellsDisplay",
     "ReconstructionDisplay",
     "SampleDisplay",
+    "TrainingAnimation",
     "TraversalDisplay",
 ]

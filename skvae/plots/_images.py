@@ -20,7 +20,7 @@ class ImagesDisplay:
         """
         n_rows, n_columns, height, width = images.shape[:4]
         gap = gap_between(images)
-        picture = _mosaic(images, gap)
+        picture = mosaic(images, gap)
         if picture.ndim == 3:
             picture = in_unit_range(picture)
         inches = LONGEST_SIDE / max(picture.shape[:2])
@@ -43,10 +43,10 @@ def gap_between(images):
 
 def as_picture(images):
     """Images (n_rows, n_columns, height, width[, 3]) as one, in [0, 1], with white gaps."""
-    return in_unit_range(_mosaic(images, gap_between(images)))
+    return in_unit_range(mosaic(images, gap_between(images)))
 
 
-def _mosaic(images, gap):
+def mosaic(images, gap):
     """(n_rows, n_columns, height, width[, 3]) as one image, with NaN between them."""
     margins = [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)][: images.ndim]
     tiles = np.pad(images.astype(float), margins, constant_values=np.nan).swapaxes(1, 2)

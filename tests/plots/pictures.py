@@ -14,6 +14,7 @@ from skvae.plots import (
     LossCurveDisplay,
     ManifoldDisplay,
     MarginalsDisplay,
+    MorphAnimation,
     OddCellsDisplay,
     ReconstructionDisplay,
     SampleDisplay,
@@ -52,6 +53,9 @@ IMAGES = {
     ),
     "classes": lambda model, shape=SHAPE, **k: SampleDisplay.from_classes(
         model, X, X[:, 0] > 0.5, shape, **k
+    ),
+    "morph": lambda model, shape=SHAPE, **k: MorphAnimation.from_estimator(
+        model, [[-1.0, 0.0], [1.0, 2.0]], shape, **k
     ),
     "sample": lambda model, shape=SHAPE, **k: SampleDisplay.from_estimator(model, shape, **k),
 }

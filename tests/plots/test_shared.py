@@ -113,6 +113,7 @@ def test_pipelines_and_searches(wrap, unwrap, pipeline):
     [
         ("manifold", "n_steps", "from 2 to 10000"),
         ("interpolation", "n_steps", "from 2 to 10000"),
+        ("morph", "n_steps", "of at least 1"),
         ("traversal", "n_steps", "from 2 to 10000"),
         ("images", "n_rows", "of at least 1"),
         ("table", "n_rows", "of at least 1"),
