@@ -33,6 +33,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "ignore_pattern": r"^(?!plot_)",  # the rest are scripts for the command line
+    "matplotlib_animations": True,  # those that an example has named
     "write_computation_times": False,
 }
 

@@ -40,7 +40,11 @@ class AnimatedDisplay(ImagesDisplay):
 
         POSITIVE.check("'fps'", fps)
         self.animation_ = FuncAnimation(
-            self.figure_, self.show_frame, self.n_frames, init_func=lambda: None
+            self.figure_,
+            self.show_frame,
+            self.n_frames,
+            init_func=lambda: None,  # the figure is drawn
+            interval=1000 / fps,
         )
         self.animation_.save(path, PillowWriter(fps=fps), dpi=dpi)
         return self
