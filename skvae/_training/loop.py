@@ -90,8 +90,9 @@ class Step:
         self.noise = values.new_empty(plan.n_draws, batch, model.n_components)
         self.loss = values.new_zeros(batch, dtype=torch.float64)
         # its two terms: log p(x|z), and the KL divergence of each dimension, or of all of them
+        n_divergences = model.n_components if model.learned_prior is None else 1
         self.log_px = values.new_zeros(plan.n_draws, batch)
-        self.kl = values.new_zeros(batch, 1 if model.learned_prior else model.n_components)
+        self.kl = values.new_zeros(batch, n_divergences)
         many = values.device.type == "cuda" and n_steps >= FEWEST_STEPS
         replays = many and model.replayable and plan.objective.replayable
         self.replay = Replay(generator) if replays else None
@@ -129,7 +130,6 @@ class Step:
             self.loss -= bound
             self.log_px += log_px
             self.kl += kl
-            del bound, log_px, kl
         del terms  # frees the minibatch that it references
         self.optimizer.step(rate)
 
