@@ -628,7 +628,7 @@ class VAETransformer(
         container = Container.of(X) if is_fresh else self._fitted.container
         table = validate_table(checked, X, container, reset=is_fresh, min_rows=min_rows)
         if not is_fresh:
-            table = self._fitted.columns.foreseen(table)
+            table = self._fitted.columns.foreseen(table, container.shown)
         data = WeightedTable(table, *distinct_rows(table, validate_weight(sample_weight, table)))
         if is_fresh:
             fitted = untrained(self, container, data, seed_from(self.random_state))
@@ -1088,7 +1088,7 @@ class VAETransformer(
         """The given values as a checked table, NaN for all others."""
         container, columns = self._fitted.container, self._fitted.columns
         table = validate_given(given, container, self.n_features_in_)
-        columns.foreseen(table, strict=True)  # raises
+        columns.foreseen(table, container.shown, strict=True)  # raises
         columns.to_working(table, None, np.float64)  # raises outside a support
         check_given(columns, container, table)
         return table
@@ -1243,7 +1243,7 @@ class VAETransformer(
         """The checked table, and the dtype of the computation and the result."""
         check_is_fitted(self)
         table = validate_table(self, X, self._fitted.container, reset=False)
-        table = self._fitted.columns.foreseen(table)
+        table = self._fitted.columns.foreseen(table, self._fitted.container.shown)
         dtype = table.dtype.newbyteorder("=")
         return table, dtype if dtype in (np.float32, np.float64) else np.float64
 

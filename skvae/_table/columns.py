@@ -216,12 +216,12 @@ class Columns:
             "it by NaN. Otherwise correct it, or leave out the row."
         )
 
-    def foreseen(self, X: Any, *, strict: bool = False) -> Any:
+    def foreseen(self, X: Any, shown: Callable[[int, float], str], *, strict: bool = False) -> Any:
         """``X`` with NaN in place of levels that training has not seen.
 
         Warns once for each column with such levels, or with numbers outside the support of a
         lenient column. Raises ValueError instead if ``strict``. Returns ``X`` itself
-        if there are no such levels.
+        if there are no such levels. ``shown(place, number)`` is a number in words.
         """
         unseen = unseen_values(X, self.groups)
         levels = {
@@ -232,7 +232,7 @@ class Columns:
         }
         for place, values in unseen.items():
             if place not in levels:
-                self._report_unforeseen(place, values[0], strict=strict)
+                self._report_unforeseen(place, shown(place, values[0]), strict=strict)
             elif strict:
                 raise ValueError(
                     f"Column {self.names[place]!r} holds {values[0]}, which training has not seen."
@@ -241,9 +241,9 @@ class Columns:
                 warn_unknown(self.names[place], values.tolist())
         return SeenLevels(X, self.groups) if levels & unseen.keys() else X
 
-    def _report_unforeseen(self, place: int, value: float, *, strict: bool) -> None:
+    def _report_unforeseen(self, place: int, value: str, *, strict: bool) -> None:
         message = (
-            f"Column {self.names[place]!r} holds {value:g}, unlike the training rows by which "
+            f"Column {self.names[place]!r} holds {value}, unlike the training rows by which "
             "'auto' chose its likelihood or its resolution."
         )
         if strict:

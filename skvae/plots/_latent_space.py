@@ -27,9 +27,9 @@ class LatentSpaceDisplay:
         Codes of the rows, two components of them.
     y : array-like of shape (n_samples,), default=None
         Target. Strings, booleans, categories and up to 20 distinct whole numbers are classes, with
-        a legend for at most 100 of them; missing values are one more class. Other numbers and
-        dates are a quantity, with a colour bar; rows without a value are grey. The legend or the
-        colour bar has the name of a pandas Series as its title.
+        a legend for at most 100 of them; missing values are one more class. Other numbers, dates
+        and durations (in days) are a quantity, with a colour bar; rows without a value are grey.
+        The legend or the colour bar has the name of a pandas Series as its title.
     components : tuple of two int, default=(0, 1)
         Number of the component on each axis.
     std : ndarray of shape (n_samples, 2), default=None

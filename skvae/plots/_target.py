@@ -9,11 +9,12 @@ from skvae.plots._tables import DATES
 MOST_WHOLE_NUMBERS = 20  # distinct whole numbers; with more, y is a quantity
 
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal")
+DURATIONS = ("timedelta", "timedelta64")
 CLASSES = ("string", "boolean", "categorical", "empty")
 
 
 def checked_target(y, n_rows):
-    """``y`` as a pandas Series of one kind of values, one for each row."""
+    """``y`` as a pandas Series of one kind of values, one for each row. Durations are in days."""
     if getattr(y, "ndim", 1) != 1:
         raise ValueError(f"'y' must be one-dimensional; got shape {y.shape}. Pass one column.")
     name = getattr(y, "name", None)
@@ -22,11 +23,14 @@ def checked_target(y, n_rows):
         raise ValueError(
             f"'y' must have one value for each of the {n_rows} rows of X; got {len(y)} values."
         )
+    if infer_dtype(y) in DURATIONS:
+        days = pd.to_timedelta(y) / pd.Timedelta(days=1)
+        y = days.rename("days" if name is None else f"{name} (days)")
     if infer_dtype(y) not in NUMBERS + CLASSES + DATES:
         types = sorted({type(value).__name__ for value in y.dropna()})
         raise ValueError(
-            "'y' must hold only numbers, only strings, only booleans or only dates; got values of "
-            f"type {', '.join(types)}. Convert them to one kind, such as strings."
+            "'y' must hold only numbers, strings, booleans, dates or durations; "
+            f"got values of type {', '.join(types)}. Convert them to one kind, such as strings."
         )
     return y
 

@@ -86,3 +86,12 @@ def test_a_likelihood_that_the_user_named_is_strict():
     named = VAETransformer(2, likelihood={"visits": "histogram"}, **QUICK).fit(TABLE)
     with pytest.raises(ValueError, match="Column 'visits' is modelled by Histogram"):
         named.score_samples(ODD.assign(yes=1.0))
+
+
+def test_a_date_is_named_as_a_date():
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(300) % 4 * 7, unit="D")
+    table = pd.DataFrame({"week": days, "size": np.arange(300) % 4 + Z[:300]})
+    vae = VAETransformer(1, likelihood={"size": "gaussian"}, **QUICK)
+    vae.fit(table.assign(week=table["week"].where(np.arange(300) % 10 > 0)))
+    with pytest.raises(ValueError, match=r"'week' holds 2024-01-09 00:00:00, unlike the training"):
+        vae.sample(1, given={"week": pd.Timestamp("2024-01-09")})

@@ -158,12 +158,23 @@ def test_dates_have_a_colour_bar_of_dates():
     assert "Feb" in [label.get_text() for label in display.colorbar_.ax.get_yticklabels()]
 
 
+def test_durations_are_a_quantity_in_days():
+    hours = pd.Series(pd.timedelta_range("0h", periods=40, freq="12h"), name="delivery")
+    hours[3] = None
+    display = LatentSpaceDisplay(codes=CODES, y=hours).plot()
+    assert display.colorbar_.ax.get_ylabel() == "delivery (days)"
+    np.testing.assert_allclose(display.scatter_.get_array()[4:], np.arange(4, 40) / 2)
+
+
 @pytest.mark.parametrize(
     ("y", "match"),
     [
         ([0, 1], "'y' must have one value for each of the 40 rows of X; got 2 values"),
         ("species", "got 1 values"),
-        (["a", 1] * 20, r"'y' must hold only numbers, .* got values of type int, str\. Convert"),
+        (
+            ["a", 1] * 20,
+            r"'y' must hold only .*; got values of type int, str\. Convert",
+        ),
         (np.array([None, "a", 2.5, "a"] * 10, dtype=object), "of type float, str"),
         (X[:, :2], r"'y' must be one-dimensional; got shape \(40, 2\)"),
         ([[1, 2]] * 40, "of type list"),
