@@ -15,10 +15,10 @@ References
 """
 
 from skvae.networks._base import Network, NetworkModule
-from skvae.networks._custom import FromFunction
-from skvae.networks._images import Conv
+from skvae.networks._conv import Conv
+from skvae.networks._from_function import FromFunction
 from skvae.networks._mlp import MLP
+from skvae.networks._recurrent import Recurrent
 from skvae.networks._residual import ResidualMLP
-from skvae.networks._sequences import Recurrent
 
 __all__ = ["MLP", "Conv", "FromFunction", "Network", "NetworkModule", "Recurrent", "ResidualMLP"]
