@@ -7,6 +7,16 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 os.environ["MPLBACKEND"] = "agg"
 
+
+def close_figures(namespace):
+    """After each document, since matplotlib warns about more than 20 open figures."""
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser()], patterns=["README.md", "docs/*.md"]
+    parsers=[PythonCodeBlockParser()],
+    patterns=["README.md", "docs/*.md"],
+    teardown=close_figures,
 ).pytest()

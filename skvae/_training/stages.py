@@ -72,8 +72,7 @@ def train_stages(
 
     A stage gets the epochs that the stages before it left. ``validation`` and ``on_epoch`` are
     those of ``train``, but ``on_epoch`` is called with the state so far, in the caller's torch
-    modes. Raises KeyboardInterrupt if
-    interrupted before the first epoch is complete.
+    modes. Raises KeyboardInterrupt if interrupted before the first epoch is complete.
     """
     device = rows.weight.device
     n_weights = sum(parameter.numel() for parameter in model.parameters())

@@ -108,7 +108,7 @@ class NormalScores(_Normal):
     def gain(self, column: ColumnSample) -> float:
         """Nats per row by which the values are likelier than under a normal density.
 
-        The smaller gain of two: of the column alone, less one nat for each knot and atom, by
+        The smaller gain of two: of the column alone, less 1 / n for each knot and atom, by
         Akaike's information criterion; and that given the other columns, by regressions of the
         values and of the scores.
         """

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
+from skvae._rules import NOTHING, TRUTH
 from skvae._torch.random import derive
 from skvae._torch.runtime import seeded, seeded_generators
 from skvae._torch.vjp import Backward, by_autograd
 from skvae._value import Value
+
+SKIP = TRUTH | NOTHING  # the rule of the parameter ``skip``
 
 
 class NetworkModule(nn.Module):
@@ -185,16 +190,18 @@ class Network(Value):
         return self.build(n_inputs, n_outputs, output_gain=output_gain, generator=generator)
 
     def mirror(self) -> Network | None:
-        """The decoder for this network as an encoder, if none is given; None for an ``MLP``."""
+        """The decoder for this network as an encoder, if none is given.
+
+        None stands for the decoder of the default ``MLP``.
+        """
         return None
 
     def resolved(self, skip: bool) -> Self:
         """The network with sizes as tuples, and with this ``skip`` if it has one that is None."""
-        values = self.get_params()
-        values |= {name: layer_sizes(values[name]) for name in self.sizes}
-        if values.get("skip", skip) is None:
-            values["skip"] = skip
-        return type(self)(**values)
+        changed: dict[str, Any] = {name: layer_sizes(getattr(self, name)) for name in self.sizes}
+        if self.rules.get("skip") is SKIP and self.get_params()["skip"] is None:
+            changed["skip"] = skip
+        return replace(self, **changed) if changed else self
 
 
 def layer_sizes(sizes: Sequence[int] | int) -> tuple[int, ...]:
@@ -239,13 +246,18 @@ def build_network(
 def he_start(layers: nn.Module, generator: Generator) -> None:
     """Draw the initial weights of all layers as in [2]_, which keeps the size of the signal.
 
-    Biases are zero.
+    The bound is sqrt(6 / n_in), where n_in is the number of inputs of an output. Biases are zero.
     """
-    for parameter in layers.parameters():
-        if parameter.dim() > 1:
-            nn.init.kaiming_uniform_(parameter, generator=generator)
-        else:
-            nn.init.zeros_(parameter)
+    for layer in layers.modules():
+        for name, parameter in layer.named_parameters(recurse=False):
+            if name != "weight":
+                nn.init.zeros_(parameter)
+                continue
+            n_in = parameter[0].numel()
+            if isinstance(layer, nn.ConvTranspose2d):  # (n_in, n_out, height, width)
+                n_in = parameter[:, 0].numel() // math.prod(layer.stride)
+            bound = math.sqrt(6 / n_in)
+            nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
 
 def scale_start(layer: nn.Module, gain: float) -> None:

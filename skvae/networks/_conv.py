@@ -15,11 +15,11 @@ from torch import Generator, Tensor, nn
 
 from skvae._rules import Rule, one_of, whole
 from skvae._torch.activations import ACTIVATIONS
-from skvae.networks._base import Network, NetworkModule, he_start, scale_start
+from skvae.networks._base import SKIP, Network, NetworkModule, he_start, scale_start
 from skvae.networks._layout import ByColumn, FromColumns
 from skvae.networks._mlp import WIDTH, WIDTHS
 from skvae.networks._residual import RESIDUAL_GAIN
-from skvae.networks._skip import SKIP, with_skip
+from skvae.networks._skip import with_skip
 
 IMAGE_SHAPE = Rule(
     "(height, width) or (height, width, n_colours), in positive whole numbers",
@@ -106,7 +106,7 @@ class Conv(Network):
     def _start(
         module: nn.Module, last: nn.Module, output_gain: float, generator: Generator
     ) -> None:
-        """Draw the initial weights, those of the last layers of the blocks and of all smaller."""
+        """Draw the initial weights. Those of the last layers, also of blocks, are smaller."""
         he_start(module, generator)
         for part in module.modules():
             if isinstance(part, _Block):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from torch import Generator, nn
 
@@ -22,9 +22,9 @@ class FromFunction(Network):
         ``function(n_inputs, n_outputs)`` returns a ``torch.nn.Module`` that maps
         (N, n_inputs) to (N, n_outputs). The module is in training mode only in training, so dropout
         and batch normalisation work as usual. Its initial weights and its random numbers follow
-        from ``random_state``. If its last layer is a ``torch.nn.Linear``, the initial weights of
-        that layer are scaled down, so that training starts close to the prior and to the mean of
-        the data. A model with a lambda cannot be pickled.
+        from ``random_state``. If it is a ``torch.nn.Linear``, or a ``torch.nn.Sequential`` that
+        ends in one, the initial weights of that layer are scaled down, so that training starts
+        close to the prior and to the mean of the data. A model with a lambda cannot be pickled.
 
     Examples
     --------
@@ -52,7 +52,10 @@ class FromFunction(Network):
         self, n_inputs: int, n_outputs: int, *, output_gain: float, generator: Generator
     ) -> nn.Module:
         module = self.function(n_inputs, n_outputs)
-        last = list(module.modules())[-1] if isinstance(module, nn.Module) else None
-        if isinstance(last, nn.Linear):
+        last = module[-1] if isinstance(module, nn.Sequential) and len(module) else module
+        if type(last) is nn.Linear:  # and no lazy one, which has no weights yet
             scale_start(last, output_gain)
         return module
+
+    def __deepcopy__(self, memo: Any) -> FromFunction:
+        return replace(self)  # a copy of a function would not be equal to it

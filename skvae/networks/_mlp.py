@@ -13,13 +13,13 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from skvae._blocks import CACHED_ELEMENTS
-from skvae._rules import NOTHING, TRUTH, Rule, number, one_of, whole
+from skvae._rules import Rule, number, one_of, whole
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.operations import linear
 from skvae._torch.random import draw_bernoulli
 from skvae._torch.runtime import cpu_has_bfloat16
 from skvae._torch.vjp import Backward
-from skvae.networks._base import Network, NetworkModule, layer_sizes
+from skvae.networks._base import SKIP, Network, NetworkModule, layer_sizes
 
 INITIALIZATIONS: dict[str, Callable[..., Any]] = {
     "he": nn.init.kaiming_uniform_,
@@ -75,7 +75,7 @@ class MLP(Network):
         "activation": one_of(*ACTIVATIONS),
         "dropout": number(0, 1, closed="left"),
         "initialization": one_of(*INITIALIZATIONS),
-        "skip": TRUTH | NOTHING,
+        "skip": SKIP,
     }
 
     def build(

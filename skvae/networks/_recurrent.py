@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -13,15 +14,15 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from skvae._rules import TRUTH, Rule, one_of, whole
-from skvae.networks._base import Network, NetworkModule, he_start, layer_sizes, scale_start
+from skvae.networks._base import SKIP, Network, NetworkModule, he_start, layer_sizes, scale_start
 from skvae.networks._layout import ByColumn, FromColumns
 from skvae.networks._mlp import WIDTH
-from skvae.networks._skip import SKIP, with_skip
+from skvae.networks._skip import with_skip
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM}
 
-# Least factor of the initial weights of a decoder's last layer. The states carry little of the code
-# at the start, so that without a linear map beside them the encoder would learn nothing for long.
+# Without a linear map beside it, the least factor of the initial weights of a decoder's last layer.
+# The encoder would otherwise learn nothing for many epochs.
 DECODER_GAIN = 0.5
 
 SEQUENCE_SHAPE = whole(1) | Rule(
@@ -120,18 +121,25 @@ class Recurrent(Network):
 
 def _cells(network: Recurrent, n_inputs: int, generator: Generator) -> nn.RNNBase:
     """The cells, started so that states keep the size of the inputs and of each other."""
-    made = CELLS[network.cell](
-        n_inputs, int(network.hidden_size), batch_first=True, bidirectional=network.bidirectional
-    )
+    size, both = int(network.hidden_size), bool(network.bidirectional)
+    made = CELLS[network.cell](n_inputs, size, batch_first=True, bidirectional=both)
     for name, parameter in made.named_parameters():
         if name.startswith("weight_ih"):
             nn.init.xavier_uniform_(parameter, generator=generator)
         elif name.startswith("weight_hh"):
-            for gate in parameter.data.split(int(network.hidden_size)):
+            for gate in parameter.data.split(size):
                 nn.init.orthogonal_(gate, generator=generator)
         else:
             nn.init.zeros_(parameter)
     return made
+
+
+def _without_cudnn() -> AbstractContextManager[None]:
+    """Run cells without cuDNN, whose recurrent networks have no second derivatives.
+
+    They have first derivatives in training mode only, which :class:`NetworkModule` does not use.
+    """
+    return torch.backends.cudnn.flags(enabled=False)
 
 
 def _linear(
@@ -166,7 +174,8 @@ class _RecurrentEncoder(NetworkModule):
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         values, rest = self.by_column(x.reshape(-1, x.shape[-1]))
-        _, state = self.cells(values.reshape(len(values), self.n_steps, -1))
+        with _without_cudnn():
+            _, state = self.cells(values.reshape(len(values), self.n_steps, -1))
         h = state[0] if isinstance(state, tuple) else state  # (n_directions, N, hidden_size)
         found: Tensor = self.last(torch.cat([*h, rest], dim=1))
         return found.view(*x.shape[:-1], found.shape[-1])
@@ -199,7 +208,8 @@ class _RecurrentDecoder(NetworkModule):
         n, n_steps = len(codes), len(self.positions)
         code = codes[:, None].expand(n, n_steps, codes.shape[1])
         position = self.positions.to(codes).expand(n, n_steps, 1)
-        states, _ = self.cells(torch.cat([code, position], dim=2))
+        with _without_cudnn():
+            states, _ = self.cells(torch.cat([code, position], dim=2))
         by_column = self.last(states).reshape(n, -1, self.from_columns.n_outputs)
         found: Tensor = self.from_columns(by_column)
         return found.view(*x.shape[:-1], found.shape[-1])

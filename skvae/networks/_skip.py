@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
-from skvae._rules import NOTHING, TRUTH
 from skvae.networks._base import NetworkModule, scale_start
-
-SKIP = TRUTH | NOTHING  # the rule of the parameter ``skip``
 
 
 def with_skip(

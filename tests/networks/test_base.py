@@ -1,7 +1,7 @@
 """What every network does. A new one joins by a row in NETS."""
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -9,10 +9,12 @@ import torch
 from modules import build, build_decoder, normal, stirred
 from sklearn.base import clone
 from sklearn.datasets import load_wine
+from torch import nn
 
 from skvae import VAETransformer
+from skvae._torch.runtime import seeded
 from skvae.networks import MLP, Conv, Network, Recurrent, ResidualMLP
-from skvae.networks._base import build_network
+from skvae.networks._base import build_network, he_start
 
 # with 6 inputs
 NETS = {
@@ -174,6 +176,28 @@ class TestModulesOfTorch:
 def test_a_network_needs_build():
     with pytest.raises(NotImplementedError, match=r"Network has no method build\(n_inputs"):
         build(Network())
+
+
+@dataclass
+class Own(Network):
+    skip: object = None
+    made: int = field(init=False, default=3)
+
+
+def test_fields_of_custom_networks_stay():
+    network = Own()
+    assert network.resolved(True) is network
+
+
+def test_he_start_keeps_the_size_of_the_signal():
+    x = normal(50, 64, 8, 8)
+    with seeded(0):
+        layers = nn.Conv2d(64, 32, 3), nn.ConvTranspose2d(64, 32, 4, stride=2), nn.Linear(8, 99)
+    for layer in layers:
+        he_start(layer, torch.Generator().manual_seed(0))
+        inside = layer(x)[..., 2:-2, 2:-2].detach()  # without borders
+        assert float(inside.square().mean()) == pytest.approx(2, rel=0.2)
+        assert not layer.bias.any()
 
 
 def test_an_encoder_of_another_kind_gets_the_default_decoder():

@@ -1,6 +1,7 @@
 """Networks that a function builds."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
@@ -52,6 +53,24 @@ def test_a_model_of_own_layers_repeats_and_can_be_copied_and_searched():
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(vae)).transform(X), codes)
     search = GridSearchCV(vae, {"encoder__function": [narrow, linear]}, cv=2).fit(X)
     assert search.best_params_["encoder__function"] in (narrow, linear)
+
+
+def test_lazy_layers():
+    lazy = FromFunction(lambda n_inputs, n_outputs: nn.LazyLinear(n_outputs))
+    assert VAETransformer(2, encoder=lazy, max_iter=3, random_state=0).fit_transform(X).shape == (
+        len(X),
+        2,
+    )
+
+
+def sized(n_inputs, n_outputs, width):
+    return nn.Sequential(nn.Linear(n_inputs, width), nn.ReLU(), nn.Linear(width, n_outputs))
+
+
+def test_training_with_a_partial_function_continues():
+    network = FromFunction(partial(sized, width=4))
+    vae = VAETransformer(2, encoder=network, random_state=0).partial_fit(X)
+    assert vae.partial_fit(X).n_iter_ == 2
 
 
 def test_what_is_no_function_is_refused():

@@ -59,6 +59,10 @@ def test_a_recurrent_network_learns_sequences():
     assert np.square(found - X).mean() < 0.1 * X.var()
 
 
+def test_numpy_bools_are_bools():
+    assert build(Recurrent(6, 4, bidirectional=np.True_)).module.cells.bidirectional
+
+
 @pytest.mark.parametrize("shape", [5, (3, 5), (12, 2)], ids=str)
 def test_the_shape_must_fit_the_columns(shape):
     vae = VAETransformer(encoder=Recurrent(shape), max_iter=1)
