@@ -79,6 +79,13 @@ def test_interpolate(model, wine, dtype):
     np.testing.assert_allclose(arcs, expected, rtol=rtol, atol=rtol)
 
 
+def test_interpolate_in_the_wider_dtype_of_both_ends(model, wine):
+    codes = model.transform(wine[:2])
+    narrow, wide = codes[0].astype(np.float32), codes[1].astype(np.float64)
+    assert model.interpolate(narrow, wide).dtype == np.float64
+    assert model.interpolate(wide, narrow).dtype == np.float64
+
+
 def test_codes_of_a_data_frame(model, wine):
     codes = pd.DataFrame(model.transform(wine[:4]), columns=model.get_feature_names_out())
     found = model.interpolate(codes[:2], codes[2:])

@@ -785,8 +785,9 @@ class VAETransformer(
             )
         STEPS.check("'n_steps'", n_steps)
         one_of(*PATHS).check("'method'", method)
-        scale = self.scale_.astype(start.dtype)
-        codes = PATHS[method](start / scale, stop / scale, n_steps).astype(start.dtype) * scale
+        dtype = np.result_type(start, stop)
+        scale = self.scale_.astype(dtype)
+        codes = PATHS[method](start / scale, stop / scale, n_steps).astype(dtype) * scale
         return codes[0] if is_one else codes
 
     def traverse(self, X, component, n_steps=11, *, extent=2.5):
