@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 from scipy.stats import rankdata
 
 from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot, shorten
@@ -9,6 +10,7 @@ from skvae.plots._tables import as_table, numbers_in, places_of, sampled_like
 
 N_FEATURES = 20  # unless features are given
 TITLES = ("real", "sampled", "sampled - real")
+MISSING = "0.8"  # colour of pairs without an association
 
 
 class AssociationsDisplay:
@@ -16,7 +18,8 @@ class AssociationsDisplay:
 
     The third heat map is the difference of the other two. The measure depends on the two columns.
 
-    - Numbers, bools and dates: Spearman's rank correlation, from -1 to 1.
+    - Numbers, bools, dates, durations and periods: Spearman's rank correlation, from
+      -1 to 1.
     - A number and a category: the correlation ratio of the ranks, from 0 to 1, the square root of
       the share of their variance that the category explains [1]_.
     - Two categories: Cramér's V, from 0 to 1 [2]_.
@@ -32,7 +35,8 @@ class AssociationsDisplay:
     Parameters
     ----------
     real : DataFrame of shape (n_features, n_features)
-        Associations of the columns in real rows. NaN for a constant column.
+        Associations of the columns in real rows. NaN for a constant column, and for two columns
+        that no row has both values of. These cells are grey.
     sampled : DataFrame of shape (n_features, n_features)
         Associations of the columns in sampled rows.
 
@@ -100,6 +104,7 @@ class AssociationsDisplay:
         self.ims_ = []
         for panel, title, values in zip(self.axes_, TITLES, maps, strict=True):
             self.ims_.append(panel.imshow(values, **style))
+            panel.set_facecolor(MISSING)
             panel.set_title(title)
             panel.set_anchor("N")
             panel.set_xticks(range(n), names, rotation=90, fontsize="small")
@@ -148,38 +153,65 @@ class AssociationsDisplay:
 
 def associations(table):
     """The association of each pair of columns, as a data frame (d, d)."""
-    d = table.shape[1]
-    observed = table.notna().to_numpy()
-    found = np.empty((d, d))
-    for i, j in zip(*np.triu_indices(d), strict=True):
-        rows = table[observed[:, i] & observed[:, j]]
-        found[i, j] = found[j, i] = _association(rows.iloc[:, i], rows.iloc[:, j])
+    columns = [_Column(table.iloc[:, place]) for place in range(table.shape[1])]
+    found = np.empty((len(columns), len(columns)))
+    for i, j in zip(*np.triu_indices(len(columns)), strict=True):
+        found[i, j] = found[j, i] = _association(columns[i], columns[j])
     return pd.DataFrame(found, index=table.columns, columns=table.columns)
 
 
+class _Column:
+    """A column as numbers, or as the codes of its levels.
+
+    Attributes
+    ----------
+    is_number : bool
+        Whether the column holds numbers, bools or times.
+    observed : ndarray of bool of shape (n_samples,)
+        Which values are not missing.
+    """
+
+    def __init__(self, column):
+        numbers = numbers_in(column)
+        self.is_number = numbers is not None
+        self.observed = column.notna().to_numpy()
+        self._values = numbers if self.is_number else pd.factorize(column.astype(str))[0]
+        self._features_of_observed = self._features(self.observed)
+
+    def features(self, rows):
+        """A constant and ranks, or indicators of levels, orthonormal. (n,) bool -> (n_rows, m).
+
+        The rows must be observed. Both kinds of features span the constant. A constant column has
+        only that, so that m is 1.
+        """
+        if rows.sum() == self.observed.sum():
+            return self._features_of_observed
+        return self._features(rows)
+
+    def _features(self, rows):
+        values = self._values[rows]
+        if self.is_number:
+            ranks = rankdata(values)
+            mean = (len(ranks) + 1) / 2  # also without any ranks
+            features = np.stack([np.ones_like(ranks), ranks - mean], axis=1)
+            lengths = np.linalg.norm(features, axis=0)
+            return features[:, lengths > 0] / lengths[lengths > 0]
+        _, levels, counts = np.unique(values, return_inverse=True, return_counts=True)
+        # sparse, as a category may have as many levels as rows
+        places = np.arange(len(values)), levels
+        return csr_array((1 / np.sqrt(counts)[levels], places), (len(values), len(counts)))
+
+
 def _association(first, second):
-    """The association of two columns without missing values; NaN if one is constant."""
-    features = [_orthonormal_features(column) for column in (first, second)]
-    products = features[0].T @ features[1]
+    """The association of two columns; NaN if one is constant, or no row has both values."""
+    rows = first.observed & second.observed
+    if not rows.any():
+        return np.nan
+    products = first.features(rows).T @ second.features(rows)
     if min(products.shape) == 1:
         return np.nan
-    if all(numbers_in(column) is not None for column in (first, second)):
+    if first.is_number and second.is_number:
         return products[1, 1]
     # The singular values of the products are the canonical correlations, and 1 for the constant.
-    squares = max(0.0, np.square(products).sum() - 1)
+    squares = max(0.0, (products * products).sum() - 1)
     return np.sqrt(squares / (min(products.shape) - 1))
-
-
-def _orthonormal_features(column):
-    """A constant and the ranks of numbers, or indicators of levels, orthonormal. -> (n, m).
-
-    Both span the constant. A constant column has only that, so that m is 1.
-    """
-    numbers = numbers_in(column)
-    if numbers is None:
-        features = pd.get_dummies(column.astype(str)).to_numpy(float)
-    else:
-        ranks = rankdata(numbers)
-        features = np.stack([np.ones_like(ranks), ranks - ranks.mean()], axis=1)
-    lengths = np.linalg.norm(features, axis=0)
-    return features[:, lengths > 0] / lengths[lengths > 0]

@@ -99,8 +99,8 @@ class ImputationDisplay(PanelsDisplay):
     ):
         """Create a display of values imputed in rows.
 
-        Of each column, the first 40 missing values are shown. Columns of categories and bools are
-        left out.
+        Of each column, the first 40 missing values are shown. Columns of categories, bools, dates,
+        durations and periods are left out.
 
         Parameters
         ----------

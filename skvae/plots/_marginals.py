@@ -1,11 +1,20 @@
 """The distribution of each column, in real and in sampled rows."""
 
 import numpy as np
+import pandas as pd
 from pandas.api.types import infer_dtype
 
 from skvae.plots._panels import N_PANELS, PanelsDisplay, label_dates
 from skvae.plots._shared import fitted_model, pyplot, shorten
-from skvae.plots._tables import DATES, as_table, numbers_in, places_of, sampled_like
+from skvae.plots._tables import (
+    DATES,
+    DURATIONS,
+    PERIODS,
+    as_table,
+    numbers_in,
+    places_of,
+    sampled_like,
+)
 
 N_BINS = (12, 40)  # of a histogram, at least and at most
 MOST_VALUES = 12  # different numbers; a column with more has a histogram
@@ -17,10 +26,11 @@ REAL, SAMPLED = "0.75", "C0"  # colours
 class MarginalsDisplay(PanelsDisplay):
     """The distribution of each column in real rows and in rows drawn from the model.
 
-    A column of numbers or dates has a histogram with the same bins for both. A column of
-    categories, bools or at most 12 different numbers has bars with the share of each value: the 8
-    categories that are most frequent in the real rows, and one bar for all others. Missing values
-    are left out.
+    A column of numbers, dates, durations or periods has a histogram with the same bins for both. A
+    column of categories, bools or at most 12 different values has bars with the share of each
+    value: the 8 categories that are most frequent in the real rows, and one bar for all others.
+    Durations are in days. Missing values are left out. If all values of a column are missing in the
+    real rows, its panel is empty.
 
     It is recommended to use :meth:`from_estimator` to create a display. All parameters are stored
     as attributes.
@@ -132,6 +142,10 @@ class MarginalsDisplay(PanelsDisplay):
 
 def _plot_column(panel, real, sampled, style):
     """Plot the values of a column, without missing ones."""
+    if real.empty:
+        panel.title.set_text(f"{panel.get_title()}\nall missing")
+        panel.set(xticks=[], yticks=[])
+        return
     kind = infer_dtype(real)
     numbers = [numbers_in(column) for column in (real, sampled)]
     values = None if numbers[0] is None else np.unique(np.concatenate(numbers))
@@ -139,7 +153,14 @@ def _plot_column(panel, real, sampled, style):
         _plot_histograms(panel, numbers, _edges(values, len(real)), style)
         if kind in DATES:
             label_dates(panel.xaxis)
-    elif values is None or kind == "boolean" or kind in DATES:
+        elif kind in DURATIONS:
+            panel.set_xlabel("days", fontsize=panel.title.get_fontsize())
+        elif kind in PERIODS:
+            frequency = real.iloc[0].freq
+            panel.xaxis.set_major_formatter(
+                lambda ordinal, _: str(pd.Period(ordinal=round(ordinal), freq=frequency))
+            )
+    elif values is None or kind == "boolean" or kind in DATES + PERIODS:
         names, shares = _shares_of_levels(real.astype(str), sampled.astype(str))
         _plot_shares(panel, names, shares, style)
     else:
@@ -149,13 +170,18 @@ def _plot_column(panel, real, sampled, style):
 
 def _plot_histograms(panel, columns, edges, style):
     """Plot the densities of the real and the sampled values."""
-    real, sampled = (np.histogram(column, edges, density=True)[0] for column in columns)
+    real, sampled = (_density(column, edges) for column in columns)
     panel.stairs(real, edges, fill=True, color=REAL)
     panel.stairs(sampled, edges, **{"color": SAMPLED, "linewidth": 1.3} | style)
     panel.set_ylim(bottom=0)
     panel.set_yticks([])
     panel.spines["left"].set_visible(False)
     panel.locator_params(axis="x", nbins=3)
+
+
+def _density(column, edges):
+    """The density of a column in each bin; 0 if the column has no values. -> (n_bins,)."""
+    return np.histogram(column, edges)[0] / (max(1, len(column)) * np.diff(edges))
 
 
 def _plot_shares(panel, names, shares, style):

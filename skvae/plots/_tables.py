@@ -12,6 +12,8 @@ from skvae.plots._shared import fitted_model, undo_steps
 
 NUMBERS = ("floating", "integer", "mixed-integer-float", "boolean", "decimal", "empty")
 DATES = ("datetime", "datetime64", "date")
+DURATIONS = ("timedelta", "timedelta64")
+PERIODS = ("period",)
 
 
 def first_rows(X, n_rows):
@@ -32,9 +34,9 @@ def as_table(X):
 
 
 def numbers_in(column):
-    """A column of numbers, bools or dates as floats, NaN where missing; None for categories.
+    """A column of numbers, bools or times as floats, NaN where missing; None for categories.
 
-    Dates are in days, as matplotlib counts them.
+    Dates are in days, as matplotlib counts them, durations in days, and periods are ordinals.
     """
     kind = infer_dtype(column)
     if kind in DATES:
@@ -42,6 +44,11 @@ def numbers_in(column):
 
         times = pd.to_datetime(column, utc=True).dt.tz_localize(None)
         return np.where(times.isna(), np.nan, date2num(times.to_numpy()))
+    if kind in DURATIONS:
+        return (pd.to_timedelta(column) / pd.Timedelta(days=1)).to_numpy(float)
+    if kind in PERIODS:
+        periods = pd.PeriodIndex(column)
+        return np.where(periods.isna(), np.nan, periods.asi8)
     return as_floats(column) if kind in NUMBERS else None
 
 
@@ -67,8 +74,8 @@ def places_of(features, names, most, is_shown=None):
         places = np.flatnonzero(is_shown)[:most].tolist()
         if not places:
             raise ValueError(
-                "'X' must have a column of numbers, as panels show numbers; got columns of "
-                f"categories only: {names}."
+                "'X' must have a column of numbers, as panels show numbers; got columns of other "
+                f"values only: {names}."
             )
         return places
     if isinstance(features, str) or not np.iterable(features):
@@ -79,8 +86,8 @@ def places_of(features, names, most, is_shown=None):
     for place in places:
         if not is_shown[place]:
             raise ValueError(
-                f"'features' must be columns of numbers; got {names[place]!r}, which holds "
-                "categories. Leave it out."
+                f"'features' must be columns of numbers; got {names[place]!r}, which holds other "
+                "values, such as categories or dates. Leave it out."
             )
     return places
 

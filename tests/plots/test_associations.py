@@ -56,6 +56,43 @@ def test_a_constant_column_has_none():
     assert found[["number", "kind"]].isna().all(axis=None)
 
 
+def test_pairs_that_are_never_observed_together_have_none():
+    even = np.arange(200) % 2 == 0
+    gappy = TABLE.assign(
+        number=TABLE["number"].where(even), place=TABLE["place"].where(~even), flag=None
+    )
+    found = associations(gappy)
+    assert found["flag"].isna().all()
+    assert np.isnan(found.loc["number", "place"])
+    assert found.drop(columns="flag").notna().sum().to_list() == [3, 4, 4, 3]
+    display = AssociationsDisplay(real=found, sampled=found).plot()
+    display.figure_.canvas.draw()
+    assert display.axes_[0].get_facecolor()[:3] == (0.8, 0.8, 0.8)
+
+
+def test_durations_and_periods_are_ranked():
+    days = RNG.permutation(200)
+    table = pd.DataFrame(
+        {
+            "number": days,
+            "duration": pd.to_timedelta(days**2, unit="h"),
+            "period": pd.PeriodIndex.from_ordinals(-days, freq="M"),
+        }
+    )
+    table.loc[:2, "duration"] = pd.NaT
+    table.loc[2:4, "period"] = pd.NaT
+    expected = [[1, 1, -1], [1, 1, -1], [-1, -1, 1]]
+    np.testing.assert_allclose(associations(table), expected)
+    np.testing.assert_allclose(associations(table.astype(object)), expected)
+
+
+def test_categories_with_a_level_for_each_row():
+    n = 50_000  # indicators of the levels as dense arrays have 20 GB each
+    names = pd.Series(np.arange(n)).astype(str)
+    found = associations(pd.DataFrame({"name": names, "other": names[::-1].to_numpy()}))
+    np.testing.assert_allclose(found, 1)
+
+
 def test_three_heat_maps():
     model = vae().fit(TABLE)
     display = AssociationsDisplay.from_estimator(model, TABLE, random_state=1, cmap="PuOr")

@@ -91,6 +91,16 @@ def test_forty_values_of_columns_of_numbers_with_missing_values():
     assert set(chosen.values["feature"]) == {"whole"}
 
 
+def test_dates_are_left_out():
+    table = FRAME.assign(day=pd.date_range("2020-01-01", periods=40))
+    table.loc[::5, ["a", "day"]] = None
+    fitted = vae().fit(table)
+    display = ImputationDisplay.from_estimator(fitted, table, random_state=0)
+    assert set(display.values["feature"]) == {"a"}
+    with pytest.raises(ValueError, match="'day', which holds other values, such as categories or"):
+        ImputationDisplay.from_estimator(fitted, table, features="day")
+
+
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [

@@ -70,6 +70,41 @@ def test_few_dates_have_a_bar_each():
     assert bars_of(panel) == (["2020-01-02", "2020-01-01"], *2 * [pytest.approx([2 / 3, 1 / 3])])
 
 
+def test_durations_are_numbers_of_days():
+    few = pd.DataFrame({"age": pd.to_timedelta(["12h", "2D", "2D", None])})
+    (panel,) = MarginalsDisplay(real=few, sampled=few).plot().axes_
+    assert bars_of(panel) == (["0.5", "2"], *2 * [pytest.approx([1 / 3, 2 / 3])])
+    many = pd.DataFrame({"age": pd.to_timedelta(np.arange(30), unit="D")})
+    (panel,) = MarginalsDisplay(real=many, sampled=many).plot().axes_
+    assert panel.patches[0].get_data().edges[0] == -0.5
+    assert panel.get_xlabel() == "days"
+
+
+def test_periods_are_in_order():
+    few = pd.DataFrame({"month": pd.PeriodIndex(["2020-01", "2020-02", "2020-02"], freq="M")})
+    (panel,) = MarginalsDisplay(real=few, sampled=few).plot().axes_
+    assert bars_of(panel)[0] == ["2020-02", "2020-01"]
+    many = pd.DataFrame({"month": pd.period_range("2020-01", periods=30, freq="M")})
+    display = MarginalsDisplay(real=many, sampled=many).plot()
+    display.figure_.canvas.draw()
+    (panel,) = display.axes_
+    assert panel.patches[0].get_data().edges[0] == many["month"][0].ordinal - 0.5
+    labels = [label.get_text() for label in panel.get_xticklabels()]
+    assert any(label.startswith(("2020-", "2021-")) for label in labels)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NaT], ids=str)
+def test_a_column_that_is_all_missing_has_an_empty_panel(missing):
+    real = pd.DataFrame({"x": [missing] * 20, "y": np.arange(20.0)})
+    sampled = pd.DataFrame({"x": ["a", "b"] * 10, "y": [np.nan] * 20})
+    display = MarginalsDisplay(real=real, sampled=sampled).plot()
+    display.figure_.canvas.draw()
+    empty, panel = display.axes_
+    assert empty.get_title() == "x\nall missing"
+    assert not empty.has_data()
+    assert not panel.patches[1].get_data().values.any()
+
+
 def test_histograms_are_densities_on_the_same_bins(model):
     display = MarginalsDisplay.from_estimator(model, X, random_state=0, linewidth=3)
     for place, panel in enumerate(display.axes_):
