@@ -4,7 +4,7 @@ import numpy as np
 
 from skvae._rules import POSITIVE
 from skvae.plots._images import ImagesDisplay, gap_between, in_unit_range, mosaic
-from skvae.plots._shared import pyplot
+from skvae.plots._shared import colour_limits, pyplot
 
 
 class AnimatedDisplay(ImagesDisplay):
@@ -53,6 +53,7 @@ class AnimatedDisplay(ImagesDisplay):
         """Draw the last of frames (n_frames, n_rows, n_columns, height, width[, 3])."""
         mosaics = np.stack([mosaic(images, gap_between(images)) for images in frames])
         self._pictures = in_unit_range(mosaics) if mosaics.ndim == 4 else mosaics
-        scale = {"vmin": np.nanmin(mosaics), "vmax": np.nanmax(mosaics)}  # the same for all frames
+        # the same for all frames
+        scale = colour_limits(np.nanmin(mosaics), np.nanmax(mosaics), kwargs)
         self._draw_images(frames[-1], ax, scale | kwargs)
         self.im_.set_data(self._pictures[-1])

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.stats import rankdata
 
-from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot, shorten
+from skvae.plots._shared import colour_limits, fitted_model, given_or_new_axes, pyplot, shorten
 from skvae.plots._tables import as_table, numbers_in, places_of, sampled_like
 
 N_FEATURES = 20  # unless features are given
@@ -98,7 +98,7 @@ class AssociationsDisplay:
         self.figure_ = self.ax_.figure
         self.ax_.set_axis_off()
         names = [shorten(name) for name in self.real.columns]
-        style = {"cmap": "RdBu_r", "vmin": -1, "vmax": 1} | kwargs
+        style = {"cmap": "RdBu_r"} | colour_limits(-1, 1, kwargs) | kwargs
         maps = (self.real, self.sampled, self.sampled - self.real)
         self.axes_ = np.array([self.ax_.inset_axes([0.34 * i, 0, 0.3, 1]) for i in range(3)])
         self.ims_ = []

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skvae._rules import whole
-from skvae.plots._shared import fitted_model, given_or_new_axes, pyplot, shorten
+from skvae.plots._shared import colour_limits, fitted_model, given_or_new_axes, pyplot, shorten
 
 
 class LoadingsDisplay:
@@ -64,7 +64,7 @@ class LoadingsDisplay:
         self.figure_ = self.ax_.figure
         values = self.loadings.to_numpy()
         largest = np.abs(values).max(initial=0.0) or 1.0
-        style = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "aspect": "auto"}
+        style = {"cmap": "RdBu_r", "aspect": "auto"} | colour_limits(-largest, largest, kwargs)
         self.im_ = self.ax_.imshow(values, **style | kwargs)
         self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label="loading")
         self.ax_.set_xticks(range(n_components))

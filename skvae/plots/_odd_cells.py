@@ -1,11 +1,20 @@
 """How unlikely each value of a few rows is."""
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 from sklearn.utils import _safe_indexing
 
 from skvae._rules import whole
-from skvae.plots._shared import apply_steps, fitted_model, given_or_new_axes, pyplot, shorten
+from skvae.plots._shared import (
+    apply_steps,
+    colour_limits,
+    fitted_model,
+    given_or_new_axes,
+    pyplot,
+    shorten,
+)
 from skvae.plots._tables import as_table
 
 N_ROWS, N_FEATURES = 10, 12  # at most, unless given
@@ -80,7 +89,7 @@ class OddCellsDisplay:
         figsize = CELL[0] * n_features + 2.2, CELL[1] * n_rows + 1.7
         self.ax_ = given_or_new_axes(ax, figsize)
         self.figure_ = self.ax_.figure
-        style = {"cmap": "Reds_r", "vmin": LOWEST, "vmax": HIGHEST, "aspect": "auto"}
+        style = {"cmap": "Reds_r", "aspect": "auto"} | colour_limits(LOWEST, HIGHEST, kwargs)
         scores = self.scores.to_numpy(float)
         self.im_ = self.ax_.imshow(scores, **style | kwargs)
         self.colorbar_ = self.figure_.colorbar(
@@ -135,8 +144,11 @@ class OddCellsDisplay:
         whole(1).check("'n_features'", n_features)
         X = apply_steps(estimator, X)
         rows = _lowest(model.score_samples(X), n_rows)
-        values = as_table(X).iloc[rows]
-        scores = np.asarray(model.score_cells(_safe_indexing(X, rows)), dtype=float)
+        odd = _safe_indexing(X, rows)
+        values = as_table(odd)
+        if not isinstance(odd, pd.DataFrame):
+            values.index = rows
+        scores = np.asarray(model.score_cells(odd), dtype=float)
         columns = _lowest(np.fmin.reduce(scores), n_features)
         values = values.iloc[:, columns]
         scores = pd.DataFrame(scores[:, columns], values.index, values.columns)
@@ -152,6 +164,8 @@ def _written(value):
     """A value as a short text."""
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d}"
+    if isinstance(value, Integral):
+        return str(value)
     is_number = isinstance(value, float | np.floating)
     return f"{value:.4g}" if is_number else shorten(value, VALUE_LENGTH)
 

@@ -31,6 +31,11 @@ def given_or_new_axes(ax, figsize):
     return ax
 
 
+def colour_limits(low, high, kwargs):
+    """``vmin`` and ``vmax`` for matplotlib, unless the caller's keywords hold a ``norm``."""
+    return {} if "norm" in kwargs else {"vmin": low, "vmax": high}
+
+
 def fitted_model(estimator):
     """The fitted VAETransformer inside a search or at the end of a pipeline."""
     if isinstance(estimator, Pipeline):

@@ -6,6 +6,7 @@ from pictures import FRAME, X, vae
 from scipy.sparse import csr_array
 
 from skvae.plots import OddCellsDisplay
+from skvae.plots._odd_cells import _written
 
 ODD = X.copy()
 ODD[[3, 20], [1, 4]] = [40.0, -30.0]
@@ -62,3 +63,10 @@ def test_the_last_step_of_a_pipeline(pipeline):
     np.testing.assert_allclose(display.scores, model.score_cells(scaled))
     np.testing.assert_array_equal(display.values, scaled)
     assert display.im_.get_clim() == (-3, 0)
+
+
+def test_whole_numbers_are_written_in_full():
+    assert _written(12345678912) == "12345678912"
+    assert _written(np.int64(-3)) == "-3"
+    assert _written(0.123456) == "0.1235"
+    assert len(_written("a long name of a category")) <= 10

@@ -5,6 +5,8 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import SymLogNorm
+from matplotlib.image import AxesImage
 from pictures import DISPLAYS, FRAME, SHAPE, X, vae
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -43,6 +45,15 @@ def test_axes_outside_a_grid_of_subplots(draw, model):
     ax = figure.add_axes([0.5, 0.5, 0.4, 0.4])
     assert draw(model, ax=ax).ax_ is ax
     figure.canvas.draw()
+
+
+@pytest.mark.parametrize("name", ["cells", "associations", "loadings", "morph", "manifold"])
+def test_a_norm_of_colours(name, model):
+    norm = SymLogNorm(1.0, vmin=-4.0, vmax=4.0)
+    display = DISPLAYS[name](model, norm=norm)
+    images = display.figure_.findobj(AxesImage)
+    assert images
+    assert all(image.norm is norm for image in images)
 
 
 @every_display
