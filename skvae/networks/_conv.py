@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from skvae._rules import Rule, one_of, whole
 from skvae._torch.activations import ACTIVATIONS
 from skvae.networks._base import SKIP, Network, NetworkModule, he_start, scale_start
-from skvae.networks._layout import ByColumn, FromColumns
+from skvae.networks._layout import ByColumn, FromColumns, check_shape
 from skvae.networks._mlp import WIDTH, WIDTHS
 from skvae.networks._residual import RESIDUAL_GAIN
 from skvae.networks._skip import with_skip
@@ -115,15 +115,9 @@ class Conv(Network):
 
     def _shape(self, n_columns: int) -> tuple[int, int, int]:
         """Height, width and number of colours."""
+        check_shape("image_shape", self.image_shape, n_columns)
         height, width, n_colours = map(int, (*self.image_shape, 1)[:3])
-        shape = height, width, n_colours
-        if math.prod(shape) != n_columns:
-            raise ValueError(
-                f"The 'image_shape' of Conv must have the product {n_columns}, the number of "
-                f"columns; got {self.image_shape!r} with the product {math.prod(shape)}. Give the "
-                "shape of the images that were flattened to rows."
-            )
-        return shape
+        return height, width, n_colours
 
 
 def _sizes(height: int, width: int, n_stages: int) -> list[tuple[int, int]]:

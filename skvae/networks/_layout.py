@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+def check_shape(name: str, shape: Sequence[int], n_columns: int) -> None:
+    """Raise ValueError unless the product of a network's parameter is the number of columns."""
+    if math.prod(shape) != n_columns:
+        raise ValueError(
+            f"{name!r} must have the product {n_columns}, the number of columns; got "
+            f"{tuple(shape)} with the product {math.prod(shape)}. Give the shape of what was "
+            "flattened to rows."
+        )
 
 
 class ByColumn(nn.Module):

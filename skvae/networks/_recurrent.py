@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from torch import Generator, Tensor, nn
 
 from skvae._rules import TRUTH, Rule, one_of, whole
 from skvae.networks._base import SKIP, Network, NetworkModule, he_start, layer_sizes, scale_start
-from skvae.networks._layout import ByColumn, FromColumns
+from skvae.networks._layout import ByColumn, FromColumns, check_shape
 from skvae.networks._mlp import WIDTH
 from skvae.networks._skip import with_skip
 
@@ -110,12 +109,7 @@ class Recurrent(Network):
 
     def _n_steps(self, n_columns: int) -> int:
         shape = layer_sizes(self.sequence_shape)
-        if math.prod(shape) != n_columns:
-            raise ValueError(
-                f"The 'sequence_shape' of Recurrent must have the product {n_columns}, the number "
-                f"of columns; got {shape!r} with the product {math.prod(shape)}. Give the shape of "
-                "the sequences that were flattened to rows."
-            )
+        check_shape("sequence_shape", shape, n_columns)
         return int(shape[0])
 
 
