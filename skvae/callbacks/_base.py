@@ -31,9 +31,3 @@ def prior_grid(n_steps, n_components):
     if n_components == 2:
         return square(percentiles(n_steps))[::-1]
     return np.random.default_rng(0).standard_normal((n_steps, n_steps, n_components))
-
-
-def decode(estimator, z):
-    """The rows that codes on the scale of N(0, I) decode to. (n, m, K) -> (n, m, n_features)."""
-    codes = (z * estimator.scale_).reshape(-1, z.shape[-1])
-    return np.asarray(estimator.inverse_transform(codes)).reshape(*z.shape[:2], -1)

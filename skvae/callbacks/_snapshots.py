@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from skvae._rules import is_whole, whole
-from skvae.callbacks._base import EpochCallback, decode, prior_grid
+from skvae.callbacks._base import EpochCallback, prior_grid
+from skvae.plots._images import decoded_rows
 
 
 class Snapshots(EpochCallback):
@@ -24,7 +25,7 @@ class Snapshots(EpochCallback):
         component 0 to the right and component 1 upwards. Otherwise they are draws from N(0, I).
     per_decade : int, default=10
         Number of snapshots while the number of epochs increases tenfold. The first ten epochs have
-        fewer, since there are only ten.
+        fewer, since there are only ten. The last epoch of a fit may have none.
 
     Attributes
     ----------
@@ -79,7 +80,8 @@ class Snapshots(EpochCallback):
         z = self.grid
         if is_whole(z):
             z = prior_grid(z, fitted_estimator.n_components_)
-        self.decoded_.append(decode(fitted_estimator, np.asarray(z, dtype=float)))
+        codes = np.asarray(z, dtype=float) * fitted_estimator.scale_
+        self.decoded_.append(decoded_rows(fitted_estimator, codes))
 
     def _is_due(self, epoch):
         """Whether a power of 10^(1 / per_decade) rounds to this epoch."""

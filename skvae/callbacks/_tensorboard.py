@@ -9,8 +9,8 @@ from torch import nn
 
 from skvae._model.cells import Cells
 from skvae._rules import whole
-from skvae.callbacks._base import EpochCallback, decode, prior_grid
-from skvae.plots._images import as_images, as_picture, in_unit_range
+from skvae.callbacks._base import EpochCallback, prior_grid
+from skvae.plots._images import as_images, as_picture, decoded_images, in_unit_range
 
 GRID_STEPS = 8  # of the images from the prior
 N_RECONSTRUCTIONS = 10  # rows of X
@@ -99,8 +99,8 @@ class TensorBoardLogger(EpochCallback):
 
     def _images(self, vae):
         """Names and images (n, m, *image_shape)."""
-        z = prior_grid(GRID_STEPS, vae.n_components_)
-        yield "prior", as_images(decode(vae, z), self.image_shape)
+        codes = prior_grid(GRID_STEPS, vae.n_components_) * vae.scale_
+        yield "prior", decoded_images(vae, codes, self.image_shape)
         if self.X is not None:
             rows = self.X[:N_RECONSTRUCTIONS]
             pair = np.stack([np.asarray(rows), np.asarray(vae.reconstruct(rows))])

@@ -84,7 +84,12 @@ def as_images(rows, image_shape):
     return rows.reshape(*rows.shape[:-1], *sizes)
 
 
+def decoded_rows(estimator, codes):
+    """The rows that codes decode to. (n, m, n_components) -> (n, m, n_features)."""
+    rows = np.asarray(estimator.inverse_transform(codes.reshape(-1, codes.shape[-1])))
+    return rows.reshape(*codes.shape[:2], -1)
+
+
 def decoded_images(estimator, codes, image_shape):
     """The images that codes decode to. (n, m, n_components) -> (n, m, *image_shape)."""
-    rows = np.asarray(estimator.inverse_transform(codes.reshape(-1, codes.shape[-1])))
-    return as_images(rows.reshape(*codes.shape[:2], -1), image_shape)
+    return as_images(decoded_rows(estimator, codes), image_shape)
