@@ -104,6 +104,11 @@ class Draws:
             return kl_to_standard_normal(self.mean, self.log_std)
         return self.log_ratio().mean(0).unsqueeze(-1)
 
+    def take_kl(self, other: Draws) -> None:
+        """Keep the KL divergence that the same draws have computed, if they have."""
+        if "_kl" in vars(other):  # a learned prior's takes long to compute again
+            self.__dict__["_kl"] = other._kl.detach()
+
     def log_ratio(self) -> Tensor:
         """log q(z|x) - log p(z) of each draw. -> (S, N)."""
         if self.log_prior is None:
@@ -182,8 +187,7 @@ class Objective(Value):
             recorded = Draws.of(leaves[1], leaves[2], draws.noise.clone(), draws.log_prior)
             bound = self.bound(leaves[0], recorded)
             (scale * bound.sum()).backward()  # adds to the gradients of a prior too
-        if "_kl" in vars(recorded):  # a learned prior's takes long to compute again
-            vars(draws)["_kl"] = recorded.kl().detach()
+        draws.take_kl(recorded)
         by_log_px, by_mean, by_log_std = (
             torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves
         )

@@ -11,6 +11,7 @@ from skvae._model.cells import Cells
 from skvae._rules import whole
 from skvae.callbacks._base import EpochCallback, prior_grid
 from skvae.plots._images import as_images, as_picture, decoded_images, in_unit_range
+from skvae.plots._tables import dense, first_rows
 
 GRID_STEPS = 8  # of the images from the prior
 N_RECONSTRUCTIONS = 10  # rows of X
@@ -76,6 +77,8 @@ class TensorBoardLogger(EpochCallback):
                 'TensorBoardLogger needs tensorboard: pip install "skvae[logs]"'
             ) from error
         whole(1).check("'every'", self.every)
+        if self.image_shape is not None and self.X is not None:
+            as_images(self._rows(1), self.image_shape)  # an error now, not after an epoch
         self._writers[estimator] = SummaryWriter(Path(self.log_dir, _name(context)))
 
     def teardown(self, estimator, context):
@@ -102,9 +105,13 @@ class TensorBoardLogger(EpochCallback):
         codes = prior_grid(GRID_STEPS, vae.n_components_) * vae.scale_
         yield "prior", decoded_images(vae, codes, self.image_shape)
         if self.X is not None:
-            rows = self.X[:N_RECONSTRUCTIONS]
-            pair = np.stack([np.asarray(rows), np.asarray(vae.reconstruct(rows))])
+            reconstructions = dense(vae.reconstruct(first_rows(self.X, N_RECONSTRUCTIONS)))
+            pair = np.stack([self._rows(N_RECONSTRUCTIONS), reconstructions])
             yield "reconstructions", as_images(pair, self.image_shape)
+
+    def _rows(self, n_rows):
+        """The first rows of X as an array; all for None."""
+        return dense(first_rows(self.X, n_rows))
 
     def _write_end(self, writer, vae):
         if self.graph:
@@ -113,7 +120,8 @@ class TensorBoardLogger(EpochCallback):
             return
         pictures = None
         if self.image_shape is not None:
-            pictures = in_unit_range(as_images(np.asarray(self.X, dtype=float), self.image_shape))
+            rows = self._rows(None).astype(float)
+            pictures = in_unit_range(as_images(rows, self.image_shape))
             pictures = pictures.reshape(*pictures.shape[:3], -1)  # one colour or three
             pictures = torch.from_numpy(pictures).permute(0, 3, 1, 2)
         labels = None if self.y is None else list(self.y)

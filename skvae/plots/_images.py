@@ -64,8 +64,8 @@ def as_images(rows, image_shape):
     """(..., n_features) -> (..., *image_shape). Raises ValueError where the two do not fit."""
     if rows.dtype.kind not in "fiub":
         raise ValueError(
-            "Images show numbers, but a column of the table holds categories. Fit the estimator "
-            "to the columns of pixels alone."
+            "Images show numbers, but a column of the table holds categories or times. Fit the "
+            "estimator to the columns of pixels alone."
         )
     sizes = tuple(image_shape) if np.iterable(image_shape) else ()
     is_grey_or_rgb = len(sizes) == 2 or (len(sizes) == 3 and sizes[2] == 3)

@@ -186,7 +186,10 @@ class LatentSpaceDisplay:
         """
         pyplot()
         model = fitted_model(estimator)
-        components = _checked_components(components, model)
+        if components is None:
+            largest = np.argsort(-model.kl_divergence_, kind="stable")[:2]
+            components = tuple(sorted(largest.tolist()))
+        components = two_components(components, model.n_components_)
         TRUTH.check("'with_std'", with_std)
         mean, std = model.latent_distribution(apply_steps(estimator, X))
         shown = list(components)
@@ -207,16 +210,13 @@ def _figsize(codes, *, has_key):
     return width + LABELS + LEGEND * has_key, height + LABELS
 
 
-def _checked_components(components, model):
-    """Two components of the model; those of largest divergence for None."""
-    n = model.n_components_
+def two_components(components, n):
+    """The components as a tuple. Raises ValueError unless they are two different ones of n."""
     if n < 2:
         raise ValueError(
             "'estimator' must have at least two components; got one with n_components=1. Plot a "
             "histogram of transform(X) instead."
         )
-    if components is None:
-        return tuple(sorted(np.argsort(-model.kl_divergence_, kind="stable")[:2].tolist()))
     chosen = tuple(components) if np.iterable(components) else ()
     if not (len(set(chosen)) == len(chosen) == 2 and all(map(whole(0, n - 1).holds, chosen))):
         raise ValueError(

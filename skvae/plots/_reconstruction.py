@@ -2,14 +2,13 @@
 
 import numpy as np
 from pandas.api.types import infer_dtype
-from scipy.sparse import issparse
 from sklearn.metrics import r2_score
 
 from skvae._rules import whole
 from skvae.plots._images import ImagesDisplay, as_images
 from skvae.plots._panels import N_PANELS, PanelsDisplay, draw_diagonal
 from skvae.plots._shared import fitted_model, pyplot
-from skvae.plots._tables import NUMBERS, as_floats, first_rows, places_of
+from skvae.plots._tables import NUMBERS, as_floats, dense, first_rows, places_of
 
 N_IMAGES = 10  # unless n_rows is given
 
@@ -136,7 +135,7 @@ class ReconstructionDisplay(ImagesDisplay, PanelsDisplay):
         elif image_shape is not None:
             n_rows = N_IMAGES
         X = first_rows(X, n_rows)
-        inputs = _dense(X)
+        inputs = dense(X)
         names = None
         if image_shape is None:
             names = getattr(estimator, "feature_names_in_", None)
@@ -145,7 +144,7 @@ class ReconstructionDisplay(ImagesDisplay, PanelsDisplay):
             is_numeric = [infer_dtype(column) in NUMBERS for column in inputs.T]
             places = places_of(features, list(names), N_PANELS, is_numeric)
             names, inputs = names[places], as_floats(inputs[:, places])
-        reconstructions = _dense(estimator.inverse_transform(estimator.transform(X)))
+        reconstructions = dense(estimator.inverse_transform(estimator.transform(X)))
         if image_shape is None:
             reconstructions = as_floats(reconstructions[:, places])
         display = cls(
@@ -166,7 +165,3 @@ def _plot_column(panel, x, reconstruction, style):
     panel.locator_params(nbins=3)
     is_constant = len(x) < 2 or np.ptp(x) == 0
     return None if is_constant else r2_score(x, reconstruction)
-
-
-def _dense(table):
-    return table.toarray() if issparse(table) else np.asarray(table)

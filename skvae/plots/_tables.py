@@ -24,12 +24,16 @@ def first_rows(X, n_rows):
     return X.tocsr()[:n_rows] if issparse(X) else X[:n_rows]
 
 
+def dense(X):
+    """A table of any kind as an array."""
+    return X.toarray() if issparse(X) else np.asarray(X)
+
+
 def as_table(X):
     """A table of any kind as a pandas frame. The columns of an array are x0, x1, ..."""
-    X = X.toarray() if issparse(X) else X
     if as_frame(X) is not None:
         return as_pandas(X, like=X)
-    table = pd.DataFrame(np.asarray(X))
+    table = pd.DataFrame(dense(X))
     return table.set_axis([f"x{place}" for place in range(table.shape[1])], axis=1).infer_objects()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from skvae.plots._animation import AnimatedDisplay
 from skvae.plots._images import as_images
-from skvae.plots._latent_space import LatentSpaceDisplay
+from skvae.plots._latent_space import LatentSpaceDisplay, two_components
 from skvae.plots._shared import pyplot
 
 
@@ -158,7 +158,9 @@ class TrainingAnimation(AnimatedDisplay):
         if image_shape is not None:
             images = as_images(np.stack(snapshots.decoded_), image_shape)
         if snapshots.codes_:
-            codes = np.stack(snapshots.codes_)[..., list(components)]
+            codes = np.stack(snapshots.codes_)
+            components = two_components(components, codes.shape[-1])
+            codes = codes[..., list(components)]
         if images is None and codes is None:
             raise ValueError(
                 "There is nothing to draw: 'snapshots' has kept no codes, since its X is None, and "

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -102,6 +103,14 @@ def test_colours(tmp_path):
     assert np.asarray(pillow.open(io.BytesIO(encoded))).shape == (23, 23, 3)
 
 
+def test_sparse_rows(tmp_path):
+    logger = TensorBoardLogger(tmp_path, X=csr_array(DIGITS[:5]), image_shape=(8, 8))
+    vae(max_iter=1).set_callbacks(logger).fit(csr_array(DIGITS))
+    log = read(tmp_path)
+    assert set(log.Tags()["images"]) == {"prior", "reconstructions"}
+    assert [path.name for path in tmp_path.glob("*/codes/*.png")] == ["sprite.png"]
+
+
 def test_each_fit_of_a_search_has_a_folder(wine, tmp_path):
     logger = TensorBoardLogger(tmp_path, graph=False)
     pipeline = make_pipeline(MinMaxScaler(), vae(max_iter=2).set_callbacks(logger))
@@ -123,6 +132,9 @@ def test_the_log_is_closed_if_a_fit_fails(wine, tmp_path):
 def test_errors(wine, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="'every' must be a whole number of at least 1; got 0"):
         vae().set_callbacks(TensorBoardLogger(tmp_path, every=0)).fit(wine)
+    with pytest.raises(ValueError, match="'image_shape' must have the product 13"):
+        vae().set_callbacks(TensorBoardLogger(tmp_path, X=wine, image_shape=(8, 8))).fit(wine)
+    assert not list(tmp_path.iterdir())  # before the log is opened
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match=r'pip install "skvae\[logs\]"'):
         vae().set_callbacks(TensorBoardLogger(tmp_path)).fit(wine)

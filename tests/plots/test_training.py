@@ -78,3 +78,12 @@ def test_own_figure_and_given_axes(snapshots):
 def test_there_must_be_snapshots(snapshots):
     with pytest.raises(ValueError, match="with at least one epoch; got"):
         TrainingAnimation.from_snapshots(snapshots, SHAPE)
+
+
+def test_components_must_be_two_of_those_kept(snapshots):
+    with pytest.raises(ValueError, match="'components' must be two different whole numbers from 0"):
+        TrainingAnimation.from_snapshots(snapshots, components=(0, 2))
+    kept = Snapshots(X, grid=2)
+    vae(n_components=1).set_callbacks(kept).fit(X)
+    with pytest.raises(ValueError, match="'estimator' must have at least two components"):
+        TrainingAnimation.from_snapshots(kept)
