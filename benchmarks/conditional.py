@@ -1,6 +1,6 @@
 """Income in the Adult table, predicted from the other columns, of which half may be missing.
 
-    SKVAE_DATA=folder python benchmarks/conditional.py [--rows 4000] [--components 24]
+    SKVAE_DATA=folder python benchmarks/conditional.py [--rows 16281] [--components 24]
         [--prior normal] [--seed 0]
 
 AUC and expected calibration error for p(income | observed values) of test rows:
@@ -30,7 +30,7 @@ TARGET, HIGH = "income", ">50K"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--rows", type=int, default=16281)
     parser.add_argument("--components", type=int, default=24)
     parser.add_argument("--prior", choices=["normal", "mixture"], default="normal")
     parser.add_argument("--seed", type=int, default=0)
