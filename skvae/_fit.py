@@ -99,7 +99,9 @@ def train_once(
     if is_fresh:
         _start(fitted, rows)
     n = fitted.training.n_epochs
-    plan = plan_of(parameters, len(rows), learning_rate=SCHEDULES["constant"], kl_warmup=0.0)
+    plan = plan_of(
+        parameters, len(rows), learning_rate=SCHEDULES["constant"], kl_warmup=0.0, average=0.0
+    )
     return _run(
         fitted,
         rows,

@@ -203,6 +203,11 @@ class VAETransformer(
     max_iter : int, default=200
         Maximum number of epochs. An epoch is a pass over the rows, and at least 16 minibatches.
 
+    average : float, default=0.0
+        Number of epochs over which weights are averaged, by an exponential moving average [6]_.
+        The averages are used for validation, and are the weights of the fitted model. 0 is no
+        average. ``partial_fit`` does not average.
+
     gradient_clip : float or None, default=5.0
         Maximum magnitude of each element of the gradient. None disables clipping.
 
@@ -352,6 +357,8 @@ class VAETransformer(
            Variational Framework", ICLR 2017.
     .. [5] D. P. Kingma et al., "Improving Variational Inference with Inverse Autoregressive
            Flow", NeurIPS 2016.
+    .. [6] B. T. Polyak and A. B. Juditsky, "Acceleration of Stochastic Approximation by
+           Averaging", SIAM Journal on Control and Optimization, 1992.
 
     Examples
     --------
@@ -413,6 +420,7 @@ class VAETransformer(
         "learning_rate_init": [Ruled(number(0, LARGEST_STEP, closed="right"))],
         "batch_size": [Ruled(whole(1)), StrOptions({"auto"})],
         "max_iter": [Ruled(whole(1, MOST_EPOCHS))],
+        "average": [Ruled(number(0, MOST_EPOCHS))],
         "gradient_clip": [Ruled(number(0, LARGEST_STEP, closed="right")), None],
         "early_stopping": ["boolean"],
         "validation_fraction": [Ruled(number(0, 1, closed="neither"))],
@@ -449,6 +457,7 @@ class VAETransformer(
         learning_rate_init=2e-3,
         batch_size="auto",
         max_iter=200,
+        average=0.0,
         gradient_clip=5.0,
         early_stopping=True,
         validation_fraction=0.1,
@@ -481,6 +490,7 @@ class VAETransformer(
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
         self.max_iter = max_iter
+        self.average = average
         self.gradient_clip = gradient_clip
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -23,6 +23,7 @@ from skvae._model.vae import VAE
 from skvae._torch.pace import Take, call, paced
 from skvae._torch.replay import FEWEST_STEPS, Replay
 from skvae._torch.runtime import networks_in
+from skvae._training.average import WeightAverage
 from skvae._training.bounds import MeanBound
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Plan, Stage
@@ -163,9 +164,11 @@ def train(
     n_steps = per_epoch * len(epochs)
     step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
     optimizer.average_over(plan.learning_rate.averaged_steps(per_epoch * epochs.stop))
+    average = optimizer.average
+    average.n_steps = max(plan.average * per_epoch, 1.0)
     weights = [optimizer.values, *model.network_buffers()]
-    last = Snapshot([*weights, *optimizer.moments.values()])
-    watch = Watch(Snapshot(weights), plan)
+    last = Snapshot([*weights, *average.tensors, *optimizer.moments.values()])
+    watch = Watch(Snapshot(weights), plan, average)
     state = [*last.tensors, *step.sums]
 
     def outcome(take: Take) -> list[Tensor]:
@@ -184,7 +187,8 @@ def train(
                 watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
             for epoch in epochs:
                 progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
-                loss, reconstruction, kl = _epoch(rows, progress, watch.rate, step)
+                with average.steps():
+                    loss, reconstruction, kl = _epoch(rows, progress, watch.rate, step)
                 value = 0.0 if score is None else score()
                 number = max(epoch, len(history.loss_curve)) + 1
                 _refuse_divergence(plan, number, loss, value, optimizer.values)
@@ -241,10 +245,12 @@ class Watch:
         Its score; None before the first epoch.
     rate : float
         The factor by which the learning rate is multiplied.
+    average : WeightAverage
+        The average of the weights, which restarts from the best epoch with another rate.
     """
 
-    def __init__(self, best: Snapshot, plan: Plan) -> None:
-        self.best, self.plan = best, plan
+    def __init__(self, best: Snapshot, plan: Plan, average: WeightAverage) -> None:
+        self.best, self.plan, self.average = best, plan, average
         self.best_score: float | None = None
         self.rate, self.patience = 1.0, plan.n_iter_no_change
         self.bar, self.since_best = -math.inf, 0  # the next score must exceed the bar
@@ -271,6 +277,7 @@ class Watch:
             return True
         self.rate, self.patience, self.since_best = REDUCTION, -(-self.patience // 2), 0
         self.best.restore()
+        self.average.restart()
         return False
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from skvae._torch.fused import kernels
 from skvae._torch.operations import adam
+from skvae._training.average import WeightAverage
 from skvae._training.plan import Plan
 from skvae._training.schedules import ADAM_STEPS
 
@@ -77,6 +78,7 @@ class Optimizer:
             "steps": self.values.new_zeros(()),
         }
         self.averaged_steps = ADAM_STEPS
+        self.average = WeightAverage(self.values)
         if state is not None:
             for name, moment in self.moments.items():
                 moment.copy_(torch.from_numpy(state[name]))
@@ -115,6 +117,7 @@ class Optimizer:
             self._step_by_kernel(fused.adam, float(rate), decay)
         else:
             self._step_by_torch(rate, decay)
+        self.average.update()
         for gradient in self.added_to:
             gradient.zero_()
 

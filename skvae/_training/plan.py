@@ -37,6 +37,7 @@ class Plan:
     learning_rate: Schedule
     learning_rate_init: float
     batch_size: int
+    average: float
     gradient_clip: float | None
     precision: str
     early_stopping: bool

@@ -23,6 +23,7 @@ PLAN = Plan(
     learning_rate=SCHEDULES["constant"],
     learning_rate_init=0.1,
     batch_size=4,
+    average=0.0,
     gradient_clip=5.0,
     precision="float32",
     early_stopping=True,
