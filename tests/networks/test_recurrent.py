@@ -60,7 +60,7 @@ def test_a_recurrent_network_learns_sequences():
 
 
 def test_numpy_bools_are_bools():
-    assert build(Recurrent(6, 4, bidirectional=np.True_)).module.cells.bidirectional
+    assert build(Recurrent(6, 4, bidirectional=np.True_)).cells.bidirectional
 
 
 @pytest.mark.parametrize("shape", [5, (3, 5), (12, 2)], ids=str)
