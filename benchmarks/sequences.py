@@ -5,7 +5,7 @@
 sines   noisy sine waves of 30 steps, of random frequency, phase and amplitude; 1,000 for training
 power   ItalyPowerDemand: 1,096 days of 24 hours
 vowels  JapaneseVowels: 640 utterances, 7 to 29 steps of 12 variables; the ends of shorter ones are
-        missing values
+        missing values, and those of longer ones than in training are cut off
 
 The last two come with sktime. Half of their sequences are for training. Each network has the
 learning rate, of two, at which its validation score is higher. Weights are averaged over an epoch.
@@ -110,8 +110,9 @@ def vowels(seed):
     X = np.full((len(table), longest, table.shape[1]), np.nan)
     for row, series in enumerate(table.itertuples(index=False)):
         X[row, : len(series[0])] = np.column_stack(series)
-    X = X.reshape(len(X), -1)
-    return *train_test_split(X, test_size=0.5, random_state=seed), (longest, table.shape[1])
+    halves = train_test_split(X, test_size=0.5, random_state=seed)
+    n_steps = np.isfinite(halves[0]).any(axis=(0, 2)).sum()
+    return *(half[:, :n_steps].reshape(len(half), -1) for half in halves), (n_steps, X.shape[2])
 
 
 SEQUENCES = {"sines": sines, "power": power, "vowels": vowels}
