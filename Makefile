@@ -2,7 +2,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs check-site bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
@@ -18,6 +18,11 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# needs Chromium and ChromeDriver
+check-site: docs
+	$(BIN)/python -m pip install --constraint constraints.txt selenium
+	$(BIN)/python docs/check_site.py
 
 # The larger data sets lie in the folder that SKVAE_DATA names. same.py needs an older commit.
 BENCHMARKS := $(filter-out benchmarks/parts.py benchmarks/plain.py benchmarks/same.py, $(wildcard benchmarks/*.py))

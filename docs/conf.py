@@ -38,6 +38,7 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
+html_title = "skvae"
 html_theme_options = {"show_prev_next": False}
 html_show_sourcelink = False
 
