@@ -24,7 +24,7 @@ from skvae.networks import MLP, Recurrent
 N_COMPONENTS = 6
 HIDDEN_SIZE = 48
 RATES = (2e-3, 1e-2)
-WIDTHS = range(8, 512, 4)  # of the two hidden layers of an MLP
+NARROWEST, WIDEST = 8, 512  # hidden layers of an MLP
 
 
 def main():
@@ -63,8 +63,8 @@ def fitted(X, encoder, rate, seed, **settings):
 
 
 def mlp_of(n_weights, X, seed):
-    """An MLP with the number of weights nearest to ``n_weights``."""
-    low, high = WIDTHS.start, WIDTHS.stop
+    """The largest MLP of two equal hidden layers with at most ``n_weights`` weights."""
+    low, high = NARROWEST, WIDEST
     while high - low > 1:
         width = (low + high) // 2
         if fitted(X, MLP((width, width)), RATES[0], seed, max_iter=1)[1] <= n_weights:

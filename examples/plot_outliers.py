@@ -27,8 +27,8 @@ detector = VAEOutlierDetector(random_state=0).fit(X_train)
 forest = IsolationForest(random_state=0).fit(X_train)
 
 # %%
-# Both return a score for each row, which is lower for outliers: here it is log p(x), the
-# log-likelihood of an image.
+# Both return a score for each row, which is lower for outliers. That of ``VAEOutlierDetector`` is
+# log p(x), the log-likelihood of an image.
 
 _, ax = plt.subplots(figsize=(5, 4.6), layout="constrained")
 for name, model in [("VAEOutlierDetector", detector), ("IsolationForest", forest)]:

@@ -1,6 +1,6 @@
 """
-A network of your own layers
-============================
+Custom layers of torch
+======================
 
 Any layers of torch can be the encoder and the decoder. Here they have batch normalisation and
 dropout, and a search finds their width.

@@ -38,7 +38,7 @@ X_test, clean = waves(200)
 # %%
 # The two networks are recurrent: a wave is read in both directions, and decoded step by step. They
 # need a larger learning rate than layers without recurrence, and average their weights over an
-# epoch. For comparison, another model has the default networks.
+# epoch. For comparison, another model has the default networks and learning rate.
 
 recurrent = VAETransformer(
     5,

@@ -3,8 +3,8 @@ Synthetic rows of a table
 =========================
 
 New rows of a table with numbers, categories and missing values are drawn from a fitted model. This
-example compares them with real rows: column by column, pair by pair, and by a classifier that tries
-to tell one from the other.
+example compares them with real rows: column by column, pair by pair, and by a classifier that is
+trained to distinguish them.
 """
 
 # %%
@@ -52,8 +52,8 @@ plt.show()
 
 # %%
 # The most general check is a classifier for real against drawn rows. Its AUC is 0.5 if the two
-# can't be distinguished. Here it is compared with rows whose columns are shuffled one by one, which
-# have the right columns and no association.
+# cannot be distinguished. Here it is compared with rows whose columns are shuffled one by one. They
+# keep the distribution of each column and lose all associations.
 
 rng = np.random.default_rng(0)
 shuffled = table.apply(lambda column: column.sample(frac=1, random_state=rng).to_numpy())

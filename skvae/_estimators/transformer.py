@@ -204,9 +204,11 @@ class VAETransformer(
         Maximum number of epochs. An epoch is a pass over the rows, and at least 16 minibatches.
 
     average : float, default=0.0
-        Number of epochs over which weights are averaged, by an exponential moving average [6]_.
-        The averages are used for validation, and are the weights of the fitted model. 0 is no
-        average. ``partial_fit`` does not average.
+        Number of epochs over which weights are averaged: an exponential moving average, to which a
+        step contributes less by a factor of e after that many epochs. Averages are less noisy than
+        the weights of a step [6]_; 1 raises held-out likelihoods of most tables. They are the
+        weights for validation, callbacks and the fitted model, while ``loss_curve_`` is that of the
+        steps. A fit with ``warm_start`` continues from averages. ``partial_fit`` does not average.
 
     gradient_clip : float or None, default=5.0
         Maximum magnitude of each element of the gradient. None disables clipping.

@@ -14,26 +14,44 @@ from contextlib import contextmanager
 from torch import Tensor
 
 
-class WeightAverage:
-    """An exponential moving average of weights over about ``n_steps`` steps.
+class LatestWeights:
+    """No average: the weights of the model are those of the latest step."""
 
-    At a constant learning rate, averages are closer to an optimum than the weights of any step
-    ([1]_). ``values`` are the averages, except within ``steps``.
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What changes in place, besides the weights of the model."""
+        return []
+
+    @contextmanager
+    def at_latest(self) -> Iterator[None]:
+        """The context of steps, in which the model has the weights of the latest step."""
+        yield
+
+    def update(self) -> None:
+        """Include the weights of a step."""
+
+    def restart(self) -> None:
+        """Continue from the weights that the model has been given."""
+
+
+class AveragedWeights(LatestWeights):
+    """An exponential moving average of ``values`` over about ``n_steps`` steps.
+
+    At a constant learning rate, averages are closer to an optimum than the weights of any step;
+    [1]_ shows this for plain means. ``values`` are the averages, except within ``at_latest``.
     """
 
-    def __init__(self, values: Tensor, n_steps: float = 1.0) -> None:
+    def __init__(self, values: Tensor, n_steps: float) -> None:
         self.values, self.n_steps = values, n_steps
         self.mean, self.latest = values.clone(), values.clone()
         self.n_seen = values.new_zeros(())
 
     @property
     def tensors(self) -> list[Tensor]:
-        """What changes in place, besides ``values``."""
         return [self.mean, self.latest, self.n_seen]
 
     @contextmanager
-    def steps(self) -> Iterator[None]:
-        """The context of steps, in which ``values`` are those of the latest step."""
+    def at_latest(self) -> Iterator[None]:
         self.values.copy_(self.latest)
         try:
             yield
@@ -42,14 +60,12 @@ class WeightAverage:
             self.values.copy_(self.mean)
 
     def update(self) -> None:
-        """Include the values of a step."""
         self.n_seen += 1
-        # m + w (x - m), w = max(1 / n_seen, 1 / n_steps): the first steps have equal weights
-        weight = self.n_seen.reciprocal().clamp_(min=1 / self.n_steps)
-        self.mean.lerp_(self.values, weight)
+        # m + w (x - m), w = max(1 / n_seen, 1 / n_steps): the first steps count equally
+        share = self.n_seen.reciprocal().clamp_(min=1 / self.n_steps)
+        self.mean.lerp_(self.values, share)
 
     def restart(self) -> None:
-        """Continue from ``values``, which have been set, and average the steps from now on."""
         self.mean.copy_(self.values)
         self.latest.copy_(self.values)
         self.n_seen.zero_()

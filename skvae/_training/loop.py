@@ -23,7 +23,7 @@ from skvae._model.vae import VAE
 from skvae._torch.pace import Take, call, paced
 from skvae._torch.replay import FEWEST_STEPS, Replay
 from skvae._torch.runtime import networks_in
-from skvae._training.average import WeightAverage
+from skvae._training.average import AveragedWeights, LatestWeights
 from skvae._training.bounds import MeanBound
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Plan, Stage
@@ -164,8 +164,10 @@ def train(
     n_steps = per_epoch * len(epochs)
     step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
     optimizer.average_over(plan.learning_rate.averaged_steps(per_epoch * epochs.stop))
+    n_averaged = plan.average * per_epoch
+    if n_averaged > 1:
+        optimizer.average = AveragedWeights(optimizer.values, n_averaged)
     average = optimizer.average
-    average.n_steps = max(plan.average * per_epoch, 1.0)
     weights = [optimizer.values, *model.network_buffers()]
     last = Snapshot([*weights, *average.tensors, *optimizer.moments.values()])
     watch = Watch(Snapshot(weights), plan, average)
@@ -187,7 +189,7 @@ def train(
                 watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
             for epoch in epochs:
                 progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
-                with average.steps():
+                with average.at_latest():
                     loss, reconstruction, kl = _epoch(rows, progress, watch.rate, step)
                 value = 0.0 if score is None else score()
                 number = max(epoch, len(history.loss_curve)) + 1
@@ -245,11 +247,11 @@ class Watch:
         Its score; None before the first epoch.
     rate : float
         The factor by which the learning rate is multiplied.
-    average : WeightAverage
-        The average of the weights, which restarts from the best epoch with another rate.
+    average : LatestWeights or AveragedWeights
+        Restarts from the best epoch with another rate.
     """
 
-    def __init__(self, best: Snapshot, plan: Plan, average: WeightAverage) -> None:
+    def __init__(self, best: Snapshot, plan: Plan, average: LatestWeights) -> None:
         self.best, self.plan, self.average = best, plan, average
         self.best_score: float | None = None
         self.rate, self.patience = 1.0, plan.n_iter_no_change

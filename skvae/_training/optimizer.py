@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from skvae._torch.fused import kernels
 from skvae._torch.operations import adam
-from skvae._training.average import WeightAverage
+from skvae._training.average import LatestWeights
 from skvae._training.plan import Plan
 from skvae._training.schedules import ADAM_STEPS
 
@@ -78,7 +78,7 @@ class Optimizer:
             "steps": self.values.new_zeros(()),
         }
         self.averaged_steps = ADAM_STEPS
-        self.average = WeightAverage(self.values)
+        self.average = LatestWeights()
         if state is not None:
             for name, moment in self.moments.items():
                 moment.copy_(torch.from_numpy(state[name]))

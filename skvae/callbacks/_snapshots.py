@@ -69,8 +69,8 @@ class Snapshots(EpochCallback):
             whole(2).check("'grid'", self.grid)
         elif np.shape(self.grid)[2] != estimator.n_components:
             raise ValueError(
-                f"'grid' must hold codes of {estimator.n_components} components, n_components of "
-                f"the VAETransformer; got an array of shape {np.shape(self.grid)}."
+                f"The last axis of 'grid' must be n_components={estimator.n_components}; got an "
+                f"array of shape {np.shape(self.grid)}."
             )
         whole(1).check("'per_decade'", self.per_decade)
         self.epochs_, self.codes_, self.decoded_ = [], [], []

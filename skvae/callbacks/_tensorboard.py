@@ -78,7 +78,7 @@ class TensorBoardLogger(EpochCallback):
             ) from error
         whole(1).check("'every'", self.every)
         if self.image_shape is not None and self.X is not None:
-            as_images(self._rows(1), self.image_shape)  # an error now, not after an epoch
+            as_images(self._rows(1), self.image_shape)  # an error before the fit, not in it
         self._writers[estimator] = SummaryWriter(Path(self.log_dir, _name(context)))
 
     def teardown(self, estimator, context):
@@ -110,7 +110,7 @@ class TensorBoardLogger(EpochCallback):
             yield "reconstructions", as_images(pair, self.image_shape)
 
     def _rows(self, n_rows):
-        """The first rows of X as an array; all for None."""
+        """The first rows of X as an array; all if ``n_rows`` is None."""
         return dense(first_rows(self.X, n_rows))
 
     def _write_end(self, writer, vae):

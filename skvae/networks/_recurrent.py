@@ -39,7 +39,7 @@ class Recurrent(Network):
     mapped to the parameters of that step's columns.
 
     Missing values may be anywhere. A shorter sequence ends with missing values. Recurrent networks
-    train best with ``learning_rate_init=1e-2`` and ``average=1``.
+    train in fewer epochs with ``learning_rate_init=1e-2`` and ``average=1``.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ class Recurrent(Network):
     bidirectional : bool, default=True
         Whether a second network reads the steps in reverse order.
     skip : bool or None, default=False
-        As in :class:`MLP`: whether a linear map of the input is added to the output. It does not
-        pay for most sequences, whose patterns occur at different steps.
+        Whether a linear map of the input is added to the output, as in :class:`MLP`, which also
+        explains None. Without it, held-out likelihoods of several kinds of sequences were higher.
     """
 
     sequence_shape: int | Sequence[int]

@@ -214,7 +214,7 @@ def two_components(components, n):
     """The components as a tuple. Raises ValueError unless they are two different ones of n."""
     if n < 2:
         raise ValueError(
-            "'estimator' must have at least two components; got one with n_components=1. Plot a "
+            "A map of codes needs at least two components; the model has n_components=1. Plot a "
             "histogram of transform(X) instead."
         )
     chosen = tuple(components) if np.iterable(components) else ()

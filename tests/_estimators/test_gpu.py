@@ -37,10 +37,14 @@ def test_a_fit_on_cuda_repeats_itself_and_loads_anywhere(wine, precision):
 
 
 @needs_cuda
-@pytest.mark.parametrize("kind", ["in memory", "stored", "gaps", "iwae", "bfloat16"])
+@pytest.mark.parametrize("kind", ["in memory", "stored", "gaps", "iwae", "bfloat16", "average"])
 def test_replayed_steps_equal_steps_taken_one_by_one(monkeypatch, wine, kind):
     X = np.where(np.arange(wine.size).reshape(wine.shape) % 7 == 0, np.nan, wine)
-    changes = {"iwae": {"objective": "iwae", "n_draws": 3}, "bfloat16": {"precision": "bfloat16"}}
+    changes = {
+        "iwae": {"objective": "iwae", "n_draws": 3},
+        "bfloat16": {"precision": "bfloat16"},
+        "average": {"average": 2.0},
+    }
     settings = QUICK | {"batch_size": 32, "device": "cuda", "max_iter": 6} | changes.get(kind, {})
     if kind == "stored":
         monkeypatch.setattr(_data, "LARGEST_COPY", 4 * 13 * 4 * 64)

@@ -4,17 +4,17 @@ import torch
 from walks import Walk, walk
 
 from skvae import VAETransformer
-from skvae._training.average import WeightAverage
+from skvae._training.average import AveragedWeights
 from skvae._training.schedules import SCHEDULES
 
 
 def averaged(steps, n_steps):
-    """The average after each of ``steps``, whose values it is given."""
+    """The averages after each step, for values that the steps set."""
     values = torch.zeros(1)
-    average = WeightAverage(values, n_steps)
+    average = AveragedWeights(values, n_steps)
     found = []
     for step in steps:
-        with average.steps():
+        with average.at_latest():
             values.fill_(step)
             average.update()
         found.append(values.item())
@@ -38,16 +38,16 @@ def test_an_average_over_one_step_is_its_values():
 
 def test_steps_continue_from_the_latest_values():
     values = torch.tensor([1.0])
-    average = WeightAverage(values, 10)
+    average = AveragedWeights(values, 10)
     for expected in (2.0, 3.0):
-        with average.steps():
+        with average.at_latest():
             values += 1
             average.update()
             assert values.item() == expected
     assert values.item() == 2.5
     values.fill_(9.0)
     average.restart()
-    with average.steps():
+    with average.at_latest():
         assert values.item() == 9.0
         values += 1
         average.update()
@@ -86,13 +86,43 @@ def test_an_interrupt_within_an_epoch_keeps_the_averages_of_the_last_complete_on
     assert theta == pytest.approx(0.25)
 
 
-def test_the_fitted_weights_are_those_of_the_best_score(wine):
-    settings = {"max_iter": 12, "random_state": 0, "likelihood": "gaussian"}
+def test_callbacks_and_the_fitted_model_have_the_averages():
+
+    seen = []
+    model = Walk()
+    theta, history = walk(
+        model,
+        average=1.0,
+        min_steps=4,
+        epochs=range(3),
+        on_epoch=lambda history: seen.append(model.theta.item()),
+    )
+    expected = [-((theta - 0.32) ** 2) for theta in seen]
+    assert history.validation_scores == pytest.approx(expected)
+    assert theta == seen[int(np.argmax(history.validation_scores))]
+
+
+@pytest.mark.parametrize("changes", [{}, {"precision": "bfloat16"}], ids=str)
+def test_averages_change_scores_but_not_the_first_steps(wine, changes):
+    settings = {"max_iter": 12, "random_state": 0, "likelihood": "gaussian"} | changes
     vae = VAETransformer(**settings, average=3.0).fit(wine)
-    assert vae.best_validation_score_ == max(vae.validation_scores_)
     plain = VAETransformer(**settings, average=0.0).fit(wine)
-    assert vae.loss_curve_[0] == plain.loss_curve_[0]  # steps are the same
+    assert vae.best_validation_score_ == max(vae.validation_scores_)
+    assert vae.loss_curve_[0] == plain.loss_curve_[0]
     assert vae.validation_scores_[0] != plain.validation_scores_[0]
+
+
+def test_a_fit_of_two_stages_and_a_continued_one(wine):
+    X = np.where(wine > np.median(wine, axis=0), wine, 0.0)  # spikes at zero: codes come first
+    vae = VAETransformer(
+        likelihood="histogram", max_iter=9, average=2.0, warm_start=True, random_state=0
+    )
+    vae.set_params(early_stopping=False).fit(X)
+    assert 0 < vae.n_iter_codes_ < vae.n_iter_
+    before = vae.score(X)
+    vae.set_params(max_iter=12).fit(X)
+    assert vae.n_iter_ == 12
+    assert vae.score(X) > before - 1
 
 
 def test_partial_fit_does_not_average(wine):

@@ -360,9 +360,11 @@ def test_a_later_phase_that_diverges_names_the_epoch_of_all():
         walk(model, history=history)
 
 
-def test_a_step_that_is_undone_changes_nothing(wine, monkeypatch):
+@pytest.mark.parametrize("average", [0.0, 2.0])
+def test_a_step_that_is_undone_changes_nothing(wine, monkeypatch, average):
     """With a step, its noise and a score, before each that counts."""
     settings = {"hidden_layer_sizes": (8,), "max_iter": 5, "validation_fraction": 0.2}
+    settings |= {"average": average}
     X = wine / wine.std(axis=0)
     expected = VAETransformer(2, **settings, random_state=0).fit(X)
 

@@ -67,7 +67,10 @@ def test_each_fit_starts_anew():
     ("arguments", "match"),
     [
         ({"grid": 1}, "'grid' must be a whole number of at least 2; got 1"),
-        ({"grid": np.zeros((3, 3, 4))}, r"'grid' must hold codes of 2 components.* \(3, 3, 4\)"),
+        (
+            {"grid": np.zeros((3, 3, 4))},
+            r"axis of 'grid' must be n_components=2; .*\(3, 3, 4\)",
+        ),
         ({"per_decade": 0}, "'per_decade' must be a whole number of at least 1; got 0"),
     ],
     ids=str,

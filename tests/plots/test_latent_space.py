@@ -202,5 +202,5 @@ def test_with_std_is_a_bool(model):
 
 
 def test_one_component_has_no_plane():
-    with pytest.raises(ValueError, match="'estimator' must have at least two components"):
+    with pytest.raises(ValueError, match="A map of codes needs at least two components"):
         LatentSpaceDisplay.from_estimator(vae(n_components=1).fit(X), X)

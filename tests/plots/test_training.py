@@ -85,5 +85,5 @@ def test_components_must_be_two_of_those_kept(snapshots):
         TrainingAnimation.from_snapshots(snapshots, components=(0, 2))
     kept = Snapshots(X, grid=2)
     vae(n_components=1).set_callbacks(kept).fit(X)
-    with pytest.raises(ValueError, match="'estimator' must have at least two components"):
+    with pytest.raises(ValueError, match="A map of codes needs at least two components"):
         TrainingAnimation.from_snapshots(kept)
