@@ -39,6 +39,8 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skvae"
+html_favicon = "images/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_theme_options = {"show_prev_next": False}
 html_show_sourcelink = False
 
