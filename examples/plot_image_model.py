@@ -11,6 +11,7 @@ small patches of a photograph, and denoises one.
 
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.base import clone
 from sklearn.datasets import load_sample_image
 from sklearn.feature_extraction.image import extract_patches_2d
 
@@ -23,8 +24,8 @@ photo = load_sample_image("flower.jpg")
 patches = extract_patches_2d(photo, SHAPE[:2], max_patches=3000, random_state=0)
 X = patches.reshape(len(patches), -1).astype(float)
 X_train, X_test = X[:2500], X[2500:]
-contrast = np.argsort(-X_test.reshape(-1, 144, 3).std(axis=1).mean(axis=1))
-shown = contrast[:240:20]  # test patches, of the half with more contrast
+contrast = X_test.reshape(-1, *SHAPE).std(axis=(1, 2)).mean(axis=1)
+shown = np.argsort(-contrast)[:240:20]  # twelve of the half with more contrast
 
 # %%
 # The decoder mirrors the encoder. Averaged weights make the result less noisy.
@@ -65,13 +66,6 @@ plt.show()
 # With two components, a grid of codes shows what varies most: colour and brightness, and where a
 # patch has an edge.
 
-pair = VAETransformer(
-    2,
-    encoder=Conv(SHAPE, channels=(16, 32), width=128),
-    likelihood="gaussian",
-    average=1.0,
-    max_iter=20,
-    random_state=0,
-).fit(X_train)
+pair = clone(vae).set_params(n_components=2, max_iter=20).fit(X_train)
 ManifoldDisplay.from_estimator(pair, SHAPE, n_steps=12)
 plt.show()

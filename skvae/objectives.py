@@ -107,7 +107,7 @@ class Draws:
     def take_kl(self, other: Draws) -> None:
         """Keep the KL divergence that the same draws have computed, if they have."""
         if "_kl" in vars(other):  # a learned prior's takes long to compute again
-            self.__dict__["_kl"] = other._kl.detach()
+            vars(self)["_kl"] = other.kl().detach()
 
     def log_ratio(self) -> Tensor:
         """log q(z|x) - log p(z) of each draw. -> (S, N)."""
