@@ -8,11 +8,12 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from skvae._estimators.constraints import Ruled
+from skvae._estimators.saving import SavedEstimator
 from skvae._estimators.transformer import VAETransformer
 from skvae._torch.random import RANDOM_STATE, seed_from
 
 
-class Shell(BaseEstimator):
+class Shell(SavedEstimator, BaseEstimator):
     """Base of the estimators that fit a clone of ``estimator`` and use its methods."""
 
     _parameter_constraints: ClassVar[dict] = {

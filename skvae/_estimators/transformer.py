@@ -23,6 +23,7 @@ from skvae._build import architecture, check_parts, continued, untrained
 from skvae._data import WeightedTable
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import Ruled
+from skvae._estimators.saving import SavedEstimator
 from skvae._fit import train, train_once
 from skvae._inference.effort import ERROR_IN_MEAN, STANDARD_ERROR
 from skvae._rules import NOTHING, TRUTH, number, one_of, whole
@@ -69,7 +70,11 @@ def _learned(path):
 
 
 class VAETransformer(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CallbackSupportMixin,
+    SavedEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Variational autoencoder for dimension reduction, generation and likelihoods.
 
@@ -573,6 +578,8 @@ class VAETransformer(
             is_fresh=is_fresh,
             on_epoch=on_epoch,
         )
+        if not self.warm_start:  # the moments of Adam are as large as two more models
+            fitted.training.optimizer = None
         self._keep(checked)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         history.raise_error()

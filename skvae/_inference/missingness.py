@@ -45,10 +45,10 @@ CANDIDATES = 16
 class Indicator:
     """Columns that are missing together, and the logit of it: bias + slopes . terms."""
 
-    columns: Places
+    columns: list[int]
     bias: float
-    terms: Places
-    slopes: Array
+    terms: list[int]
+    slopes: list[float]
 
 
 @dataclass
@@ -59,16 +59,16 @@ class Missingness:
     ----------
     indicators : list of Indicator
         Their terms are numbers of inputs and, after these, of indicators.
-    owner : ndarray of shape (P,)
+    owner : list of int, of length P
         The column to which each input belongs.
-    center, spread : ndarray of shape (P,)
+    center, spread : list of float, of length P
         Mean and standard deviation of each input where its column is observed.
     """
 
     indicators: list[Indicator] = field(default_factory=list)
-    owner: Places = field(default_factory=lambda: np.empty(0, dtype=np.intp))
-    center: Array = field(default_factory=lambda: np.empty(0))
-    spread: Array = field(default_factory=lambda: np.empty(0))
+    owner: list[int] = field(default_factory=list)
+    center: list[float] = field(default_factory=list)
+    spread: list[float] = field(default_factory=list)
 
     @classmethod
     def fit(
@@ -86,7 +86,8 @@ class Missingness:
         total = np.maximum(weight @ known, np.finfo(np.float64).tiny)
         center = weight @ np.where(known, inputs, 0) / total
         spread = np.sqrt(weight @ np.where(known, np.square(inputs - center), 0) / total)
-        model = cls([], owner, center, np.where(spread > SMALLEST_SPREAD, spread, 1.0))
+        spread = np.where(spread > SMALLEST_SPREAD, spread, 1.0)
+        model = cls([], owner.tolist(), center.tolist(), spread.tolist())
         y = missing[:, [same[0] for same in together]].astype(np.float64)
         x = np.hstack([model._standardised(inputs) * known, y])
         # the indicator after which each term is known
@@ -99,7 +100,8 @@ class Missingness:
             for j, same in enumerate(together):
                 terms = _screened(np.where(after < j, evidence[:, j], 0))
                 bias, slopes = _logistic_regression(x[:, terms], y[:, j], weight)
-                model.indicators.append(Indicator(np.array(same), bias, terms, slopes))
+                found = Indicator(list(same), bias, terms.tolist(), slopes.tolist())
+                model.indicators.append(found)
         return model
 
     def draw(self, inputs: Array, observed: Mask, rng: np.random.Generator) -> Mask:

@@ -37,6 +37,7 @@ from skvae._table.frames import (
     pandas_series,
 )
 from skvae._table.grid import Grids
+from skvae._table.labels import Labels
 from skvae._table.masked import fill_masked
 from skvae._table.times import Times
 
@@ -52,14 +53,16 @@ class Container:
         The library of the data frame; None for an array.
     fields : list of Field or None
         The columns; None for an array of numbers.
-    names : pandas.Index or None
-        The labels of the columns of a pandas frame.
+    labels : Labels or None
+        Those of the columns of a pandas frame.
     """
 
-    def __init__(self, backend: Any, fields: list[Field] | None, names: Any = None) -> None:
+    def __init__(
+        self, backend: Any, fields: list[Field] | None, labels: Labels | None = None
+    ) -> None:
         self.backend = backend
         self.fields = fields
-        self.names = names
+        self.labels = labels
 
     @classmethod
     def of(cls, X: Any) -> Self:
@@ -73,8 +76,9 @@ class Container:
         fields = [field_of(column) for column in columns]
         warn_of_numbers(fields)
         if frame is not None:
-            names = frame.to_native().columns if frame.implementation.is_pandas_like() else None
-            return cls(frame.implementation, fields, names)
+            is_pandas = frame.implementation.is_pandas_like()
+            labels = Labels.of(frame.to_native().columns) if is_pandas else None
+            return cls(frame.implementation, fields, labels)
         is_plain = all(field.levels is None and field.scale is None for field in fields)
         return cls(None, None if is_plain else fields)
 
@@ -90,7 +94,7 @@ class Container:
             widened(field, replace(column, name=field.name), self.backend)
             for field, column in zip(self.fields or [], columns, strict=True)
         ]
-        return type(self)(self.backend, fields, self.names)
+        return type(self)(self.backend, fields, self.labels)
 
     def holds(self, what: str, n_columns: int) -> list[bool]:
         """Which columns hold "level", "bool", "whole" or "number"."""
@@ -281,10 +285,23 @@ class Container:
             return table
         if self.backend.is_pandas_like():
             frame = pd.concat([column.cells.to_native() for column in columns], axis=1)
-            frame.columns = self.names
+            if self.labels is not None:
+                frame.columns = self.labels.index()
             return frame
         frames = [column.cells.alias(column.name).to_frame() for column in columns]
         return nw.concat(frames, how="horizontal").to_native()
+
+    # -- pickling ---------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state with the name of the library."""
+        backend = None if self.backend is None else self.backend.value
+        return vars(self) | {"backend": backend}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        backend = state["backend"]
+        vars(self).update(state)
+        self.backend = None if backend is None else nw.Implementation(backend)
 
 
 def _numbers(column: Column, field: Field) -> Array:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from skvae._table.cells import check_number, is_missing, numbers_of, refuse_dtype
 from skvae._table.counted import misses
 from skvae._table.decimals import Decimals
+from skvae._table.dtypes import dtype_from_list, dtype_to_list
 from skvae._table.frames import Column, native_dtype, of_objects
 from skvae._table.grid import Grid
 from skvae._table.large import LargeNumbers
@@ -40,7 +41,7 @@ class Field:
     name: Any
     dtype: Any
     holds: str
-    levels: pd.Index | None
+    levels: list[Any] | None
     limits: tuple[float, float]
     scale: Times | LargeNumbers | Decimals | None = None
 
@@ -56,11 +57,18 @@ class Field:
             return self.scale.grid
         return Grid(1.0, decimals=0) if self.holds in (WHOLE, BOOL) else None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The state with the dtype as a list."""
+        return vars(self) | {"dtype": dtype_to_list(self.dtype)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state | {"dtype": dtype_from_list(state["dtype"])})
+
 
 def field_of(column: Column) -> Field:
     """What a column holds that ``fit`` saw. Raises for neither numbers nor categories."""
     dtype, native = column.dtype, column.native_dtype
-    levels: pd.Index | None = None
+    levels: list[Any] | None = None
     scale: Times | LargeNumbers | Decimals | None = None
     if kind := kind_of_times(column):
         holds, scale = NUMBER, Times.of(column, kind)
@@ -124,7 +132,7 @@ def warn_of_numbers(fields: Sequence[Field]) -> None:
             )
 
 
-def _held(column: Column) -> tuple[str, pd.Index | None, Decimals | None]:
+def _held(column: Column) -> tuple[str, list[Any] | None, Decimals | None]:
     """What a column of objects holds, its levels if it holds strings, and places of decimals."""
     cells = column.objects()
     seen = [cell for cell in cells if not is_missing(cell)]
@@ -154,11 +162,10 @@ def declared(dtype: Any, native: Any) -> Sequence[Any] | None:
     return list(dtype.categories) if dtype == nw.Enum else None
 
 
-def _ordered(cells: Array, declared: Sequence[Any] | None) -> pd.Index:
+def _ordered(cells: Array, declared: Sequence[Any] | None) -> list[Any]:
     """The levels that occur, in the declared order, or sorted if none is declared."""
     occur = {cell for cell in pd.unique(cells) if not is_missing(cell)}
-    levels = sorted(occur) if declared is None else [one for one in declared if one in occur]
-    return pd.Index(levels, dtype=object)
+    return sorted(occur) if declared is None else [one for one in declared if one in occur]
 
 
 def _limits(dtype: Any, holds: str) -> tuple[float, float]:
@@ -173,11 +180,11 @@ def _limits(dtype: Any, holds: str) -> tuple[float, float]:
     return float(info.min), most if most <= info.max else float(np.nextafter(most, 0.0))
 
 
-def codes_of(column: Column, levels: pd.Index, strict: bool) -> Array:
+def codes_of(column: Column, levels: list[Any], strict: bool) -> Array:
     """The number of each value's level, NaN where it is missing or unknown."""
     cells = column.objects()
     try:
-        codes: Array = levels.get_indexer(cells).astype(np.float64)
+        codes: Array = pd.Index(levels, dtype=object).get_indexer(cells).astype(np.float64)
     except TypeError as error:  # a list, for example
         raise TypeError(f"Column {column.name!r} holds no categories: {error}.") from error
     codes[codes < 0] = np.nan
@@ -187,9 +194,9 @@ def codes_of(column: Column, levels: pd.Index, strict: bool) -> Array:
         if not is_missing(cell) and cell is not pd.NaT  # missing in a column of dates
     ]
     if lost and strict:
-        known = str(levels.tolist())
+        known = str(levels)
         if len(levels) > MOST_NAMED:
-            known = f"{len(levels)} others, such as {levels[:SHOWN].tolist()}"
+            known = f"{len(levels)} others, such as {levels[:SHOWN]}"
         raise ValueError(
             f"Column {column.name!r} holds {lost[0]!r}, which training has not seen. Its values "
             f"are {known}."
@@ -228,7 +235,8 @@ def _shown(dtype: Any) -> str:
 def values_of(x: Array, field: Field) -> Array:
     """The values of a column that the numbers ``x`` stand for."""
     if field.levels is not None:
-        values: Array = field.levels.to_numpy()[x.astype(np.intp)]
+        levels = np.fromiter(field.levels, dtype=object, count=len(field.levels))
+        values: Array = levels[x.astype(np.intp)]
         return values
     if field.scale is not None:
         return field.scale.values(x)

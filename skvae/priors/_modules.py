@@ -72,8 +72,11 @@ class StandardNormal(PriorModule):
     def moments(self, generator: Generator) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(self.place), torch.ones_like(self.place)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return StandardNormal, (len(self.place),)
+    def __getstate__(self) -> dict[str, Any]:
+        return {"n_components": len(self.place)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
 
 class _Mixture(PriorModule):
@@ -88,6 +91,8 @@ class _Mixture(PriorModule):
         Lower triangular (Cholesky) factors of their covariances, and the inverses of the factors.
     """
 
+    arguments: ClassVar[tuple[str, ...]]  # of ``__init__``
+
     log_share: Any
     mean: Any
     root: Any
@@ -95,9 +100,23 @@ class _Mixture(PriorModule):
 
     @classmethod
     def of_arrays(cls, *arrays: NDArray[Any]) -> Self:
-        """The mixture with the given parameters, on the CPU."""
+        """The mixture with the given arguments, on the CPU."""
+        made = cls.__new__(cls)
+        made.__setstate__(dict(zip(cls.arguments, arrays, strict=True)))
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The arguments as arrays, so that a copy is on the CPU."""
+        return {name: getattr(self, name).detach().cpu().numpy() for name in self.arguments}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
         with torch.inference_mode(False):
-            return cls(*(torch.as_tensor(a, dtype=torch.float32, device="cpu") for a in arrays))
+            self.__init__(  # type: ignore[misc]
+                **{
+                    name: torch.tensor(array, dtype=torch.float32, device="cpu")
+                    for name, array in state.items()
+                }
+            )
 
     @property
     def n_normals(self) -> int:
@@ -149,6 +168,8 @@ class NormalMixture(_Mixture):
         As the attributes.
     """
 
+    arguments = ("log_share", "mean", "root")
+
     def __init__(self, log_share: Tensor, mean: Tensor, root: Tensor) -> None:
         super().__init__()
         self.register_buffer("log_share", log_share)
@@ -156,10 +177,6 @@ class NormalMixture(_Mixture):
         self.register_buffer("root", root)
         # computed once, in float64
         self.register_buffer("whiten", torch.linalg.inv(root.double()).to(root.dtype))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        arrays = (self.log_share, self.mean, self.root)
-        return NormalMixture.of_arrays, tuple(np.asarray(a.cpu()) for a in arrays)
 
 
 class LearnedMixture(_Mixture):
@@ -174,6 +191,8 @@ class LearnedMixture(_Mixture):
     below : Tensor of shape (C, K (K - 1) / 2)
         The elements of ``whiten`` below the diagonals, row by row.
     """
+
+    arguments = ("free_log_share", "mean", "log_diagonal", "below")
 
     def __init__(
         self, free_log_share: Tensor, mean: Tensor, log_diagonal: Tensor, below: Tensor
@@ -209,7 +228,3 @@ class LearnedMixture(_Mixture):
         found = torch.linalg.solve_triangular(whiten, one.expand_as(whiten), upper=False)
         root: Tensor = found.to(self.mean.dtype)
         return root
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        parts = self.free_log_share, self.mean, self.log_diagonal, self.below
-        return LearnedMixture.of_arrays, tuple(part.detach().cpu().numpy() for part in parts)

@@ -1,0 +1,80 @@
+"""Load an estimator from a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from skvae._estimators.imputer import VAEImputer
+from skvae._estimators.outlier import VAEOutlierDetector
+from skvae._estimators.saving import SavedEstimator, kind_of_estimator
+from skvae._estimators.transformer import VAETransformer
+from skvae._files.archive import UPGRADE, ModelFileError, read_archive
+from skvae._files.kinds import KINDS
+from skvae._files.tree import Unknown, from_nodes
+
+ESTIMATORS = VAETransformer, VAEImputer, VAEOutlierDetector
+
+
+def load(
+    path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = None
+) -> Any:
+    """Load an estimator from a file that its ``save`` wrote.
+
+    No code in the file is run. A model that was on a GPU is on the CPU if there is none.
+
+    Parameters
+    ----------
+    path : str or path
+    custom : dict, default=None
+        The functions and classes of your own that the estimator used, by their names, such as
+        ``{"layers": layers}``.
+
+    Returns
+    -------
+    estimator : VAETransformer, VAEImputer or VAEOutlierDetector
+
+    Raises
+    ------
+    OSError
+        If there is no such file, or it cannot be read.
+    ModelFileError
+        If the file is not a whole, unchanged model that this version of skvae can load, or if
+        ``custom`` lacks a name.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import skvae
+    >>> from sklearn.datasets import load_wine
+    >>> X = load_wine().data
+    >>> vae = skvae.VAETransformer(max_iter=5, random_state=0).fit(X)
+    >>> path = os.path.join(tempfile.mkdtemp(), "wine.skvae")
+    >>> vae.save(path)
+    >>> bool((skvae.load(path).score_samples(X) == vae.score_samples(X)).all())
+    True
+    """
+    custom = dict(custom or {})
+    own = [made for made in custom.values() if _is_estimator(made)]
+    kinds = {made.__name__: kind_of_estimator(made) for made in [*ESTIMATORS, *own]}
+    archive = read_archive(path)
+    try:
+        estimator = from_nodes(archive.description, archive.arrays, KINDS | kinds, custom)
+    except Unknown as error:
+        raise ModelFileError(
+            f"{os.fspath(path)!r} holds {error}, which this version of skvae does not know. If it is "
+            f"a function or a class of your own, load the file with custom={{{str(error)!r}: ...}}. "
+            f"Otherwise: {UPGRADE}"
+        ) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"{os.fspath(path)!r} does not fit this version of skvae: {error}. {UPGRADE}"
+        ) from error
+    if not isinstance(estimator, SavedEstimator):
+        raise ModelFileError(f"{os.fspath(path)!r} does not hold an estimator.")
+    return estimator
+
+
+def _is_estimator(made: Any) -> bool:
+    return isinstance(made, type) and issubclass(made, SavedEstimator)

@@ -1,0 +1,197 @@
+"""Python objects as JSON and arrays, and back. No code of a file is run.
+
+Strings, whole numbers, booleans, None and lists are themselves. Any other value is a JSON object
+with a ``kind``, by which the value is made again from its ``state``. The reader makes only the kinds
+that it knows by name. Functions, and settings of classes that the writer does not know, are of the
+kind "custom": only their name is written, and the reader is given the function or the class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from functools import partial
+from math import isfinite
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from skvae._table.dtypes import dtype_from_list, dtype_to_list
+from skvae._value import Value
+
+Node = Any  # JSON
+CUSTOM, LAMBDA = "custom", "<lambda>"
+
+
+class Kind(NamedTuple):
+    """How objects of a class are taken apart and made again."""
+
+    made: type
+    state: Callable[[Any], Any]
+    make: Callable[[Any], Any]
+
+
+class Unknown(ValueError):
+    """A value that cannot be written, or a name that the reader does not know."""
+
+
+def to_nodes(value: Any, kinds: Mapping[str, Kind]) -> tuple[Node, dict[str, NDArray[Any]]]:
+    """A value as JSON, and the arrays that it refers to by name.
+
+    Raises Unknown for a value of no known kind.
+    """
+    writer = _Writer({**BUILT_IN, **kinds})
+    return writer.node(value), writer.arrays
+
+
+def from_nodes(
+    node: Node,
+    arrays: Mapping[str, NDArray[Any]],
+    kinds: Mapping[str, Kind],
+    custom: Mapping[str, Any],
+) -> Any:
+    """The value that ``to_nodes`` wrote. ``custom`` has functions and classes by their names.
+
+    Raises Unknown for an unknown name, and other errors if the parts of an object do not fit.
+    """
+    return _Reader(arrays, {**BUILT_IN, **kinds}, custom).value(node)
+
+
+class _Writer:
+    def __init__(self, kinds: Mapping[str, Kind]) -> None:
+        self.names = {kind.made: name for name, kind in kinds.items()}
+        self.kinds = kinds
+        self.arrays: dict[str, NDArray[Any]] = {}
+
+    def node(self, value: Any) -> Node:
+        made = type(value)
+        if made in (type(None), bool, int, str):
+            return value
+        if made is float and isfinite(value):
+            return value
+        if made is list:
+            return [self.node(one) for one in value]
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            name = f"array {len(self.arrays)}"
+            self.arrays[name] = value.astype(value.dtype.newbyteorder("="), copy=False)
+            return {"kind": "array", "name": name}
+        if isinstance(value, np.dtype | pd.api.extensions.ExtensionDtype):
+            made = np.dtype
+        if made in self.names:
+            name = self.names[made]
+            return {"kind": name, "state": self.node(self.kinds[name].state(value))}
+        if isinstance(value, Value):
+            return {"kind": CUSTOM, "name": made.__name__, "state": self.node(value.get_params())}
+        if isinstance(value, FunctionType) and value.__name__ != LAMBDA:
+            return {"kind": CUSTOM, "name": value.__name__}
+        raise Unknown(f"{value!r}, of the class {made.__module__}.{made.__qualname__}")
+
+
+class _Reader:
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        kinds: Mapping[str, Kind],
+        custom: Mapping[str, Any],
+    ) -> None:
+        self.arrays = arrays
+        self.kinds = kinds
+        self.custom = custom
+
+    def value(self, node: Node) -> Any:
+        if isinstance(node, list):
+            return [self.value(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        kind = node["kind"]
+        if kind == "array":
+            return self.arrays[node["name"]]
+        if kind == CUSTOM:
+            return self._custom(node)
+        if kind not in self.kinds:
+            raise Unknown(kind)
+        return self.kinds[kind].make(self.value(node["state"]))
+
+    def _custom(self, node: Node) -> Any:
+        name = node["name"]
+        if name not in self.custom:
+            raise Unknown(name)
+        made = self.custom[name]
+        return made(**self.value(node["state"])) if "state" in node else made
+
+
+# -- the kinds of other libraries ---------------------------------------------------
+
+
+def _objects(values: NDArray[Any]) -> list[Any]:
+    return [values.dtype.str, list(values.shape), values.ravel().tolist()]
+
+
+def _make_objects(state: list[Any]) -> NDArray[Any]:
+    dtype, shape, values = state
+    return np.fromiter(values, dtype=dtype, count=len(values)).reshape(shape)
+
+
+def _timestamp(time: pd.Timestamp) -> list[Any]:
+    zone = None if time.tz is None else str(time.tz)
+    return [int(time.asm8.astype(np.int64)), time.unit, zone]
+
+
+def _make_timestamp(state: list[Any]) -> pd.Timestamp:
+    ticks, unit, zone = state
+    time = pd.Timestamp(np.datetime64(ticks, unit))
+    return time if zone is None else time.tz_localize("UTC").tz_convert(zone)
+
+
+def _random_state(random: np.random.RandomState) -> dict[str, Any]:
+    state: Any = random.get_state(legacy=False)
+    return {name: value for name, value in state.items()}
+
+
+def _make_random_state(state: dict[str, Any]) -> np.random.RandomState:
+    random = np.random.RandomState()
+    random.set_state(state)
+    return random
+
+
+BUILT_IN: dict[str, Kind] = {
+    "float": Kind(float, str, float),  # NaN and infinities, which JSON lacks
+    "tuple": Kind(tuple, list, tuple),
+    "dict": Kind(dict, lambda found: [[*item] for item in found.items()], dict),
+    "dtype": Kind(np.dtype, dtype_to_list, dtype_from_list),
+    "objects": Kind(np.ndarray, _objects, _make_objects),
+    "numpy.bool": Kind(np.bool_, bool, np.bool_),
+    "decimal": Kind(Decimal, str, Decimal),
+    "date": Kind(date, date.isoformat, date.fromisoformat),
+    "datetime": Kind(datetime, datetime.isoformat, datetime.fromisoformat),
+    "timestamp": Kind(pd.Timestamp, _timestamp, _make_timestamp),
+    "timedelta": Kind(
+        pd.Timedelta,
+        lambda span: [int(span.asm8.astype(np.int64)), span.unit],
+        lambda state: pd.Timedelta(np.timedelta64(*state)),
+    ),
+    "period": Kind(
+        pd.Period,
+        lambda period: [period.ordinal, period.freqstr],
+        lambda state: pd.Period(ordinal=state[0], freq=state[1]),
+    ),
+    "interval": Kind(
+        pd.Interval,
+        lambda interval: [interval.left, interval.right, interval.closed],
+        lambda state: pd.Interval(*state),
+    ),
+    "device": Kind(torch.device, str, torch.device),
+    "random_state": Kind(np.random.RandomState, _random_state, _make_random_state),
+} | {
+    f"numpy.{scalar.__name__}": Kind(scalar, partial(np.asarray), scalar)
+    for scalar in (
+        *(np.int8, np.int16, np.int32, np.int64),
+        *(np.uint8, np.uint16, np.uint32, np.uint64),
+        *(np.float16, np.float32, np.float64),
+    )
+}
