@@ -7,6 +7,7 @@ missing value. Results are arrays in the units of the table.
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -458,6 +459,8 @@ class Fitted:
         priors = copy.deepcopy((self.module.learned_prior, self.module.prior))
         on_cpu = [None if prior is None else prior.cpu() for prior in priors]
         return state | {
+            # empty arrays get the strides of unpickled ones, on which joblib's hash depends
+            "columns": pickle.loads(pickle.dumps(self.columns)),
             "module": arrays_of(self.module),
             "priors": on_cpu,
             "device": str(self.device),

@@ -17,9 +17,7 @@ from skvae._files.tree import Unknown, from_nodes
 ESTIMATORS = VAETransformer, VAEImputer, VAEOutlierDetector
 
 
-def load(
-    path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = None
-) -> Any:
+def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = None) -> Any:
     """Load an estimator from a file that its ``save`` wrote.
 
     No code in the file is run. A model that was on a GPU is on the CPU if there is none.
@@ -63,9 +61,9 @@ def load(
         estimator = from_nodes(archive.description, archive.arrays, KINDS | kinds, custom)
     except Unknown as error:
         raise ModelFileError(
-            f"{os.fspath(path)!r} holds {error}, which this version of skvae does not know. If it is "
-            f"a function or a class of your own, load the file with custom={{{str(error)!r}: ...}}. "
-            f"Otherwise: {UPGRADE}"
+            f"{os.fspath(path)!r} holds {error}, which this version of skvae does not know. If it "
+            "is a function or a class of your own, load the file with "
+            f"custom={{{str(error)!r}: ...}}. Otherwise: {UPGRADE}"
         ) from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelFileError(

@@ -43,8 +43,9 @@ class SavedEstimator:
             description, arrays = to_nodes(self, KINDS | _kinds_of(self))
         except Unknown as error:
             raise TypeError(
-                f"This {type(self).__name__} cannot be saved, since it holds {error}. Give a lambda "
-                "a name by def, and replace other values by built-in ones, or pickle the estimator."
+                f"This {type(self).__name__} cannot be saved, since it holds {error}. Give a "
+                "lambda a name by def, and replace other values by built-in ones, or pickle the "
+                "estimator."
             ) from error
         write_archive(path, Archive(description, arrays))
 

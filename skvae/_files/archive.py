@@ -74,7 +74,7 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
         with safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_format(path, metadata)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
+            arrays = {name: file.get_tensor(name) for name in file.offset_keys()}
     except (SafetensorError, TypeError, AttributeError) as error:
         raise ModelFileError(
             f"{os.fspath(path)!r} is not a file of a model, or was cut off: {error}."
@@ -95,8 +95,8 @@ def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> 
         raise ModelFileError(f"{os.fspath(path)!r} is not a file of a model of skvae.")
     if int(number) > FORMAT:
         raise ModelFileError(
-            f"{os.fspath(path)!r} has format {int(number)}, and this version of skvae reads formats "
-            f"up to {FORMAT}. {UPGRADE}"
+            f"{os.fspath(path)!r} has format {int(number)}, and this version of skvae reads "
+            f"formats up to {FORMAT}. {UPGRADE}"
         )
 
 

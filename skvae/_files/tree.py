@@ -1,9 +1,9 @@
 """Python objects as JSON and arrays, and back. No code of a file is run.
 
 Strings, whole numbers, booleans, None and lists are themselves. Any other value is a JSON object
-with a ``kind``, by which the value is made again from its ``state``. The reader makes only the kinds
-that it knows by name. Functions, and settings of classes that the writer does not know, are of the
-kind "custom": only their name is written, and the reader is given the function or the class.
+with a ``kind``, by which the value is made again from its ``state``. The reader makes only the
+kinds that it knows by name. Functions, and settings of classes that the writer does not know, are
+of the kind "custom": only their name is written, and the reader is given the function or the class.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _make_timestamp(state: list[Any]) -> pd.Timestamp:
 
 def _random_state(random: np.random.RandomState) -> dict[str, Any]:
     state: Any = random.get_state(legacy=False)
-    return {name: value for name, value in state.items()}
+    return dict(state)
 
 
 def _make_random_state(state: dict[str, Any]) -> np.random.RandomState:

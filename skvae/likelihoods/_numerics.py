@@ -25,7 +25,7 @@ STIRLING = 100.0  # above it two terms of Stirling's series are exact to 1e-13
 
 def float32(array: Array) -> Tensor:
     """A tensor on the CPU, whatever torch's defaults are."""
-    return torch.as_tensor(np.asarray(array), dtype=torch.float32, device="cpu")
+    return torch.tensor(np.asarray(array), dtype=torch.float32, device="cpu")
 
 
 def standardisation(x: Array, weight: Array) -> tuple[Array, Array]:
