@@ -13,6 +13,7 @@ from torch import Tensor
 
 from skvae._blocks import BLOCK_CELLS, LARGEST_COPY, MOST_HELD_OUT, chunks
 from skvae._fitted import Fitted
+from skvae._interrupts import interrupts_held
 from skvae._model.cells import Cells
 from skvae._table.columns import Columns
 from skvae._table.distinct import row_hashes, smallest
@@ -89,7 +90,7 @@ def rows_of(fitted: Fitted, data: WeightedTable) -> WeightedRows:
 
 def rows_in_memory(fitted: Fitted, data: WeightedTable) -> Rows:
     """Rows in memory, on the model's device."""
-    with torch_runtime(fitted.device):
+    with interrupts_held() as hold, torch_runtime(fitted.device), hold.lifted():
         # first, since the Jacobian of a value outside the support is not defined
         cells = _load(fitted, data.table, data.index, slice(None))
     shared = _weights(fitted, data.table, data.index, data.weight)

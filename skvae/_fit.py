@@ -18,6 +18,7 @@ from skvae._build import objective_of, prior_of
 from skvae._data import WeightedTable, rows_in_memory, rows_of, split
 from skvae._fitted import Fitted
 from skvae._inference.missingness import Missingness, inputs_of, owners_of
+from skvae._interrupts import interrupts_allowed, interrupts_held
 from skvae._judgement import Judgement
 from skvae._start import start_from_pca
 from skvae._torch.random import derive, generator_from
@@ -50,30 +51,34 @@ def train(
 ) -> tuple[History, Judgement]:
     """Train a model in place for these epochs, with a part of the rows or others for validation.
 
+    Call it in a block of ``interrupts_held`` that ends when the model is kept: it lets interrupts
+    through where no training would be lost.
+
     ``on_epoch`` is called after each epoch, and ends training by returning True. The history in
     ``fitted`` is then that of all epochs so far. ``on_epoch`` is given a function that also sets
     what depends on the weights, the KL divergence and the scale of each component. A part of the
     rows is held out if ``parameters.early_stopping`` and no others are given.
     """
-    if validation is None and parameters.early_stopping:
-        data, validation = split(data, parameters.validation_fraction, fitted.seed)
-    held_out = None if validation is None else rows_in_memory(fitted, validation)
-    rows = rows_of(fitted, data)
-    if is_fresh:
-        _start(fitted, rows)
-        _describe_components(fitted, rows, whiten=parameters.whiten)  # callbacks may call score
-    plan = plan_of(parameters, len(rows))
-    # early stopping selects weights by the held-out rows; the bound of others may fall
-    judges = rows if held_out is None or not parameters.early_stopping else held_out
-    judgement = Judgement(fitted, _sample(fitted, judges), plan, judges is held_out)
-    todo = stages(
-        fitted.module,
-        plan,
-        epochs,
-        len(rows),
-        last_phase=fitted.training.phase,
-        auto_alpha=parameters.alpha == "auto",
-    )
+    with interrupts_allowed():
+        if validation is None and parameters.early_stopping:
+            data, validation = split(data, parameters.validation_fraction, fitted.seed)
+        held_out = None if validation is None else rows_in_memory(fitted, validation)
+        rows = rows_of(fitted, data)
+        if is_fresh:
+            _start(fitted, rows)
+            _describe_components(fitted, rows, whiten=parameters.whiten)  # callbacks may call score
+        plan = plan_of(parameters, len(rows))
+        # early stopping selects weights by the held-out rows; the bound of others may fall
+        judges = rows if held_out is None or not parameters.early_stopping else held_out
+        judgement = Judgement(fitted, _sample(fitted, judges), plan, judges is held_out)
+        todo = stages(
+            fitted.module,
+            plan,
+            epochs,
+            len(rows),
+            last_phase=fitted.training.phase,
+            auto_alpha=parameters.alpha == "auto",
+        )
     history = _run(
         fitted,
         rows,
@@ -94,10 +99,14 @@ def train_once(
     is_fresh: bool,
     on_epoch: OnEpoch,
 ) -> History:
-    """Train a model in place with one pass over the rows, at a constant learning rate."""
-    rows = rows_of(fitted, data)
-    if is_fresh:
-        _start(fitted, rows)
+    """Train a model in place with one pass over the rows, at a constant learning rate.
+
+    Interrupts are as in ``train``.
+    """
+    with interrupts_allowed():
+        rows = rows_of(fitted, data)
+        if is_fresh:
+            _start(fitted, rows)
     n = fitted.training.n_epochs
     plan = plan_of(
         parameters, len(rows), learning_rate=SCHEDULES["constant"], kl_warmup=0.0, average=0.0
@@ -136,7 +145,7 @@ def _plain(value: Any) -> Any:
 def _start(fitted: Fitted, rows: WeightedRows) -> None:
     """Initialise the weights by PCA."""
     seed, device = derive(fitted.seed, "start"), fitted.device
-    with torch_runtime(device):
+    with interrupts_held() as hold, torch_runtime(device), hold.lifted():
         sample = rows.sample(rows_to_start_from(fitted.module), generator_from(seed, device))
         start_from_pca(fitted.module, sample.cells, sample.share, seed)
 
@@ -172,15 +181,13 @@ def _run(
         on_epoch=at_epoch,
     )
 
-    def finish() -> None:
-        describe(order=is_fresh)
-        _fit_missingness(fitted, rows)
-        _fit_prior(fitted, rows, Normal(), seed)
-
-    history.finish(finish)
+    describe(order=is_fresh)
+    _fit_missingness(fitted, rows)
+    _fit_prior(fitted, rows, Normal(), seed)
     if not history.interrupted:
         try:
-            _fit_prior(fitted, rows, prior_of(parameters), seed)
+            with interrupts_allowed():
+                _fit_prior(fitted, rows, prior_of(parameters), seed)
         except KeyboardInterrupt:
             history.interrupt()
         except Exception as error:
@@ -196,7 +203,6 @@ def _describe_components(
     with torch_runtime(fitted.device):
         generator = fitted.generator_of_moments()
         if order and model.learned_prior is None:  # the dimensions of a learned prior differ
-            model.components.reset()  # an interrupted call may have set it
             kl, _ = posterior_means(model, few, generator)
             _, loadings = fitted.loadings()
             model.components.sort(torch.from_numpy(kl), torch.from_numpy(loadings.T))
@@ -244,7 +250,12 @@ def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> N
             found: NDArray[np.float64] = codes.double().cpu().numpy()
             return found
 
-    with torch_runtime(fitted.device), seeded(derive(seed, "global")):
+    with (
+        interrupts_held() as hold,
+        torch_runtime(fitted.device),
+        seeded(derive(seed, "global")),
+        hold.lifted(),
+    ):
         trained = fitted.module.prior_of_training
         found = prior.fit(draw, len(rows), fitted.n_components, seed, trained)
         fitted.module.prior = (trained if found is None else found).to(fitted.device)

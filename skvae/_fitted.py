@@ -20,6 +20,7 @@ from torch import Tensor
 
 from skvae._architecture import Architecture
 from skvae._blocks import DRAWS_AT_ONCE, FEWEST_AT_ONCE, LEFT_OUT_AT_ONCE, chunks
+from skvae._floats import float_errors_ignored
 from skvae._inference.averages import decoded_mean, weighted_masses, weighted_mean
 from skvae._inference.effort import FEW_COMPONENTS, FEWEST_CODES, STANDARD_ERROR, Effort
 from skvae._inference.map_rows import Input, Size, map_rows
@@ -220,7 +221,7 @@ class Fitted:
             changed = evidence[row]
             changed[np.arange(len(row)), place] = np.where(is_beyond, value, np.nan)
             of_changed = self.log_likelihood(changed, dtype, n_draws, error)
-            with np.errstate(invalid="ignore"):  # -inf - (-inf), if both likelihoods are 0
+            with float_errors_ignored("invalid"):  # -inf - (-inf), if both likelihoods are 0
                 gain = of_evidence[row] - of_changed
             out.flat[cells] = np.where(is_beyond, -gain, gain)
         out += self.columns.log_unit(table)

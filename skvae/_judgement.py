@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae._fitted import Fitted
+from skvae._floats import float_errors_ignored
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import torch_runtime
 from skvae._training.bounds import MeanBound
@@ -89,7 +90,7 @@ def problem(
 ) -> tuple[str, type[Warning]] | None:
     """The message and category for bounds (n,) before and after training, of rows of a table."""
     share = rows.share.cpu().numpy()
-    with np.errstate(invalid="ignore"):  # a bound may be infinite
+    with float_errors_ignored("invalid"):  # a bound may be infinite
         gains = after - before
         is_extreme = extreme(gains)
         gain, usual_gain = share @ gains, np.average(gains[~is_extreme], weights=share[~is_extreme])

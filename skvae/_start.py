@@ -15,6 +15,7 @@ from sklearn import config_context
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
+from skvae._interrupts import interrupts_held
 from skvae._model.cells import Cells, split
 from skvae._model.locations import NOISE_SPEED
 from skvae._model.observation import ObservationModel
@@ -42,7 +43,7 @@ def start_from_pca(model: VAE, cells: Cells, share: Tensor, seed: int) -> None:
     """
     if not (model.encoder.has_linear and model.decoder.has_linear):
         return
-    with one_thread(), torch.no_grad():
+    with interrupts_held() as hold, one_thread(), torch.no_grad(), hold.lifted():
         features, weight = model.features(cells).double().cpu().numpy(), share.cpu().numpy()
         scale = _feature_scale(model)
         mean = weight @ features

@@ -25,6 +25,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from skvae._interrupts import interrupts_held
 from skvae._rules import Rule, number
 from skvae._torch.vjp import Later
 from skvae._value import Value
@@ -180,7 +181,12 @@ class Objective(Value):
         gradient is computed by autograd. A subclass can override this method with a gradient in
         closed form, which is faster.
         """
-        with torch.inference_mode(False), torch.enable_grad():
+        with (
+            interrupts_held() as hold,
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            hold.lifted(),
+        ):
             # clones, since autograd cannot record tensors of inference mode
             given = log_px(), draws.mean, draws.log_std
             leaves = [tensor.clone().detach().requires_grad_() for tensor in given]

@@ -10,6 +10,7 @@ from sklearn.base import OutlierMixin, _fit_context
 from skvae._estimators.constraints import RuledInterval
 from skvae._estimators.shell import Shell
 from skvae._estimators.transformer import VAETransformer
+from skvae._interrupts import interrupts_held
 from skvae._table.validation import replace_rows_of_no_weight, validate_weight
 
 
@@ -142,9 +143,10 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         inliers = (1 - self.contamination) * (1 - 1e-12)  # the sums of weights are rounded
         finite = np.maximum(score, np.finfo(score.dtype).min)
         offset = -np.quantile(-finite, inliers, weights=weight, method="inverted_cdf")
-        self._keep(model)
-        # all rows of likelihood 0 are outliers, even beyond ``contamination``
-        self.offset_ = float(max(offset, score[possible].min()))
+        with interrupts_held():
+            self._keep(model)
+            # all rows of likelihood 0 are outliers, even beyond ``contamination``
+            self.offset_ = float(max(offset, score[possible].min()))
         return score
 
     def score_samples(self, X):

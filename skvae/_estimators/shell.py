@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvae._estimators.constraints import Ruled
 from skvae._estimators.saving import SavedEstimator
 from skvae._estimators.transformer import VAETransformer
+from skvae._interrupts import interrupts_held
 from skvae._torch.random import RANDOM_STATE, seed_from
 
 
@@ -34,13 +35,14 @@ class Shell(SavedEstimator, BaseEstimator):
 
     def _keep(self, model):
         """Set the fitted attributes, last, so that an error leaves the estimator unchanged."""
-        self.estimator_ = model
-        self.loss_curve_ = model.loss_curve_
-        self.n_features_in_ = model.n_features_in_
-        if hasattr(model, "feature_names_in_"):
-            self.feature_names_in_ = model.feature_names_in_
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        with interrupts_held():
+            self.estimator_ = model
+            self.loss_curve_ = model.loss_curve_
+            self.n_features_in_ = model.n_features_in_
+            if hasattr(model, "feature_names_in_"):
+                self.feature_names_in_ = model.feature_names_in_
+            elif hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
 
     def _fitted_estimator(self):
         check_is_fitted(self)

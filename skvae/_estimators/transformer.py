@@ -26,6 +26,7 @@ from skvae._estimators.constraints import Ruled
 from skvae._estimators.saving import SavedEstimator
 from skvae._fit import train, train_once
 from skvae._inference.effort import ERROR_IN_MEAN, STANDARD_ERROR
+from skvae._interrupts import interrupts_held
 from skvae._rules import NOTHING, TRUTH, number, one_of, whole
 from skvae._table.bounds import check_given
 from skvae._table.container import Container
@@ -569,18 +570,19 @@ class VAETransformer(
             epoch = context.subcontext(task_name="epoch").call_on_fit_task_begin(**seen)
             return epoch.call_on_fit_task_end(**seen, reconstruction_attributes=attributes)
 
-        history, judgement = train(
-            fitted,
-            self,
-            data,
-            epochs,
-            validation=validation,
-            is_fresh=is_fresh,
-            on_epoch=on_epoch,
-        )
-        if not self.warm_start:  # the moments of Adam are as large as two more models
-            fitted.training.optimizer = None
-        self._keep(checked)
+        with interrupts_held():
+            history, judgement = train(
+                fitted,
+                self,
+                data,
+                epochs,
+                validation=validation,
+                is_fresh=is_fresh,
+                on_epoch=on_epoch,
+            )
+            if not self.warm_start:  # the moments of Adam are as large as two more models
+                fitted.training.optimizer = None
+            self._keep(checked)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         history.raise_error()
         table = "X" if X_val is None else "X_val"
@@ -625,14 +627,15 @@ class VAETransformer(
         fitted, data, checked = self._begin(
             X, sample_weight, is_fresh=is_fresh, min_rows=1 + is_fresh
         )
-        history = train_once(
-            fitted,
-            self,
-            data,
-            is_fresh=is_fresh,
-            on_epoch=lambda describe: self._report(fitted),
-        )
-        self._keep(checked)
+        with interrupts_held():
+            history = train_once(
+                fitted,
+                self,
+                data,
+                is_fresh=is_fresh,
+                on_epoch=lambda describe: self._report(fitted),
+            )
+            self._keep(checked)
         history.raise_error()
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skvae._blocks import CHUNK_ELEMENTS, chunks
+from skvae._inference.abandon import listen_to
+from skvae._interrupts import interrupts_held
 from skvae._model.vae import VAE
 from skvae._torch.runtime import torch_runtime
 
@@ -79,7 +82,7 @@ def map_rows(
     rows_at_once = min(CHUNK_ELEMENTS // of_row, -(-n_rows // n_threads))
 
     def result(rows: slice) -> NDArray[Any]:
-        with torch_runtime(device):
+        with interrupts_held() as hold, torch_runtime(device), hold.lifted():
             x = torch.as_tensor(load(rows), dtype=precision, device=device)
             return finish(call(model, x, rows).cpu().numpy())
 
@@ -94,12 +97,17 @@ def map_rows(
 
 @contextmanager
 def _mapping(n_threads: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """``map`` on this number of threads. An error cancels the remaining calls."""
+    """``map`` on this number of threads. After an error or an interrupt, calls end early."""
     if n_threads == 1:
         yield map
-    else:
-        with ThreadPoolExecutor(n_threads) as pool:
-            yield partial(_map_on, pool)
+        return
+    abandoned = threading.Event()
+    pool = ThreadPoolExecutor(n_threads, initializer=listen_to, initargs=(abandoned,))
+    try:
+        yield partial(_map_on, pool)
+    finally:
+        abandoned.set()
+        pool.shutdown(cancel_futures=True)
 
 
 def _map_on(pool: ThreadPoolExecutor, *what: Any) -> Iterator[Any]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skvae._blocks import CHUNK_ELEMENTS, codes_at_once
+from skvae._inference.abandon import check_needed
 from skvae._inference.effort import Effort
 from skvae._inference.modes import LogJoint, Search
 from skvae._inference.normals import Normals
@@ -76,6 +77,7 @@ def log_joint(model: VAE, cells: Cells, *, undefined: float = -torch.inf) -> Log
     width = model.width
 
     def of_codes(z: Tensor, rows: Tensor) -> Tensor:
+        check_needed()
         own, parts = cells.take(rows), []
         for part in z.split(codes_at_once(len(own), width)):
             outputs = [out.expand(-1, len(own), -1) for out in model.decode(part, own.context)]

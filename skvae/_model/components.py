@@ -34,13 +34,6 @@ class ComponentOrder(nn.Module):
         order = torch.argsort(kl, descending=True, stable=True)
         largest = loading.gather(1, loading.abs().argmax(1, keepdim=True))[:, 0]
         sign = torch.where(largest < 0, -1, 1)[order]
-        self._set(self.order[order], self.sign[order] * sign)
-
-    def reset(self) -> None:
-        """Restore the order and the signs of the networks' own components."""
-        self._set(self.order.sort().values, torch.ones_like(self.sign))
-
-    def _set(self, order: Tensor, sign: Tensor) -> None:
-        self.sign.copy_(sign)
-        self.order.copy_(order)
-        self.place.copy_(torch.argsort(order))
+        self.sign.copy_(self.sign[order] * sign)
+        self.order.copy_(self.order[order])
+        self.place.copy_(torch.argsort(self.order))

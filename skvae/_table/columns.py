@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae._blocks import SAMPLE_CELLS
+from skvae._floats import float_errors_ignored
 from skvae._table.auto import SAMPLE_ROWS
 from skvae._table.choice import LikelihoodChoice
 from skvae._table.decision import Decision, decide
@@ -266,7 +267,7 @@ class Columns:
                 cells = x[:, group.columns]
                 steps, inside = group.seen(cells)
                 self._check_support(group, cells, inside)
-                with np.errstate(over="ignore"):
+                with float_errors_ignored("over"):
                     working = group.to_working(cells, steps, inside)
                 out[rows, place] = working.clip(-largest, largest)
         return out
@@ -281,7 +282,7 @@ class Columns:
         spread = np.where(self.spread > 0, self.spread, 1.0)
         for rows, x in row_blocks(X, index):
             own = np.empty(x.shape)
-            with np.errstate(over="ignore", invalid="ignore"):
+            with float_errors_ignored("over", "invalid"):
                 for group in self.groups:
                     places, cells = group.places, x[:, group.columns]
                     own[:, places] = group.without_unit(cells, self.origin[places], spread[places])

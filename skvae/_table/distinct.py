@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skvae._blocks import HASHED_CELLS, chunks
+from skvae._floats import float_errors_ignored
 
 
 def distinct_rows(
@@ -66,7 +67,7 @@ def row_hashes(X: NDArray[Any]) -> NDArray[np.uint64]:
         missing = np.isnan(wide)
         wide[missing] = np.nan  # one bit pattern in place of the many that NaN has
         wide += 0.0  # turns -0.0 into 0.0
-        with np.errstate(over="ignore", under="ignore"):
+        with float_errors_ignored("over", "under"):
             narrow = wide.astype(np.float32)
         is_exact = ((narrow == wide) | missing).all(axis=1)
         found = hashes[rows]

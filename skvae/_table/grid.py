@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from skvae._floats import float_errors_ignored
 from skvae._rules import NOTHING, POSITIVE, one_of
 from skvae._table.names import find_columns
 from skvae.likelihoods._numerics import LARGEST_WHOLE, are_whole
@@ -58,7 +59,7 @@ def find_grid(x: Array) -> Grid | None:
         return None
     if are_whole(values):
         return _grid_of_whole(values, 0, len(x))
-    with np.errstate(over="ignore"):
+    with float_errors_ignored("over"):
         largest, span = float(np.abs(values).max()), float(values[-1] - values[0])
         is_float32 = np.array_equal(values.astype(np.float32), values)
     if largest < SMALLEST or span > LARGEST:  # rounding errors underflow, or distances overflow
@@ -278,7 +279,7 @@ class Grids:
         on = ~np.isnan(self.step)
         if not on.any():
             return x
-        with np.errstate(over="ignore", invalid="ignore"):
+        with float_errors_ignored("over", "invalid"):
             found = (x - self.offset) / self.unit  # x itself without a grid
             whole = np.rint(found)
             close = np.abs(found - whole) < CLOSE
@@ -311,7 +312,7 @@ class Grids:
         whole = np.stack([np.ceil(steps[0]), np.floor(steps[1])])
         # float64 holds no numbers between larger steps
         moves = ~np.isnan(self.step) & (np.abs(steps) < LARGEST_WHOLE)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with float_errors_ignored("over", "invalid"):
             found: Array = np.where(moves, self.snapped(whole), bounds.T).T
         return found
 
@@ -324,6 +325,6 @@ class Grids:
     def holds(self, x: Array) -> Array:
         """Whether values lie on their grids, True in a column without one. (n, d) bool."""
         steps = self.steps(x)
-        with np.errstate(invalid="ignore"):
+        with float_errors_ignored("invalid"):
             found: Array = np.isnan(self.step) | np.isnan(x) | (steps == np.rint(steps))
         return found

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skvae._floats import float_errors_ignored
 from skvae._table.grid import Grids
 from skvae.likelihoods import Constants, Likelihood
 
@@ -85,7 +86,7 @@ class ColumnGroup:
     def seen(self, x: Array) -> tuple[Array, NDArray[np.bool_]]:
         """The values as the likelihood sees them, and which lie in its support. 2 x (n, d)."""
         steps = self.steps(x)
-        with np.errstate(invalid="ignore"):
+        with float_errors_ignored("invalid"):
             inside: NDArray[np.bool_] = self.likelihood.in_support(steps, self.constants)
         return steps, inside
 

@@ -14,6 +14,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
 from skvae._blocks import CHECKED_CELLS, chunks
+from skvae._floats import float_errors_ignored
 from skvae._rules import NOTHING, number
 from skvae._table.container import Container
 from skvae._table.counted import MOST_UNITS
@@ -155,7 +156,7 @@ def refuse_infinite(table: Any, what: str, names: Sequence[Any]) -> None:
     """Raise for the first infinity in a table of numbers, with the name of its column."""
     for rows in chunks(len(table), CHECKED_CELLS // max(1, table.shape[1])):
         block = table[rows]
-        with np.errstate(over="ignore", invalid="ignore"):
+        with float_errors_ignored("over", "invalid"):
             total = block.sum(dtype=np.float64)
         if np.isfinite(total):  # then so are all values, as in most tables
             continue
@@ -176,7 +177,7 @@ def refuse_rounding(table: Any, names: Sequence[Any]) -> None:
         block = table[rows]
         if block.min() >= -MOST_UNITS and block.max() <= MOST_UNITS:
             continue
-        with np.errstate(invalid="ignore"):  # 2**63 has no place in int64
+        with float_errors_ignored("invalid"):  # 2**63 has no place in int64
             rounded = block.astype(np.float64).astype(block.dtype) != block
         if rounded.any():
             row, column = np.argwhere(rounded)[0]

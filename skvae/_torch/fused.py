@@ -36,7 +36,7 @@ def fused(wanted: bool) -> Iterator[None]:
     Only if they are wanted and available.
     """
     before = kernels()
-    _here.kernels = _load() if wanted else None
+    _here.kernels = load_kernels() if wanted else None
     try:
         yield
     finally:
@@ -49,7 +49,8 @@ def kernels() -> Kernels | None:
 
 
 @lru_cache(maxsize=1)
-def _load() -> Kernels | None:
+def load_kernels() -> Kernels | None:
+    """``skvae._torch.kernels``, or None if they cannot be used here."""
     # takes a few tenths of a second, or a few seconds if they were never compiled before
     if find_spec("numba") is None:
         return None

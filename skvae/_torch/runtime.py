@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-from skvae._torch.fused import fused
+from skvae._interrupts import interrupts_held
+from skvae._torch.fused import fused, load_kernels
 
 # The work of a step is its rows, times draws, times weights of the networks. Below this, a second
 # thread saves less than half of the time, and slows the step down while another process occupies a
@@ -32,6 +33,8 @@ LARGEST_BLOCK = 2**25 - 2**16
 def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[Caller]:
     """Run this package's torch code independently of the caller's modes. Autograd is off.
 
+    Interrupts are held back in the block, unless it is in a block that lifts this.
+
     Parameters
     ----------
     device : torch.device
@@ -45,15 +48,19 @@ def torch_runtime(device: torch.device, *, work: int = 0) -> Iterator[Caller]:
         The modes outside of this context, in which the caller's own code can run.
     """
     large = work >= LARGE_WORK
+    by_kernels = large and device.type == "cpu"
+    if by_kernels:
+        load_kernels()  # may take seconds, in which it may be interrupted
     torch.get_num_threads()  # initialises torch's count in a new Python thread, before the limit
     keep_freed_memory()
     caller = Caller.of(device)
     with (
+        interrupts_held(),
         torch.inference_mode(False),
         torch.no_grad(),
         torch.autocast(device.type, enabled=False),
         nullcontext() if large else limit(thread_pools(), repeat(1)),
-        fused(large and device.type == "cpu"),
+        fused(by_kernels),
     ):
         yield caller
 
@@ -142,20 +149,13 @@ class ThreadPool(Protocol):
 
 @contextmanager
 def limit(pools: Sequence[ThreadPool], counts: Iterable[int]) -> Iterator[None]:
-    """Set the number of threads of each pool, and restore it afterwards.
-
-    An interrupt from the keyboard may occur anywhere. The counts are therefore read first, set
-    within the block that restores them, and restored twice, in case the first is interrupted.
-    """
+    """Set the number of threads of each pool, and restore it afterwards."""
     before = [pool.num_threads for pool in pools]
     try:
         set_threads(pools, counts)
         yield
     finally:
-        try:
-            set_threads(pools, before)
-        finally:
-            set_threads(pools, before)
+        set_threads(pools, before)
 
 
 def set_threads(pools: Sequence[ThreadPool], counts: Iterable[int]) -> None:
@@ -236,16 +236,9 @@ def seeded_generators(seed: int, device: torch.device) -> Iterator[None]:
             for generator in generators:
                 generator.manual_seed(seed)
             yield
-        finally:  # as in ``limit``
-            try:
-                _restore(generators, states)
-            finally:
-                _restore(generators, states)
-
-
-def _restore(generators: Iterable[torch.Generator], states: Iterable[torch.Tensor]) -> None:
-    for generator, state in zip(generators, states, strict=True):
-        generator.set_state(state)
+        finally:
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
 
 
 @contextmanager
@@ -262,10 +255,7 @@ def seeded(seed: int) -> Iterator[None]:
             torch.set_default_dtype(torch.float32)
             yield
         finally:
-            try:
-                torch.set_default_dtype(dtype)
-            finally:
-                torch.set_default_dtype(dtype)
+            torch.set_default_dtype(dtype)
 
 
 def _after_fork() -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skvae._interrupts import interrupts_held
+
 # Maps the gradient by a result to the gradient by the argument, and adds the gradients by
 # parameters to their ``grad`` (see also ``NetworkModule.closed_form``). It may be called once.
 Backward = Callable[..., Any]
@@ -25,14 +27,14 @@ def by_autograd(
     function: Callable[..., Tensor], x: Tensor, *given: Tensor, to_x: bool = True
 ) -> tuple[Tensor, Backward]:
     """``function(x, *given)`` and its backward function, which returns None unless ``to_x``."""
-    with torch.inference_mode(False), torch.enable_grad():
+    with interrupts_held() as hold, torch.inference_mode(False), torch.enable_grad(), hold.lifted():
         # autograd cannot record tensors of inference mode, but it can record copies of them
         x, *given_ = (t.clone() if t.is_inference() else t.detach() for t in (x, *given))
         found = function(x.requires_grad_(to_x), *given_)
 
     def backward(gradient: Tensor) -> Tensor | None:
         if found.requires_grad:
-            with torch.inference_mode(False):
+            with interrupts_held() as hold, torch.inference_mode(False), hold.lifted():
                 found.backward(gradient.clone() if gradient.is_inference() else gradient)
         return torch.zeros_like(x) if to_x and x.grad is None else x.grad
 

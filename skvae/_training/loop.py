@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
+from skvae._interrupts import interrupts_allowed, interrupts_held
 from skvae._model.cells import Cells
 from skvae._model.phases import WHOLE, Phase
 from skvae._model.vae import VAE
@@ -62,14 +63,6 @@ class History:
             raise KeyboardInterrupt
         if self.error is not None:
             raise self.error
-
-    def finish(self, do: Callable[[], None]) -> None:
-        """Call ``do`` to completion. After an interrupt, it is called again from the start."""
-        try:
-            do()
-        except KeyboardInterrupt:
-            self.interrupt()
-            do()
 
 
 class Step:
@@ -183,7 +176,8 @@ def train(
         return after + scores
 
     try:
-        with paced(outcome if _may_be_undone(model, plan) else None) as step.pace:
+        undone = outcome if _may_be_undone(model, plan) else None
+        with interrupts_held(), paced(undone) as step.pace, interrupts_allowed():
             if score is not None:
                 # the score may fall in the first epochs of a fit, but not after a fit or a phase
                 watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
@@ -194,16 +188,17 @@ def train(
                 value = 0.0 if score is None else score()
                 number = max(epoch, len(history.loss_curve)) + 1
                 _refuse_divergence(plan, number, loss, value, optimizer.values)
-                last.take()
-                history.loss_curve.append(loss - rows.log_jacobian)
-                history.reconstruction_curve.append(reconstruction - rows.log_jacobian)
-                history.kl_curve.append(kl)
                 rate = plan.learning_rate.factor(progress[-1]) * plan.learning_rate_init
-                history.learning_rates.append(float(watch.rate * rate))
-                if score is not None:
-                    history.validation_scores.append(value)
-                    watch.see(value)
-                history.best_validation_score = watch.best_score
+                with interrupts_held():
+                    last.take()
+                    history.loss_curve.append(loss - rows.log_jacobian)
+                    history.reconstruction_curve.append(reconstruction - rows.log_jacobian)
+                    history.kl_curve.append(kl)
+                    history.learning_rates.append(float(watch.rate * rate))
+                    if score is not None:
+                        history.validation_scores.append(value)
+                        watch.see(value)
+                    history.best_validation_score = watch.best_score
                 if on_epoch(history):
                     history.stopped = True
                     break
@@ -297,7 +292,13 @@ def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -
     numbered = iter(enumerate(progress))
     for buffer in rows.buffers(n_steps, plan.batch_size, step.generator):
         # tensors made here are not used outside, so torch can skip the bookkeeping for autograd
-        with step.optimizer.steps(), torch.inference_mode(), networks_in(plan.precision, device):
+        with (
+            interrupts_held() as hold,
+            step.optimizer.steps(),
+            torch.inference_mode(),
+            networks_in(plan.precision, device),
+            hold.lifted(),
+        ):
             for batch in buffer.batches:
                 number, done = next(numbered)
                 step(buffer.cells.take(batch), done, rate, with_loss=number in steps_with_loss)

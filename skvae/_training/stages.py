@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
 from torch import Generator
 
 from skvae._blocks import START_CELLS, START_ROWS
+from skvae._interrupts import interrupts_held
 from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._model.vae import VAE
 from skvae._torch.random import derive, generator_from
@@ -79,6 +79,11 @@ def train_stages(
     work = max(stage.plan.n_draws * stage.plan.batch_size for stage in stages) * n_weights
     history, after = History(), replace(state)
     with torch_runtime(device, work=work) as caller:
+
+        def report(history: History) -> bool:
+            with interrupts_held() as hold, caller.modes(), hold.lifted():
+                return on_epoch(after.extended(history))
+
         generator = generator_from(derive(seed, "training", state.n_epochs), device)
         for stage in stages:
             precision = resolve_precision(stage.plan.precision, device, work)
@@ -92,7 +97,7 @@ def train_stages(
                 validation=validation,
                 optimizer=optimizer,
                 generator=generator,
-                on_epoch=caller.modes()(lambda history: on_epoch(after.extended(history))),
+                on_epoch=report,
                 history=history,
             )
             model.zero_grad(set_to_none=True)
@@ -102,7 +107,7 @@ def train_stages(
                 stage.phase,
             )
             if stage.phase == CODES:
-                history.finish(partial(_fit_noise, model, rows, generator))
+                _fit_noise(model, rows, generator)
                 after.optimizer, after.phase = None, stages[-1].phase
                 after.n_codes_epochs = len(history.loss_curve)
             if history.stopped:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammainc
 
+from skvae._floats import float_errors_ignored
 from skvae.likelihoods._numerics import smallest_gap
 
 Array = NDArray[Any]
@@ -46,7 +47,7 @@ def is_peak(values: Array, rows: Array) -> Array:
     first = np.searchsorted(before, before[:-1] - NEAR_ROWS / 2, side="right") - 1
     last = np.searchsorted(before, before[1:] + NEAR_ROWS / 2, side="left") - 1
     first, last = first.clip(0), last.clip(max=len(values) - 1)
-    with np.errstate(over="ignore"):
+    with float_errors_ignored("over"):
         n_steps = (values[last] - values[first]) / (smallest_gap(values) or 1.0)
     others = before[last + 1] - before[first] - rows
     # the probability that a Poisson number is at least k

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from skvae._floats import float_errors_ignored
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Constants, Parameters
 from skvae.likelihoods._levels import _Values, gradient_of_logits, gumbel_argmax
@@ -82,7 +83,7 @@ class ClusteredCategorical(_Values):
         of_shared = of_member.sum(axis=2)
         # a cluster of padding has the mass 0, however that is distributed within it
         of_member[of_shared == 0] = 1.0
-        with np.errstate(divide="ignore"):
+        with float_errors_ignored("divide"):
             log_cluster = np.log(np.concatenate([common, of_shared], axis=1))
             log_member = np.log(of_member / of_member.sum(axis=2, keepdims=True))
         fixed = Generator().manual_seed(0)

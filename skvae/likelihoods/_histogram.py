@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from skvae._floats import float_errors_ignored
 from skvae._rules import Rule, whole
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Parameters
@@ -210,7 +211,7 @@ class Histogram(_Softmax):
         scale = constants["scale"]
         share = -np.expm1(-constants["reach"].clip(0) / scale)
         excess = -scale * np.log1p(-u[:, :, None] * share)
-        with np.errstate(invalid="ignore"):
+        with float_errors_ignored("invalid"):
             value = np.where(low < high, low + u * (high - low), low)
         value = np.where(left, high - excess[..., 0], value)
         value = np.where(right, low + excess[..., 1], value)
@@ -230,7 +231,7 @@ class Histogram(_Softmax):
         level, place = self._levels_and_places(x, constants)
         low, high, size = _of_level(level, constants, "low", "high", "log_size")
         scale = constants["scale"]
-        with np.errstate(over="ignore"):  # a density of 0
+        with float_errors_ignored("over"):  # a density of 0
             distance = np.where(np.isinf(low), (high - place) / scale[:, 0], 0.0)
             distance = np.where(np.isinf(high), (place - low) / scale[:, 1], distance)
         found: Array = -distance - size

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from skvae._floats import float_errors_ignored
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters
 from skvae.likelihoods._numerics import float32
@@ -31,7 +32,7 @@ class _Levels(Likelihood):
         return self.n_levels(constants)
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:
-        with np.errstate(divide="ignore"):
+        with float_errors_ignored("divide"):
             return {"log_share": float32(np.log(np.nan_to_num(constants["share"])))}
 
     def features(self, x: Tensor, parameters: Parameters) -> Tensor:

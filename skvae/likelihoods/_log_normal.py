@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
+from skvae._floats import float_errors_ignored
 from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._gaussian import _Normal
 from skvae.likelihoods._numerics import float32
@@ -37,16 +38,16 @@ class LogNormal(_Normal):
         return super().fit(np.log(x), weight)
 
     def limits(self, constants: Constants) -> Array:
-        with np.errstate(over="ignore"):
+        with float_errors_ignored("over"):
             amounts: Array = np.exp(constants["limits"])
         return amounts
 
     def with_limits(self, constants: Constants, limits: Array) -> Constants:
-        with np.errstate(divide="ignore"):
+        with float_errors_ignored("divide"):
             return super().with_limits(constants, np.log(limits.clip(min=0)))
 
     def update_constants(self, x: Array, constants: Constants) -> Constants:
-        with np.errstate(divide="ignore", invalid="ignore"):  # the support is checked elsewhere
+        with float_errors_ignored("divide", "invalid"):  # the support is checked elsewhere
             return super().update_constants(np.log(x), constants)
 
     def to_working(self, x: Array, constants: Constants) -> Array:

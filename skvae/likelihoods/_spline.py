@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from skvae._floats import float_errors_ignored
+
 Array = NDArray[Any]
 
 FEWEST_KNOTS = 3
@@ -133,7 +135,7 @@ class Spline(NamedTuple):
         g, a, rise = self.growth[side], self._end_slope(side), rise.clip(0)
         inside = np.minimum(rise, rise_of(a * self.reach[side], g) if g < 0 else np.inf)
         rest = (rise - inside) * (1 + min(g, 0.0) * a * self.reach[side])
-        with np.errstate(over="ignore"):
+        with float_errors_ignored("over"):
             excess: Array = (excess_of(inside, g) + rest) / a
         return excess
 
@@ -204,7 +206,7 @@ def _fitted_tail(
         return float(rise[-1] + EXTREME_RISE - rise_of(largest, growth))
 
     low, high = -LARGEST_FALL / largest, LARGEST_GROWTH
-    with np.errstate(over="ignore"):
+    with float_errors_ignored("over"):
         growth = _root(of_mean, low, high)
     if of_extreme(growth) < 0:
         growth = _root(of_extreme, growth, high)

@@ -7,6 +7,7 @@ import torch
 from scipy.special import log_ndtr
 from torch import Tensor, nn
 
+from skvae._floats import float_errors_ignored
 from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters
 from skvae.likelihoods._numerics import LOG_SPEED, float32, smallest_gap, standardisation, widened
 
@@ -37,7 +38,7 @@ class _Standardised(Likelihood):
 
     def from_working(self, x: Array, constants: Constants) -> Array:
         found, (low, high) = self._in_units(x, constants), constants["limits"].T
-        with np.errstate(over="ignore"):  # at limits near the largest float64
+        with float_errors_ignored("over"):  # at limits near the largest float64
             found = np.minimum(np.maximum(found, low - (found - low)), high + (high - found))
         within: Array = found.clip(low, high)
         return within

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Generator
 
+from skvae._interrupts import interrupts_held
 from skvae._rules import TRUTH, Rule, whole
 from skvae._torch.runtime import one_thread
 from skvae._value import Value
@@ -149,7 +150,13 @@ class Mixture(Prior):
             size, tol=4e-3, reg_covar=SMALLEST_VARIANCE, random_state=seed % 2**32, **start
         )
         # the arrays are numpy's, even if the caller dispatches to another library
-        with config_context(array_api_dispatch=False), one_thread(), warnings.catch_warnings():
+        with (
+            interrupts_held() as hold,
+            config_context(array_api_dispatch=False),
+            one_thread(),
+            warnings.catch_warnings(),
+            hold.lifted(),
+        ):
             # further iterations of EM would hardly change the mixture
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(z)

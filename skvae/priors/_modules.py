@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
+from skvae._interrupts import interrupts_held
 from skvae.objectives import LOG_2PI
 
 START_STD = 0.5  # of each normal of a mixture before training
@@ -58,7 +59,7 @@ class StandardNormal(PriorModule):
 
     def __init__(self, n_components: int) -> None:
         super().__init__()
-        with torch.inference_mode(False):
+        with interrupts_held(), torch.inference_mode(False):
             place = torch.zeros(n_components, dtype=torch.float32, device="cpu")
         self.register_buffer("place", place, persistent=False)
 
@@ -110,7 +111,7 @@ class _Mixture(PriorModule):
         return {name: getattr(self, name).detach().cpu().numpy() for name in self.arguments}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        with torch.inference_mode(False):
+        with interrupts_held(), torch.inference_mode(False):
             self.__init__(  # type: ignore[misc]
                 **{
                     name: torch.tensor(array, dtype=torch.float32, device="cpu")

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pkgutil
+import signal
 
 import numpy as np
 import pandas as pd
@@ -177,13 +178,13 @@ def test_an_interrupt_keeps_what_was_learnt(wine, capsys):
 
 
 def interrupted(call, number):
-    """The same function, but interrupted at its call of this number, after its work."""
+    """The same function, but the keyboard interrupts its call of this number, after its work."""
     calls = itertools.count(1)
 
     def interrupted_once(*args, **kwargs):
         found = call(*args, **kwargs)
         if next(calls) == number:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return found
 
     return interrupted_once

@@ -1,0 +1,276 @@
+"""Do fits and fitted models survive interrupts, threads and long use?
+
+    python benchmarks/faults.py [interrupt] [--runs 50] [--calls ...]
+
+interrupt  sends SIGINT, as Ctrl-C does, to a process at random instants of a call. Prints in how
+           many of the runs the call raised KeyboardInterrupt within two seconds (`left`), and left
+           a usable model in a consistent state (`sound`): a fit has the weights of the last epoch
+           that it counts, and other calls change nothing. Neither do modes, threads, generators or
+           signal handlers of the process. `seconds` are those until the call was left: the median
+           and the longest.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import torch
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import GridSearchCV
+
+from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
+
+LONGEST_WAIT = 2.0  # seconds
+SETTINGS = {"hidden_layer_sizes": 32, "max_iter": 20, "random_state": 0}
+
+
+def table():
+    """Breast cancer, 569 rows, and the same with a tenth of the values missing."""
+    X = load_breast_cancer().data
+    return X, np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
+
+
+def state_of_process():
+    """What a call must not change."""
+    return {
+        "signals": signal.getsignal(signal.SIGINT),
+        "gradients": torch.is_grad_enabled(),
+        "inference mode": torch.is_inference_mode_enabled(),
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "torch's generator": torch.get_rng_state().tolist(),
+        "numpy's generator": repr(np.random.get_state()),  # noqa: NPY002
+        "filters": list(warnings.filters),
+        "errors": np.geterr(),
+    }
+
+
+# -- interrupt ---------------------------------------------------------------------------------
+
+
+class Stop:
+    """A callback that ends training after an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def setup(self, estimator, context): ...
+
+    def on_fit_task_begin(self, estimator, context): ...
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name == "epoch" and context.task_id + 1 == self.epoch
+
+    def teardown(self, estimator, context): ...
+
+
+class Fit:
+    """A new model in each run, which an interrupt leaves unfitted, or with its last epoch."""
+
+    def __init__(self, **settings):
+        self.settings = SETTINGS | settings
+        self.X = table()[0]
+
+    def new(self):
+        return VAETransformer(5, **self.settings)
+
+    def __call__(self):
+        self.vae = self.new()
+        self.vae.fit(self.X)
+
+    def problem(self):
+        """What is wrong after an interrupt; None if nothing is."""
+        if not hasattr(self.vae, "_fitted"):
+            return None if vars(self.vae) == vars(self.new()) else "half fitted"
+        curves = self.vae.loss_curve_, self.vae.kl_curve_, self.vae.learning_rates_
+        if {len(curve) for curve in curves} != {self.vae.n_iter_}:
+            return "curves of several lengths"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = self.new().set_callbacks(Stop(self.vae.n_iter_)).fit(self.X)
+        same = np.array_equal(expected.transform(self.X), self.vae.transform(self.X))
+        return None if same else f"not the weights of epoch {self.vae.n_iter_}"
+
+
+class PartialFit:
+    """A call of ``partial_fit`` counts as an epoch, or changes nothing."""
+
+    def __init__(self):
+        self.X = table()[0]
+        self.before = VAETransformer(5, **SETTINGS).partial_fit(self.X)
+        self.after = VAETransformer(5, **SETTINGS).partial_fit(self.X).partial_fit(self.X)
+
+    def __call__(self):
+        self.vae = VAETransformer(5, **SETTINGS).partial_fit(self.X)
+        self.vae.partial_fit(self.X)
+
+    def problem(self):
+        if not hasattr(self.vae, "_fitted"):
+            return None
+        expected = [self.before, self.after][self.vae.n_iter_ - 1]
+        same = np.array_equal(expected.transform(self.X), self.vae.transform(self.X))
+        return None if same else "other weights"
+
+
+class Unchanged:
+    """A call that must not change an estimator, whether it is complete or not."""
+
+    def __init__(self, fit, call):
+        self.X, self.gaps = table()
+        self.estimator, self.call = fit(self.X), call
+        self.expected = self.result()
+
+    def result(self):
+        few = self.gaps[:40]
+        if isinstance(self.estimator, VAETransformer):
+            return self.estimator.transform(few)
+        if isinstance(self.estimator, VAEImputer):
+            return self.estimator.transform(few)
+        return self.estimator.decision_function(self.X[:40])
+
+    def __call__(self):
+        self.call(self.estimator, self)
+
+    def problem(self):
+        return None if np.array_equal(self.result(), self.expected) else "another result"
+
+
+class Search:
+    """A search on two processes, after which another runs."""
+
+    def __init__(self):
+        self.X = table()[0]
+
+    def search(self, n_candidates):
+        grid = {"n_components": [2, 3, 4, 5, 6, 7][:n_candidates]}
+        return GridSearchCV(VAETransformer(**SETTINGS), grid, cv=2, n_jobs=2)
+
+    def __call__(self):
+        self.interrupted = self.search(6)
+        self.interrupted.fit(self.X)
+
+    def problem(self):
+        self.search(1).fit(self.X[:100])
+        if hasattr(self.interrupted, "best_estimator_"):
+            self.interrupted.transform(self.X[:2])
+        return "its estimator is fitted" if hasattr(self.interrupted.estimator, "_fitted") else None
+
+
+def vae(X):
+    return VAETransformer(5, **SETTINGS).fit(X)
+
+
+def imputer(X):
+    return VAEImputer(VAETransformer(5, **SETTINGS)).fit(X)
+
+
+def detector(X):
+    return VAEOutlierDetector(VAETransformer(5, **SETTINGS)).fit(X)
+
+
+CALLS = {
+    "fit": Fit,
+    "fit to the end": lambda: Fit(early_stopping=False),
+    "partial_fit": PartialFit,
+    "score_samples": lambda: Unchanged(vae, lambda model, case: model.score_samples(case.gaps)),
+    "impute": lambda: Unchanged(vae, lambda model, case: model.impute(case.gaps)),
+    "sample": lambda: Unchanged(vae, lambda model, case: model.sample(20000, random_state=0)),
+    "score_cells": lambda: Unchanged(vae, lambda model, case: model.score_cells(case.gaps[:50])),
+    "VAEImputer": lambda: Unchanged(imputer, lambda model, case: model.transform(case.gaps)),
+    "VAEOutlierDetector": lambda: Unchanged(detector, lambda model, case: model.predict(case.X)),
+    "GridSearchCV": Search,
+}
+
+
+def serve(name):
+    """Answer each line of the input by calls until an interrupt, and a report about it."""
+    case = CALLS[name]()
+    case()
+    start = time.perf_counter()
+    case()
+    print(json.dumps(time.perf_counter() - start), flush=True)
+    before = state_of_process()
+    for _ in sys.stdin:
+        kind, problem = "no interrupt", None
+        try:
+            print("begun", flush=True)
+            while True:
+                case()
+        except KeyboardInterrupt:
+            print("left", flush=True)
+            kind = "KeyboardInterrupt"
+        except BaseException as error:
+            print("left", flush=True)
+            kind = repr(error)
+        try:
+            after = state_of_process()
+            changed = [name for name in before if before[name] != after[name]]
+            problem = f"changed {changed}" if changed else case.problem()
+        except Exception as error:
+            problem = repr(error)
+        print(json.dumps([kind, problem]), flush=True)
+
+
+def interrupt(arguments):
+    print(f"{'':20}{'runs':>6}{'left':>6}{'sound':>7}{'seconds':>16}", flush=True)
+    for name in arguments.calls or CALLS:
+        chance = random.Random(0)
+        command = [sys.executable, "-W", "ignore", __file__, "serve", "--calls", name]
+        # a process group of its own, to which a terminal would send the signal
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
+        duration = json.loads(process.stdout.readline())
+        seconds, n_left, n_sound, problems = [], 0, 0, []
+        for _ in range(arguments.runs):
+            process.stdin.write("\n")
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(chance.uniform(0, 1.2 * duration))
+            start = time.perf_counter()
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.stdout.readline() == "left\n"
+            seconds.append(time.perf_counter() - start)
+            kind, problem = json.loads(process.stdout.readline())
+            n_left += kind == "KeyboardInterrupt" and seconds[-1] <= LONGEST_WAIT
+            n_sound += problem is None
+            problems += [problem or kind] if problem or kind != "KeyboardInterrupt" else []
+        process.stdin.close()
+        process.wait()
+        longest = f"{statistics.median(seconds):.3f} {max(seconds):.3f}"
+        print(f"{name:20}{arguments.runs:6}{n_left:6}{n_sound:7}{longest:>16}", flush=True)
+        for problem in sorted(set(problems)):
+            print(f"    {problems.count(problem)} x {problem}", flush=True)
+
+
+PARTS = {"interrupt": interrupt}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, "serve", []], metavar="part")
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--calls", nargs="*", choices=list(CALLS))
+    arguments = parser.parse_args()
+    if arguments.parts == ["serve"]:
+        serve(arguments.calls[0])
+        return
+    for part in arguments.parts or PARTS:
+        print(f"\n{part}", flush=True)
+        PARTS[part](arguments)
+
+
+if __name__ == "__main__":
+    main()
