@@ -26,6 +26,20 @@ LOST = 1.0
 EXTREME_SHARE, FEW_EXTREME, MOST_NAMED = 0.01, 3, 3
 
 
+def retreats(epochs: list[int], parameters: Any) -> tuple[str, type[Warning]] | None:
+    """The message and category of a warning about epochs that diverged; None if there are none."""
+    if not epochs:
+        return None
+    times = "once" if len(epochs) == 1 else f"{len(epochs)} times"
+    return (
+        f"Training diverged {times}, in epochs {sorted(set(epochs))}: the loss, a weight or the "
+        "validation score was not finite. It went back to the weights before and continued at a "
+        "fifth of the learning rate each time. Lower learning_rate_init="
+        f"{parameters.learning_rate_init}, or look for outliers in the rows.",
+        ConvergenceWarning,
+    )
+
+
 class Judgement:
     """Some rows, and their bounds before training.
 

@@ -27,6 +27,7 @@ from skvae._estimators.saving import SavedEstimator
 from skvae._fit import train, train_once
 from skvae._inference.effort import ERROR_IN_MEAN, STANDARD_ERROR
 from skvae._interrupts import interrupts_held
+from skvae._judgement import retreats
 from skvae._rules import NOTHING, TRUTH, number, one_of, whole
 from skvae._table.bounds import check_given
 from skvae._table.container import Container
@@ -549,7 +550,15 @@ class VAETransformer(
         Raises
         ------
         ValueError
-            If a parameter or the data are out of bounds, or if training diverges.
+            If a parameter or the data are out of bounds, or if training diverges more than five
+            times.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training failed, or if it diverged. After an epoch whose loss or weights are not
+            finite, it goes back to the last finite weights and continues at a fifth of the learning
+            rate.
         """
         is_fresh = not (self.warm_start and hasattr(self, "_fitted"))
         epochs = range(0 if is_fresh else self.n_iter_, self.max_iter)
@@ -589,8 +598,9 @@ class VAETransformer(
         problem = judgement.problem(self, n_rows=len(data), validation=table)
         if not epochs:
             problem = _no_epoch_left(self)
-        if problem:
-            warn(*problem)
+        for found in (retreats(history.diverged, self), problem):
+            if found:
+                warn(*found)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -637,6 +647,8 @@ class VAETransformer(
             )
             self._keep(checked)
         history.raise_error()
+        if problem := retreats(history.diverged, self):
+            warn(*problem)
         return self
 
     def _begin(self, X, sample_weight, *, is_fresh, min_rows):

@@ -29,11 +29,12 @@ from skvae._training.bounds import MeanBound
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Plan, Stage
 from skvae._training.rows import Rows, WeightedRows
-from skvae._training.snapshot import Snapshot
+from skvae._training.snapshot import LastTwo, Snapshot
 from skvae.objectives import Objective
 
-# "adaptive" multiplies the learning rate by this, once, when the validation score stops rising.
-REDUCTION = 0.2
+# "adaptive" multiplies the learning rate by this, once, when the validation score stops rising, and
+# all schedules do so after an epoch that diverged, at most MOST_RETREATS times in a fit.
+REDUCTION, MOST_RETREATS = 0.2, 5
 # An epoch's loss is the mean over evenly spaced steps, at least this many. The other steps compute
 # only the gradient, which saves a twentieth of their time.
 LOSS_STEPS = 8
@@ -47,11 +48,17 @@ class History:
     reconstruction_curve: list[float] = field(default_factory=list)
     kl_curve: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
+    diverged: list[int] = field(default_factory=list)  # numbers of epochs that were taken again
     validation_scores: list[float] = field(default_factory=list)
     best_validation_score: float | None = None
     stopped: bool = False  # by a callback or the keyboard
     interrupted: bool = False  # by the keyboard
     error: Exception | None = None  # after training
+
+    @property
+    def retreat(self) -> float:
+        """The factor of the learning rate after the epochs that diverged."""
+        return REDUCTION ** len(self.diverged)
 
     def interrupt(self) -> None:
         """Record an interrupt from the keyboard."""
@@ -147,8 +154,11 @@ def train(
     bound has not risen in half as many epochs.
 
     ``on_epoch`` is called after each epoch, and ends training by returning True. An interrupt from
-    the keyboard also ends training; the steps of the interrupted epoch are discarded. Raises
-    ValueError if an epoch's loss, its validation score or a weight is not finite.
+    the keyboard also ends training; the steps of the interrupted epoch are discarded.
+
+    An epoch diverged if its loss, its validation score or a weight is not finite. Training then
+    goes back to the state before it, or one epoch further if it diverges again, and takes it again
+    at a lower learning rate, which later epochs keep. Raises ValueError after MOST_RETREATS times.
     """
     phase, plan, epochs = stage.phase, stage.plan, stage.epochs
     per_epoch = stage.steps_of_epoch(len(rows))
@@ -162,7 +172,7 @@ def train(
         optimizer.average = AveragedWeights(optimizer.values, n_averaged)
     average = optimizer.average
     weights = [optimizer.values, *model.network_buffers()]
-    last = Snapshot([*weights, *average.tensors, *optimizer.moments.values()])
+    last = LastTwo([*weights, *average.tensors, *optimizer.moments.values()])
     watch = Watch(Snapshot(weights), plan, average)
     state = [*last.tensors, *step.sums]
 
@@ -175,6 +185,19 @@ def train(
         generator.set_state(of_generator)
         return after + scores
 
+    def finite_epoch(number: int, progress: list[float]) -> tuple[list[float], float]:
+        while True:
+            with average.at_latest():
+                terms = _epoch(rows, progress, watch.rate * history.retreat, step)
+            value = 0.0 if score is None else score()
+            if _is_finite(terms[0], value, optimizer.values):
+                return terms, value
+            if len(history.diverged) == MOST_RETREATS:
+                raise ValueError(divergence(plan, [*history.diverged, number]))
+            # the weights may be finite after an epoch, and yet too large for another step
+            (last.restore_before if number in history.diverged else last.restore)()
+            history.diverged.append(number)
+
     try:
         undone = outcome if _may_be_undone(model, plan) else None
         with interrupts_held(), paced(undone) as step.pace, interrupts_allowed():
@@ -183,18 +206,16 @@ def train(
                 watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
             for epoch in epochs:
                 progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
-                with average.at_latest():
-                    loss, reconstruction, kl = _epoch(rows, progress, watch.rate, step)
-                value = 0.0 if score is None else score()
                 number = max(epoch, len(history.loss_curve)) + 1
-                _refuse_divergence(plan, number, loss, value, optimizer.values)
+                (loss, reconstruction, kl), value = finite_epoch(number, progress)
                 rate = plan.learning_rate.factor(progress[-1]) * plan.learning_rate_init
+                rate *= watch.rate * history.retreat
                 with interrupts_held():
                     last.take()
                     history.loss_curve.append(loss - rows.log_jacobian)
                     history.reconstruction_curve.append(reconstruction - rows.log_jacobian)
                     history.kl_curve.append(kl)
-                    history.learning_rates.append(float(watch.rate * rate))
+                    history.learning_rates.append(float(rate))
                     if score is not None:
                         history.validation_scores.append(value)
                         watch.see(value)
@@ -220,13 +241,16 @@ def _may_be_undone(model: VAE, plan: Plan) -> bool:
     return on_cpu and built_in and plan.precision == "float32"
 
 
-def _refuse_divergence(plan: Plan, epoch: int, loss: float, score: float, weights: Tensor) -> None:
-    """Raise ValueError if the loss, the score or a weight is not finite after an epoch."""
-    if math.isfinite(loss) and math.isfinite(score) and bool(torch.isfinite(weights).all()):
-        return
-    raise ValueError(
-        f"Training diverged in epoch {epoch}: the loss, a weight or the validation score is not "
-        f"finite at learning_rate_init={plan.learning_rate_init}. Lower learning_rate_init or "
+def _is_finite(loss: float, score: float, weights: Tensor) -> bool:
+    return math.isfinite(loss) and math.isfinite(score) and bool(torch.isfinite(weights).all())
+
+
+def divergence(plan: Plan, epochs: list[int]) -> str:
+    """The message of an error after the last of the epochs that diverged."""
+    return (
+        f"Training diverged in epoch {epochs[-1]}: the loss, a weight or the validation score is "
+        f"not finite, at learning_rate_init={plan.learning_rate_init} and after "
+        f"{len(epochs) - 1} reductions of it to a fifth. Lower learning_rate_init or "
         "gradient_clip, or look for outliers in the rows."
     )
 

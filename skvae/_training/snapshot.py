@@ -19,8 +19,24 @@ class Snapshot:
         """Copy the values. An interrupt leaves the copies of the last call."""
         self.copies = [tensor.clone() for tensor in self.tensors]
 
-    @torch.no_grad()
     def restore(self) -> None:
         """Set the tensors to the values that were copied last."""
-        for tensor, copy in zip(self.tensors, self.copies, strict=True):
+        self._set(self.copies)
+
+    @torch.no_grad()
+    def _set(self, copies: list[Tensor]) -> None:
+        for tensor, copy in zip(self.tensors, copies, strict=True):
             tensor.copy_(copy)
+
+
+class LastTwo(Snapshot):
+    """The values at the last call of ``take``, and those at the call before it."""
+
+    def take(self) -> None:
+        before = getattr(self, "copies", None)
+        super().take()
+        self.before = self.copies if before is None else before
+
+    def restore_before(self) -> None:
+        """Set the tensors to the values of the call before the last."""
+        self._set(self.before)

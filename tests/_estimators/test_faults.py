@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from fits import QUICK, assert_same_state
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from skvae import VAETransformer
 from skvae.likelihoods import Gaussian
@@ -140,6 +141,27 @@ def test_an_error_in_a_continued_fit_keeps_the_model(wine):
         vae.partial_fit(wine)
     np.testing.assert_array_equal(vae.transform(wine), before)
     assert vae.n_iter_ == 3
+
+
+def test_a_fit_goes_back_after_an_epoch_that_diverged(wine):
+    settings = QUICK | {"learning_rate_init": 100.0}
+    fits = []
+    for _ in range(2):
+        vae = VAETransformer(3, **settings)
+        with pytest.warns(ConvergenceWarning, match=r"diverged .* epochs \[1\].*_init=100.0, or"):
+            fits.append(vae.fit(wine))
+    assert_same_state(*fits)
+    assert fits[0].n_iter_ == 3
+    assert np.isfinite(fits[0].loss_curve_).all()
+    assert fits[0].learning_rates_[0] < 100
+
+
+def test_partial_fit_goes_back_too(wine):
+    vae = VAETransformer(3, **QUICK | {"learning_rate_init": 100.0})
+    with pytest.warns(ConvergenceWarning, match="diverged"):
+        vae.partial_fit(wine)
+    assert vae.n_iter_ == 1
+    assert np.isfinite(vae.transform(wine)).all()
 
 
 def test_wrong_input_after_fit(wine, fitted):
