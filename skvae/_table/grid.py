@@ -284,10 +284,8 @@ class Grids:
             whole = np.rint(found)
             close = np.abs(found - whole) < CLOSE
         found = np.where(close & on, whole, found)
-        if np.isinf(found).any():  # a finite value stays finite
-            largest = np.finfo(np.float64).max
-            found = np.where(np.isfinite(x), found.clip(-largest, largest), found)
-        return found
+        largest = np.finfo(np.float64).max
+        return np.where(np.isinf(x), found, found.clip(-largest, largest))  # finite stays finite
 
     def values(self, steps: Array) -> Array:
         """The values at any numbers of steps. (n, d) -> (n, d)."""

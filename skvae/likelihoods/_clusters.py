@@ -8,6 +8,7 @@ References
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -115,7 +116,7 @@ class ClusteredCategorical(_Values):
         place = self._place(x, parameters)
         n_clusters = parameters["log_share"].shape[-1]
         indicator = x.new_zeros(*x.shape, n_clusters)
-        indicator.scatter_(-1, place.cluster.unsqueeze(-1), n_clusters**0.5)
+        indicator.scatter_(-1, place.cluster.unsqueeze(-1), math.sqrt(n_clusters))
         column = torch.arange(x.shape[1], device=x.device)
         vector = parameters["vector"].detach()[column, place.shared, place.member]
         vector = vector.masked_fill(place.is_common.unsqueeze(-1), 0.0) / VECTOR_SPREAD
@@ -164,8 +165,9 @@ class ClusteredCategorical(_Values):
         log_cluster, q = self._split_outputs(outputs, parameters)
         logits = torch.einsum("dtmr,sndr->sndtm", parameters["vector"], q)
         log_member = torch.log_softmax(logits + parameters["log_share_within"], dim=-1)
-        common, shared = log_cluster.tensor_split([self.n_common], dim=-1)
-        by_place = torch.cat([common, (shared.unsqueeze(-1) + log_member).flatten(-2)], dim=-1)
+        common, shared = log_cluster[..., : self.n_common], log_cluster[..., self.n_common :]
+        log_shared = shared.unsqueeze(-1) + log_member
+        by_place = torch.cat([common, log_shared.reshape(*shared.shape[:-1], -1)], dim=-1)
         place = parameters["place"].long()
         return by_place.gather(-1, place.expand(*by_place.shape[:-1], -1))
 

@@ -33,6 +33,7 @@ from skvae.likelihoods._numerics import (
     atom_cell,
     float32,
     normal_scores,
+    pick,
     standardisation,
     whole_limits,
     widened,
@@ -185,16 +186,9 @@ class Histogram(_Softmax):
 
     def _levels_and_places(self, x: Array, constants: Constants) -> tuple[Array, Array]:
         """The level of each value, arbitrary for NaN, and its place. 2 x (n, d)."""
-        level, place = np.empty(x.shape, dtype=np.intp), np.empty(x.shape)
-        columns = zip(constants["low"], constants["high"], constants["whole"], strict=True)
-        for i, (low, high, is_whole) in enumerate(columns):
-            column, edges, atoms = x[:, i], low[low < high][1:], low[low == high]
-            place[:, i] = places(column, atoms) if is_whole else column
-            level[:, i] = np.searchsorted(edges, place[:, i], side="right")
-            if len(atoms):
-                nearest = np.minimum(np.searchsorted(atoms, column), len(atoms) - 1)
-                is_atom = atoms[nearest] == column
-                level[is_atom, i] = len(edges) + 1 + nearest[is_atom]
+        own = (constants[name] for name in ("low", "high", "whole"))
+        found = [_level_and_place(*column) for column in zip(x.T, *own, strict=True)]
+        level, place = (np.stack(columns, axis=1) for columns in zip(*found, strict=True))
         return level, place
 
     def to_working(self, x: Array, constants: Constants) -> Array:
@@ -329,6 +323,17 @@ def _standardised(x: Array, share: Array) -> tuple[Array, Array]:
     variance = (share * np.square(x)).sum(axis=1)
     variance[variance == 0] = 1.0  # of a single level
     return x / np.sqrt(variance)[:, None], variance
+
+
+def _level_and_place(x: Array, low: Array, high: Array, is_whole: bool) -> tuple[Array, Array]:
+    """The level of each value of a column with these levels, and its place. 2 x (n,)."""
+    edges, atoms = low[low < high][1:], low[low == high]
+    place = places(x, atoms) if is_whole else x
+    level = np.searchsorted(edges, place, side="right")
+    if len(atoms):
+        nearest = np.minimum(np.searchsorted(atoms, x), len(atoms) - 1)
+        level = np.where(pick(atoms, nearest) == x, len(edges) + 1 + nearest, level)
+    return level, place
 
 
 def _of_level(level: Array, constants: Constants, *names: str) -> list[Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from torch import Generator, Tensor
 from skvae._floats import float_errors_ignored
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters
-from skvae.likelihoods._numerics import float32
+from skvae.likelihoods._numerics import float32, pick
 
 
 class _Levels(Likelihood):
@@ -39,7 +40,7 @@ class _Levels(Likelihood):
         # only one of the L features is not 0; as sqrt(L), it gives them a mean square of 1
         n_levels = parameters["log_share"].shape[-1]
         out = x.new_zeros(*x.shape, n_levels)
-        return out.scatter_(-1, x.long().unsqueeze(-1), n_levels**0.5)
+        return out.scatter_(-1, x.long().unsqueeze(-1), math.sqrt(n_levels))
 
     @abstractmethod
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
@@ -91,12 +92,8 @@ class _Values(_Levels):
 
     def to_working(self, x: Array, constants: Constants) -> Array:
         """The number of each value's level; NaN for a value not seen in training."""
-        out = np.empty(x.shape)
-        for column, values, place in zip(x.T, constants["values"], out.T, strict=True):
-            level = np.searchsorted(values, column)  # NaN sorts last, where the padding is
-            level = np.minimum(level, len(values) - 1)
-            place[:] = np.where(values[level] == column, level, np.nan)
-        return out
+        pairs = zip(constants["values"], x.T, strict=True)
+        return np.stack([_level_of_values(values, column) for values, column in pairs], axis=1)
 
     def from_working(self, x: Array, constants: Constants) -> Array:
         return np.take_along_axis(constants["values"].T, x.astype(np.intp), axis=0)
@@ -115,6 +112,13 @@ class _Values(_Levels):
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return self.summary(self.statistics(outputs, parameters))
+
+
+def _level_of_values(values: Array, x: Array) -> Array:
+    """The place of each x among the sorted ``values`` (L,), NaN if it is none of them. (n,)."""
+    # NaN sorts last, where the padding is
+    level = np.minimum(np.searchsorted(values, x), len(values) - 1)
+    return np.where(pick(values, level) == x, level, np.nan)
 
 
 def gumbel_argmax(log_mass: Tensor, generator: Generator) -> Tensor:

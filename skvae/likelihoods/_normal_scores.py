@@ -175,7 +175,8 @@ class NormalScores(_Normal):
         return constants | {"limits": widened(constants["limits"], x)}
 
     def to_working(self, x: Array, constants: Constants) -> Array:
-        return _by_column(ScoreMap.to_u, x, constants)
+        pairs = zip(constants["map"], x.T, strict=True)
+        return np.stack([one.to_u(column) for one, column in pairs], axis=1)
 
     def from_working(self, x: Array, constants: Constants) -> Array:
         u = x.clip(-LARGEST_SCORE, LARGEST_SCORE)  # a tail without a limit stays finite

@@ -56,6 +56,11 @@ def normal_scores(value: Array, share: Array) -> Array:
     return score
 
 
+def pick(table: Array, at: Array) -> Array:
+    """The entries of a table at these places. (L,), (n,) -> (n,)."""
+    return np.take_along_axis(table, at, axis=0)
+
+
 def widened(limits: Array, x: Array) -> Array:
     """Smallest and largest values (d, 2), moved so that values (n, d) lie between them. (d, 2)."""
     low, high = limits.T

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from skvae.likelihoods._bins import first_place_above, places
-from skvae.likelihoods._numerics import are_whole, atom_cell
+from skvae.likelihoods._numerics import are_whole, atom_cell, pick
 from skvae.likelihoods._spline import Spline
 
 Array = NDArray[Any]
@@ -98,20 +98,21 @@ class ScoreMap(NamedTuple):
         """Which values are atoms, and the number of atoms below each value. 2 x (n,)."""
         below = np.searchsorted(self.atoms, x)
         if not len(self.atoms):
-            return np.zeros(len(x), dtype=bool), below
-        return self.atoms[np.minimum(below, len(self.atoms) - 1)] == x, below
+            return np.zeros_like(x, dtype=bool), below
+        return pick(self.atoms, np.minimum(below, len(self.atoms) - 1)) == x, below
 
     def to_u(self, x: Array) -> Array:
         """The u of each value, the middle of its interval for an atom. (n,) -> (n,)."""
         is_atom, below = self.find(x)
         u = self._joined(self._score(self._place(x)), below)
-        if len(self.atoms):
-            # in float32 too, a value beside an atom is no atom
-            low, high = self.low.astype(np.float32), self.high.astype(np.float32)
-            first = np.r_[-np.inf, high][below]
-            u = u.clip(first, np.r_[np.nextafter(low, np.float32(-np.inf)), np.inf][below])
-            u[is_atom] = self.middle[below[is_atom]]
-        return u
+        if not len(self.atoms):
+            return u
+        # in float32 too, a value beside an atom is no atom
+        low, high = self.low.astype(np.float32), self.high.astype(np.float32)
+        first = pick(np.r_[-np.inf, high], below)
+        last = pick(np.r_[np.nextafter(low, np.float32(-np.inf)), np.inf], below)
+        middle = pick(self.middle, np.minimum(below, len(self.atoms) - 1))
+        return np.where(is_atom, middle, u.clip(first, last))
 
     def log_jacobian(self, x: Array) -> Array:
         """log du/dx; for atoms, minus the log of the cell. (n,) -> (n,)."""
@@ -168,7 +169,8 @@ class ScoreMap(NamedTuple):
     def _masses(self, n_below: Array) -> tuple[float, Array, Array]:
         """The mass of the continuous part, and those of the atoms below and above. (n,)."""
         total = np.r_[0.0, np.cumsum(self.mass)]
-        return 1 - total[-1], total[n_below], total[-1] - total[n_below]
+        lower = pick(total, n_below)
+        return 1 - total[-1], lower, total[-1] - lower
 
 
 def _normal_quantile(below: Array, above: Array) -> Array:

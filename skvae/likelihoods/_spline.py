@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from skvae._floats import float_errors_ignored
+from skvae.likelihoods._numerics import pick
 
 Array = NDArray[Any]
 
@@ -73,10 +74,10 @@ class Spline(NamedTuple):
     def score(self, x: Array) -> Array:
         """s(x). (n,) -> (n,)."""
         i, width, rise, left, right = self._segment(np.searchsorted(self.knots, x))
-        t = ((x - self.knots[i]) / width).clip(0, 1)
+        t = ((x - pick(self.knots, i)) / width).clip(0, 1)
         slope, u = rise / width, t * (1 - t)
         ratio = (slope * t * t + left * u) / (slope + (left + right - 2 * slope) * u)
-        found: Array = self.scores[i] + rise * ratio
+        found: Array = pick(self.scores, i) + rise * ratio
         found += self._tail(x - self.knots[-1], 1) - self._tail(self.knots[0] - x, 0)
         return found
 
@@ -110,8 +111,8 @@ class Spline(NamedTuple):
     def _segment(self, above: Array) -> tuple[Array, Array, Array, Array, Array]:
         """The number of a segment, its width and rise, and the slopes at its two ends."""
         i = (above - 1).clip(0, len(self.knots) - 2)
-        width, rise = np.diff(self.knots)[i], np.diff(self.scores)[i]
-        return i, width, rise, self.slopes[i], self.slopes[i + 1]
+        width, rise = pick(np.diff(self.knots), i), pick(np.diff(self.scores), i)
+        return i, width, rise, pick(self.slopes, i), pick(self.slopes, i + 1)
 
     def _end_slope(self, side: int) -> float:
         return float(self.slopes[-side])

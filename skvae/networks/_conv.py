@@ -208,12 +208,12 @@ class _ConvDecoder(NetworkModule):
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         h = self.hidden(self.activation(self.first(x.reshape(-1, x.shape[-1]))))
-        h = h.view(len(h), *self.sizes[0], -1).permute(0, 3, 1, 2)
+        h = h.view(h.shape[0], *self.sizes[0], -1).permute(0, 3, 1, 2)
         for blocks, stage, (height, width) in zip(
             self.blocks, self.stages, self.sizes[1:], strict=True
         ):
             # a stage doubles the size, which is one too many where the encoder rounded up
             h = stage(self.activation(blocks(h)))[..., :height, :width]
-        d_k = h.permute(0, 2, 3, 1).reshape(len(h), -1, self.from_columns.n_outputs)
+        d_k = h.permute(0, 2, 3, 1).reshape(h.shape[0], -1, self.from_columns.n_outputs)
         found: Tensor = self.from_columns(d_k)
         return found.view(*x.shape[:-1], found.shape[-1])

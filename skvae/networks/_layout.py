@@ -44,7 +44,7 @@ class ByColumn(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         by_column = F.pad(x, (0, 1)).index_select(-1, self.columns)
-        return by_column.view(len(x), -1, self.n_features), x.index_select(-1, self.rest)
+        return by_column.view(x.shape[0], -1, self.n_features), x.index_select(-1, self.rest)
 
 
 class FromColumns(nn.Module):

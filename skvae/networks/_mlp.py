@@ -151,11 +151,22 @@ class _MLPModule(NetworkModule):
         self.rows_at_once = max(CACHED_ELEMENTS // max(map(len, biases)), 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
+            return self._for_any_rows(x)
         rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])
         at_once = self.rows_at_once if x.device.type == "cpu" else max(len(rows), 1)
         parts = [self._through(piece) for piece in rows.split(at_once)]
         found = parts[0] if len(parts) == 1 else torch.cat(parts)
         return found.view(*x.shape[:-1], found.shape[-1])
+
+    def _for_any_rows(self, x: Tensor) -> Tensor:
+        """The same, in operations that a trace can record and apply to any number of rows."""
+        *hidden, (last_weight, last_bias) = self.layers
+        h = x
+        for weight, bias in hidden:
+            h = self.activation.forward(F.linear(h, weight, bias))
+        found = F.linear(h, last_weight, last_bias)
+        return found if self.skip is None else found + F.linear(x, self.skip)
 
     @property
     def has_linear(self) -> bool:  # type: ignore[override]

@@ -171,7 +171,7 @@ class _RecurrentEncoder(NetworkModule):
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         values, rest = self.by_column(x.reshape(-1, x.shape[-1]))
         with _without_cudnn():
-            _, state = self.cells(values.reshape(len(values), self.n_steps, -1))
+            _, state = self.cells(values.reshape(values.shape[0], self.n_steps, -1))
         h = state[0] if isinstance(state, tuple) else state  # (n_directions, N, hidden_size)
         found: Tensor = self.last(torch.cat([*h, rest], dim=1))
         return found.view(*x.shape[:-1], found.shape[-1])
@@ -201,7 +201,7 @@ class _RecurrentDecoder(NetworkModule):
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         codes = x.reshape(-1, x.shape[-1])
-        n, n_steps = len(codes), len(self.positions)
+        n, n_steps = codes.shape[0], len(self.positions)
         code = codes[:, None].expand(n, n_steps, codes.shape[1])
         position = self.positions.to(codes).expand(n, n_steps, 1)
         with _without_cudnn():
