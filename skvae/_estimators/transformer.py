@@ -1274,6 +1274,73 @@ class VAETransformer(
         scores = self._fitted.log_likelihood_of_cells(table, dtype, *accuracy)
         return self._fitted.container.wrap(scores, like=X, floats=True)
 
+    def to_onnx(self, path, method="transform", *, dtype="float64"):
+        """Write :meth:`transform` or :meth:`inverse_transform` to a file in the ONNX format.
+
+        Other programs compute the method from the file by onnxruntime, without torch and skvae. Its
+        results differ from those of the method by rounding to float32: by about 1e-6, relative to
+        the size of the values.
+
+        The file has one input and one output, both arrays of any number of rows:
+
+        - "transform" takes ``X`` of shape (n_samples, n_features) and returns ``Z`` of shape
+          (n_samples, n_components);
+        - "inverse_transform" takes ``Z`` and returns ``X``.
+
+        ``X`` holds numbers in the units of ``fit``, and NaN for a missing value. A category is the
+        number of its level, counted from 0. Dates are seconds since 1970 (UTC), durations are
+        seconds, and periods are their ordinals, all less the origin of their column, as are whole
+        numbers beyond 2^53. Means of whole numbers and bools are not rounded.
+
+        The metadata entry ``"columns"`` of the file describes the columns in JSON: a list of
+        objects with the "name" of a column and what it "holds". For categories it lists the names
+        of the "levels", and for the columns above that have one it gives the "origin". The entry
+        ``"method"`` is the name of the method.
+
+        The file issues no warnings or errors for values. A level that training has not seen counts
+        as missing. So does a value for which :meth:`transform` raises an error, such as an infinite
+        one, or one outside the support of the likelihood that was chosen for its column.
+
+        Parameters
+        ----------
+        path : str or path
+            An existing file is replaced once the new one is complete and checked: for rows drawn
+            from the model, its results must be those of the method.
+        method : {"transform", "inverse_transform"}, default="transform"
+            The method that the file computes.
+        dtype : {"float64", "float32"}, default="float64"
+            The type of the input and of the output. The networks compute in float32 in any case.
+
+        Raises
+        ------
+        ImportError
+            If onnx or onnxruntime is not installed: ``pip install "skvae[onnx]"``.
+        ValueError
+            If a custom network or likelihood contains operations that cannot be written in the
+            format, or that depend on the number of rows.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> import onnxruntime
+        >>> from sklearn.datasets import load_wine
+        >>> from skvae import VAETransformer
+        >>> X = load_wine().data
+        >>> vae = VAETransformer(n_components=2, max_iter=20, random_state=0).fit(X)
+        >>> path = Path(tempfile.mkdtemp()) / "encoder.onnx"
+        >>> vae.to_onnx(path)
+        >>> session = onnxruntime.InferenceSession(path)
+        >>> [Z] = session.run(None, {"X": X})
+        >>> np.allclose(Z, vae.transform(X), rtol=1e-4, atol=1e-4)
+        True
+        """
+        from skvae._onnx.export import write_onnx
+
+        check_is_fitted(self)
+        write_onnx(self._fitted, path, method, dtype)
+
     def _checked(self, X):
         """The checked table, and the dtype of the computation and the result."""
         check_is_fitted(self)
