@@ -1,6 +1,7 @@
 """Files compute what the methods of the estimator compute."""
 
 import json
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -156,6 +157,25 @@ def test_single_precision(tmp_path):
         found = run(tmp_path / "part.onnx", rows)
         assert found.dtype == np.float32
         assert_close(found, getattr(vae, method)(rows))
+
+
+PROGRAM = """
+import sys
+
+sys.modules["torch"] = sys.modules["skvae"] = None
+import numpy as np
+import onnxruntime
+
+[Z] = onnxruntime.InferenceSession("file.onnx").run(None, {"X": np.load("rows.npy")})
+np.save("codes.npy", Z)
+"""
+
+
+def test_a_program_without_torch(fitted, wine, tmp_path):
+    fitted.to_onnx(tmp_path / "file.onnx")
+    np.save(tmp_path / "rows.npy", wine)
+    subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, check=True)
+    assert_close(np.load(tmp_path / "codes.npy"), fitted.transform(wine))
 
 
 # -- data frames --------------------------------------------------------------------
