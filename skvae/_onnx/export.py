@@ -22,7 +22,7 @@ from skvae._onnx.description import describe
 from skvae._onnx.modules import Decoder, Encoder, Part
 from skvae._onnx.substitutes import Substitutes
 from skvae._rules import one_of
-from skvae._torch.runtime import torch_runtime
+from skvae._torch.runtime import seeded, torch_runtime
 
 Array = NDArray[Any]
 
@@ -72,7 +72,7 @@ def _export(part: Part, rows: Tensor, path: str) -> None:
     """
     names = part.input_name, part.output_name
     try:
-        with torch_runtime(CPU), _no_warnings():
+        with torch_runtime(CPU), seeded(part.fitted.seed), _no_warnings():
             with Substitutes():
                 trace = torch.jit.trace(part.eval(), (rows,), check_trace=False)
             torch.onnx.export(

@@ -149,6 +149,21 @@ def test_options_of_the_model(options, tmp_path):
     assert_same_as(vae, SHARES[:50], tmp_path)
 
 
+@pytest.mark.touches_global_state
+@pytest.mark.parametrize("method", ["transform", "inverse_transform"])
+def test_files_do_not_depend_on_the_callers_defaults(method, fitted, tmp_path):
+    fitted.to_onnx(tmp_path / "file.onnx", method)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        with torch.inference_mode():
+            fitted.to_onnx(tmp_path / "same.onnx", method)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert (tmp_path / "file.onnx").read_bytes() == (tmp_path / "same.onnx").read_bytes()
+
+
 def test_single_precision(tmp_path):
     X = SEQUENCES.astype(np.float32)
     vae = VAETransformer(3, **QUICK).fit(X)
