@@ -1,7 +1,9 @@
 """Files of models under faults: a process that is killed, altered files, and a full disk.
 
-    python benchmarks/files.py [kills altered full] [--kills 50] [--files 2000]
+    python benchmarks/files.py [fits kills altered full] [--fits 20] [--kills 50] [--files 2000]
 
+fits     a process that fits with a checkpoint, killed at random instants and started again until it
+         ends: whether the weights are those of a fit that was not killed, bit for bit
 kills    a process that saves two models in turn to one file, killed at random instants: how often
          the file was the one or the other model, whole
 altered  a file cut off, with flipped bytes, with parts of another file, and with a larger header:
@@ -33,6 +35,7 @@ SEEDS = 0, 1
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="part")
+    parser.add_argument("--fits", type=int, default=20)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--child", nargs="*", help=argparse.SUPPRESS)
@@ -59,6 +62,42 @@ def scores(path):
 def child(folder, *what):
     command = [sys.executable, __file__, "--child", *map(str, (folder, *what))]
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
+
+
+# -- fits ---------------------------------------------------------------------------
+
+
+def fits(folder, arguments):
+    expected = longer().fit(load_wine().data)
+    n_same, n_kills = 0, 0
+    for number in range(arguments.fits):
+        own = folder / f"fit {number}"
+        while True:
+            process = child(own, "fit")
+            process.stdout.readline()  # it has begun
+            try:
+                process.wait(random.uniform(0.05, 1.5))
+                break
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                n_kills += 1
+        found = skvae.load(own / "model.skvae")
+        n_same += all(
+            bool((tensor == found.module_.state_dict()[name]).all())
+            for name, tensor in expected.module_.state_dict().items()
+        )
+    print(f"fits: {n_same} of {arguments.fits} with the same weights, after {n_kills} kills in all")
+
+
+def longer(**settings):
+    return VAETransformer(2, max_iter=300, early_stopping=False, random_state=0, **settings)
+
+
+def fit_and_save(folder):
+    model = longer(checkpoint=folder)
+    print("begun", flush=True)
+    model.fit(load_wine().data).save(folder / "model.skvae")
 
 
 # -- kills --------------------------------------------------------------------------
@@ -181,8 +220,13 @@ def save_without_room(folder):
         print(type(error).__name__, os.strerror(error.errno))
 
 
-PARTS = {"kills": kills, "altered": altered, "full": full}
-CHILDREN = {"save": save_in_turn, "altered": load_altered, "full": save_without_room}
+PARTS = {"fits": fits, "kills": kills, "altered": altered, "full": full}
+CHILDREN = {
+    "fit": fit_and_save,
+    "save": save_in_turn,
+    "altered": load_altered,
+    "full": save_without_room,
+}
 
 if __name__ == "__main__":
     main()

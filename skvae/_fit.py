@@ -28,7 +28,7 @@ from skvae._training.loop import History
 from skvae._training.plan import Plan, Stage, auto_batch_size, auto_kl_warmup, stages
 from skvae._training.rows import Rows, WeightedRows
 from skvae._training.schedules import SCHEDULES, resolve_schedule
-from skvae._training.stages import TrainingState, rows_to_start_from, train_stages
+from skvae._training.stages import Checkpoint, TrainingState, rows_to_start_from, train_stages
 from skvae.priors import Normal, Prior
 
 # Called after each epoch with a function that describes the components.
@@ -48,6 +48,7 @@ def train(
     validation: WeightedTable | None,
     is_fresh: bool,
     on_epoch: OnEpoch,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[History, Judgement]:
     """Train a model in place for these epochs, with a part of the rows or others for validation.
 
@@ -57,7 +58,8 @@ def train(
     ``on_epoch`` is called after each epoch, and ends training by returning True. The history in
     ``fitted`` is then that of all epochs so far. ``on_epoch`` is given a function that also sets
     what depends on the weights, the KL divergence and the scale of each component. A part of the
-    rows is held out if ``parameters.early_stopping`` and no others are given.
+    rows is held out if ``parameters.early_stopping`` and no others are given. Training goes on from
+    the progress that a ``checkpoint`` has.
     """
     with interrupts_allowed():
         if validation is None and parameters.early_stopping:
@@ -87,6 +89,7 @@ def train(
         is_fresh=is_fresh,
         validation=held_out,
         on_epoch=on_epoch,
+        checkpoint=checkpoint,
     )
     return history, judgement
 
@@ -159,6 +162,7 @@ def _run(
     is_fresh: bool,
     validation: Rows | None,
     on_epoch: OnEpoch,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train a model in place, sort its components if it is new, and fit what sampling needs.
 
@@ -179,6 +183,7 @@ def _run(
         seed=fitted.seed,
         validation=validation,
         on_epoch=at_epoch,
+        checkpoint=checkpoint,
     )
 
     describe(order=is_fresh)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
@@ -24,6 +26,7 @@ from skvae._data import WeightedTable
 from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import Ruled
 from skvae._estimators.saving import SavedEstimator
+from skvae._files.checkpoint import Checkpoint, identity
 from skvae._fit import train, train_once
 from skvae._inference.effort import ERROR_IN_MEAN, STANDARD_ERROR
 from skvae._interrupts import interrupts_held
@@ -244,6 +247,12 @@ class VAETransformer(
         Whether ``fit`` continues the last fit, with the units learned then, until ``max_iter``
         epochs in total. Increase ``max_iter`` to train further.
 
+    checkpoint : str or path, default=None
+        A folder in which ``fit`` keeps its state, at most once in an epoch and for at most 2 % of
+        the time. If the process is killed, the same ``fit`` with the same rows goes on from there,
+        and has the same weights, bit for bit, as one that was not. The file is deleted at the end
+        of the fit. Several fits may share the folder. ``random_state`` must be an int.
+
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the networks and their gradients during training. The parameters, the losses
         computed from the outputs of the decoder, and the optimiser are in float32. Validation and
@@ -436,6 +445,7 @@ class VAETransformer(
         "n_iter_no_change": [Ruled(whole(1))],
         "tol": [Ruled(number(0, LARGEST_STEP))],
         "warm_start": ["boolean"],
+        "checkpoint": [str, os.PathLike, None],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str, torch.device],
         "random_state": [Ruled(RANDOM_STATE)],
@@ -473,6 +483,7 @@ class VAETransformer(
         n_iter_no_change=10,
         tol=1e-4,
         warm_start=False,
+        checkpoint=None,
         precision="auto",
         device="auto",
         random_state=None,
@@ -506,6 +517,7 @@ class VAETransformer(
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -570,6 +582,8 @@ class VAETransformer(
         fitted, data, checked = self._begin(X, sample_weight, is_fresh=is_fresh, min_rows=2)
         validation = None if X_val is None else WeightedTable.of_all(checked._checked(X_val)[0])
 
+        checkpoint = self._checkpoint(fitted, data, validation)
+
         def on_epoch(describe):
             def attributes():  # called only if a callback asks for the fitted estimator
                 describe()
@@ -588,12 +602,15 @@ class VAETransformer(
                 validation=validation,
                 is_fresh=is_fresh,
                 on_epoch=on_epoch,
+                checkpoint=checkpoint,
             )
             if not self.warm_start:  # the moments of Adam are as large as two more models
                 fitted.training.optimizer = None
             self._keep(checked)
         context.call_on_fit_task_end(**seen, reconstruction_attributes={})
         history.raise_error()
+        if checkpoint is not None:
+            checkpoint.remove()
         table = "X" if X_val is None else "X_val"
         problem = judgement.problem(self, n_rows=len(data), validation=table)
         if not epochs:
@@ -672,6 +689,18 @@ class VAETransformer(
             fitted.container = container.widened(X)
         checked._fitted = fitted
         return fitted, data.ordered_without_units(fitted.columns), checked
+
+    def _checkpoint(self, fitted, data, validation):
+        """The file of a fit of this model to these rows, or None."""
+        if self.checkpoint is None:
+            return None
+        if not isinstance(self.random_state, Integral):
+            raise ValueError(
+                "With checkpoint, random_state must be an int, so that a fit that is started again "
+                f"is the same; got random_state={self.random_state!r}."
+            )
+        parameters = self.get_params(deep=False) | dict.fromkeys(("checkpoint", "verbose"))
+        return Checkpoint(self.checkpoint, [parameters, *identity(fitted, data, validation)])
 
     def _keep(self, checked):
         """Set the fitted attributes, last, so that an error leaves the estimator unchanged."""

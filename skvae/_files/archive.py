@@ -53,7 +53,7 @@ def write_archive(path: str | os.PathLike[str], archive: Archive) -> None:
         "description": json.dumps(archive.description, allow_nan=False),
     }
     arrays = {name: np.asarray(array, order="C") for name, array in archive.arrays.items()}
-    metadata["sha256"] = _hash(metadata, arrays)
+    metadata["sha256"] = digest(metadata, arrays)
     # a link stays a link
     _replace(Path(os.path.realpath(path)), save(arrays, metadata))
 
@@ -80,7 +80,7 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
             f"{os.fspath(path)!r} is not a file of a model, or was cut off: {error}."
         ) from error
     expected = metadata.pop("sha256", None)
-    if _hash(metadata, arrays) != expected:
+    if digest(metadata, arrays) != expected:
         raise ModelFileError(
             f"{os.fspath(path)!r} was changed after it was saved: its contents do not match their "
             "hash. Save the model again, or load another copy of the file."
@@ -100,11 +100,9 @@ def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> 
         )
 
 
-def _hash(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> str:
-    """A hash of everything in a file, in the order of names."""
-    found = hashlib.sha256()
-    for name, text in sorted(metadata.items()):
-        found.update(json.dumps([name, text]).encode())
+def digest(description: Any, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """A hash of JSON, and of arrays with their names, in any order of names."""
+    found = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         found.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         found.update(array.tobytes())

@@ -24,7 +24,8 @@ from skvae._table.group import ColumnGroup
 from skvae._table.labels import Labels
 from skvae._table.large import LargeNumbers
 from skvae._table.times import Times
-from skvae._training.stages import TrainingState
+from skvae._training.progress import BetweenEpochs
+from skvae._training.stages import Progress, TrainingState
 from skvae.likelihoods import LIKELIHOODS
 from skvae.likelihoods._score_map import ScoreMap
 from skvae.likelihoods._spline import Spline
@@ -69,7 +70,7 @@ DATACLASSES = (
     *priors.PRIORS.values(),
     *OBJECTIVES.values(),
     *(ColumnGroup, Grids, Labels, Times, LargeNumbers, Decimals),
-    *(Missingness, Indicator, TrainingState, Phase),
+    *(Missingness, Indicator, TrainingState, Phase, Progress, BetweenEpochs),
 )
 PICKLED = Container, Field, Fitted, StandardNormal, NormalMixture, LearnedMixture
 

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from math import isfinite
+from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -185,6 +186,7 @@ BUILT_IN: dict[str, Kind] = {
         lambda interval: [interval.left, interval.right, interval.closed],
         lambda state: pd.Interval(*state),
     ),
+    "path": Kind(type(Path()), str, Path),
     "device": Kind(torch.device, str, torch.device),
     "random_state": Kind(np.random.RandomState, _random_state, _make_random_state),
 } | {

@@ -27,7 +27,7 @@ def describe(container: Container, n_columns: int) -> str:
 def _described(field: Field) -> dict[str, Any]:
     found: dict[str, Any] = {"name": field.name, "holds": field.holds}
     if field.levels is not None:
-        found |= {"holds": "category", "levels": field.levels.tolist()}
+        found |= {"holds": "category", "levels": field.levels}
     if isinstance(field.scale, Times):
         found["holds"] = field.scale.kind
     if isinstance(field.scale, Counted):

@@ -10,9 +10,11 @@ References
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -28,6 +30,15 @@ from skvae._training.average import AveragedWeights, LatestWeights
 from skvae._training.bounds import MeanBound
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Plan, Stage
+from skvae._training.progress import (
+    BetweenEpochs,
+    copies,
+    generator_state,
+    load_state_arrays,
+    set_generator_state,
+    set_tensors,
+    state_arrays,
+)
 from skvae._training.rows import Rows, WeightedRows
 from skvae._training.snapshot import LastTwo, Snapshot
 from skvae.objectives import Objective
@@ -63,6 +74,11 @@ class History:
     def interrupt(self) -> None:
         """Record an interrupt from the keyboard."""
         self.stopped = self.interrupted = True
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The fields as they are now, for a run that goes on."""
+        return {name: copy.copy(value) for name, value in vars(self).items()}
 
     def raise_error(self) -> None:
         """Raise the interrupt or the error, if there was one."""
@@ -145,6 +161,8 @@ def train(
     generator: Generator,
     on_epoch: Callable[[History], bool],
     history: History,
+    resumed: BetweenEpochs | None = None,
+    offer: Callable[[Callable[[], BetweenEpochs]], None] = lambda state: None,
 ) -> None:
     """Train ``model`` in place by the epochs of a stage, and append these to ``history``.
 
@@ -159,8 +177,17 @@ def train(
     An epoch diverged if its loss, its validation score or a weight is not finite. Training then
     goes back to the state before it, or one epoch further if it diverges again, and takes it again
     at a lower learning rate, which later epochs keep. Raises ValueError after MOST_RETREATS times.
+
+    ``offer`` is called after each epoch that another one may follow, with a function that returns
+    the state between them. With such a state as ``resumed``, the remaining epochs are the same as
+    those that followed.
     """
     phase, plan, epochs = stage.phase, stage.plan, stage.epochs
+    n_before = len(history.loss_curve)
+    if resumed is not None:
+        n_before = resumed.n_before
+        set_generator_state(generator, resumed.start)
+    start = generator_state(generator)
     per_epoch = stage.steps_of_epoch(len(rows))
     history.best_validation_score = None
     score = None if validation is None else MeanBound(model, validation, plan, generator, phase)
@@ -175,6 +202,28 @@ def train(
     last = LastTwo([*weights, *average.tensors, *optimizer.moments.values()])
     watch = Watch(Snapshot(weights), plan, average)
     state = [*last.tensors, *step.sums]
+
+    changing = [*average.tensors, *optimizer.moments.values()]
+
+    def between() -> BetweenEpochs:
+        return BetweenEpochs(
+            n_before,
+            start,
+            generator_state(generator),
+            state_arrays(model),
+            copies(changing),
+            copies(watch.best.copies),
+            watch.numbers,
+            history.kept,
+        )
+
+    def resume(state: BetweenEpochs) -> None:
+        load_state_arrays(model, state.model)
+        set_tensors(changing, state.tensors)
+        set_tensors(watch.best.copies, state.best)
+        vars(watch).update(state.watch)
+        set_generator_state(generator, state.generator)
+        last.take()
 
     def outcome(take: Take) -> list[Tensor]:
         before, of_generator = Snapshot(state), generator.get_state()
@@ -201,10 +250,12 @@ def train(
     try:
         undone = outcome if _may_be_undone(model, plan) else None
         with interrupts_held(), paced(undone) as step.pace, interrupts_allowed():
-            if score is not None:
+            if resumed is not None:
+                resume(resumed)
+            elif score is not None:
                 # the score may fall in the first epochs of a fit, but not after a fit or a phase
                 watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
-            for epoch in epochs:
+            for epoch in epochs[len(history.loss_curve) - n_before :]:
                 progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
                 number = max(epoch, len(history.loss_curve)) + 1
                 (loss, reconstruction, kl), value = finite_epoch(number, progress)
@@ -225,6 +276,7 @@ def train(
                     break
                 if plan.early_stopping and watch.is_over():
                     break
+                offer(between)
     except KeyboardInterrupt:
         history.interrupt()
         optimizer.settle()
@@ -275,6 +327,12 @@ class Watch:
         self.best_score: float | None = None
         self.rate, self.patience = 1.0, plan.n_iter_no_change
         self.bar, self.since_best = -math.inf, 0  # the next score must exceed the bar
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """All that changes, except for the best weights."""
+        names = "best_score", "rate", "patience", "bar", "since_best"
+        return {name: getattr(self, name) for name in names}
 
     def begin(self, score: float, *, may_fall: bool) -> None:
         """Record the score of the start weights. The next scores may be lower if ``may_fall``."""

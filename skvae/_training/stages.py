@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 from torch import Generator
@@ -18,6 +18,7 @@ from skvae._torch.runtime import resolve_precision, torch_runtime
 from skvae._training.loop import History, train
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Stage
+from skvae._training.progress import BetweenEpochs, load_state_arrays
 from skvae._training.rows import Rows, WeightedRows
 
 
@@ -58,6 +59,25 @@ class TrainingState:
         )
 
 
+@dataclass
+class Progress:
+    """How far a run is: the number of its stage, the state before that stage, and now."""
+
+    stage: int
+    before: TrainingState
+    now: BetweenEpochs
+
+
+class Checkpoint(Protocol):
+    """Where the progress of a run is kept, so that the run can go on if it is killed."""
+
+    def read(self) -> Progress | None:
+        """The progress that was kept last; None if there is none."""
+
+    def offer(self, progress: Callable[[], Progress]) -> None:
+        """Keep this progress, unless the last one was kept a short time ago."""
+
+
 def train_stages(
     model: VAE,
     state: TrainingState,
@@ -67,12 +87,15 @@ def train_stages(
     seed: int,
     validation: Rows | None,
     on_epoch: Callable[[TrainingState], bool],
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[TrainingState, History]:
     """Train ``model`` in place, stage by stage. Returns the new state and this run's history.
 
     A stage gets the epochs that the stages before it left. ``validation`` and ``on_epoch`` are
     those of ``train``, but ``on_epoch`` is called with the state so far, in the caller's torch
     modes. Raises KeyboardInterrupt if interrupted before the first epoch is complete.
+
+    With the progress of a ``checkpoint``, training goes on from there.
     """
     device = rows.weight.device
     n_weights = sum(parameter.numel() for parameter in model.parameters())
@@ -85,10 +108,24 @@ def train_stages(
                 return on_epoch(after.extended(history))
 
         generator = generator_from(derive(seed, "training", state.n_epochs), device)
-        for stage in stages:
+        progress = None if checkpoint is None else checkpoint.read()
+        if progress is not None:
+            load_state_arrays(model, progress.now.model)
+            vars(history).update(progress.now.history)
+            after = progress.before
+        for number, stage in enumerate(stages):
+            if progress is not None and number < progress.stage:
+                continue
+            resumed, progress = None if progress is None else progress.now, None
+            n_before = len(history.loss_curve) if resumed is None else resumed.n_before
+
+            def offer(state: Callable[[], BetweenEpochs], number: int = number) -> None:
+                if checkpoint is not None:
+                    checkpoint.offer(lambda: Progress(number, after, state()))
+
             precision = resolve_precision(stage.plan.precision, device, work)
             plan = replace(stage.plan, precision=precision)
-            n_left = len(stage.epochs) - len(history.loss_curve)
+            n_left = len(stage.epochs) - n_before
             optimizer = Optimizer(model, plan, after.optimizer, model.learned(stage.phase))
             train(
                 model,
@@ -99,6 +136,8 @@ def train_stages(
                 generator=generator,
                 on_epoch=report,
                 history=history,
+                resumed=resumed,
+                offer=offer,
             )
             model.zero_grad(set_to_none=True)
             after.precision, after.optimizer, after.phase = (
