@@ -12,12 +12,12 @@ from torch import Tensor
 # than FEWEST_AT_MODES draws there.
 FEWEST_FOR_MODES, FEWEST_AT_MODES = 16, 256
 STANDARD_ERROR = 0.1  # of a score, in nats
-# Of each score in a mean over rows, which is more accurate. Errors from this size up need only a
-# quarter of the first draws.
-ERROR_IN_MEAN, SHARE_IN_MEAN = 0.3, 4
 # The first draws of a score for up to FEW_COMPONENTS latent dimensions, and for more, in which few
 # draws would underestimate their own error.
-FEW_COMPONENTS, FIRST_DRAWS = 8, (64, 256)
+FEW_COMPONENTS, FIRST_DRAWS = 8, (64, 128)
+# The error of each score in a mean over rows, which is more accurate, and the first draws for
+# errors from this size up.
+ERROR_IN_MEAN, FIRST_IN_MEAN = 0.3, (16, 64)
 # The most draws of a score, which reach the standard error if the effective sample size is at least
 # this share of them.
 MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
@@ -46,9 +46,8 @@ class Effort(NamedTuple):
         """``n_draws`` draws, or as many as a row needs for this standard error, in nats."""
         if n_draws is not None:
             return cls(n_draws, n_draws, error=0.0)
-        first = FIRST_DRAWS[n_components > FEW_COMPONENTS]
-        if error >= ERROR_IN_MEAN:
-            first //= SHARE_IN_MEAN
+        firsts = FIRST_IN_MEAN if error >= ERROR_IN_MEAN else FIRST_DRAWS
+        first = firsts[n_components > FEW_COMPONENTS]
         wanted = _power_of_two((1 / WORST_SHARE - 1) / error**2)
         return cls(first, min(max(wanted, first), MOST_DRAWS), error)
 
@@ -87,15 +86,12 @@ class Effort(NamedTuple):
     def stages(self, noise: Tensor) -> Iterator[list[Tensor]]:
         """The noise of each stage, in four parts. (S, 1, K) -> 4 tensors.
 
-        Each part continues that of the stage before, since quasi-random draws are even if they
-        follow one another.
+        The parts of a stage follow one another, since together they are then as even as
+        quasi-random draws are.
         """
-        parts, start, stop = noise.tensor_split(4), 0, self.first
+        start, stop = 0, self.first
         while start < self.most:
-            yield [
-                part[len(part) * start // self.most : len(part) * stop // self.most]
-                for part in parts
-            ]
+            yield list(noise[start:stop].tensor_split(4))
             start, stop = stop, min(2 * stop, self.most)
 
 

@@ -17,10 +17,9 @@ def test_each_stage_doubles_the_draws_of_each_proposal():
         4 * [32],
         4 * [64],
     ]
-    # the noise of each proposal is contiguous, and all noise is used once
-    for place in range(4):
-        part = torch.cat([stage[place] for stage in stages])[:, 0, 0]
-        assert torch.equal(part, torch.arange(512 + 128 * place, 512 + 128 * (place + 1)))
+    # the noise of a stage is contiguous, and all noise is used once
+    used = torch.cat([part for stage in stages for part in stage])[:, 0, 0]
+    assert torch.equal(used, torch.arange(512, 1024))
 
 
 def test_a_number_of_draws_that_is_no_multiple_is_divided_evenly():
@@ -36,7 +35,7 @@ def test_few_draws_are_from_the_posterior_alone():
 
 def test_the_most_draws_follow_from_the_standard_error():
     assert Effort.of_score(2, None, 0.1) == Effort(64, 512, 0.1)
-    assert Effort.of_score(16, None, 0.1) == Effort(256, 512, 0.1)
+    assert Effort.of_score(16, None, 0.1) == Effort(128, 512, 0.1)
     assert Effort.of_score(2, None, 0.3) == Effort(16, 64, 0.3)
     assert Effort.of_score(16, None, 0.3) == Effort(64, 64, 0.3)
     assert Effort.of_score(2, None, 10.0) == Effort(16, 16, 10.0)
