@@ -9,11 +9,14 @@ be interrupted, in
 
 from __future__ import annotations
 
+import _signal  # signal.signal converts handlers to enums, which takes ten times as long
 import signal
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Self
+
+SIGINT = int(signal.SIGINT)
 
 
 class _Recorder:
@@ -27,16 +30,16 @@ class _Recorder:
 
     def deliver(self) -> None:
         """Set the usual handler, which handles a signal that was kept."""
-        signal.signal(signal.SIGINT, self.usual)
+        _signal.signal(SIGINT, self.usual)
         if self.caught:
             self.caught = False
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(SIGINT)
 
 
 def _handler() -> Any:
     """The handler of SIGINT in this thread; None if there is none in Python."""
     is_main = threading.current_thread() is threading.main_thread()
-    return signal.getsignal(signal.SIGINT) if is_main else None
+    return _signal.getsignal(SIGINT) if is_main else None
 
 
 class interrupts_held(AbstractContextManager["interrupts_held"]):
@@ -48,7 +51,7 @@ class interrupts_held(AbstractContextManager["interrupts_held"]):
         usual = _handler()
         if callable(usual) and not isinstance(usual, _Recorder):
             self.recorder = _Recorder(usual)
-            signal.signal(signal.SIGINT, self.recorder)
+            _signal.signal(SIGINT, self.recorder)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,9 +78,9 @@ class _Lifted(AbstractContextManager[None]):
             try:
                 self.recorder.deliver()
             except BaseException:
-                signal.signal(signal.SIGINT, self.recorder)
+                _signal.signal(SIGINT, self.recorder)
                 raise
 
     def __exit__(self, *_: object) -> None:
         if self.recorder is not None:
-            signal.signal(signal.SIGINT, self.recorder)
+            _signal.signal(SIGINT, self.recorder)

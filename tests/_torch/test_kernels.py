@@ -174,9 +174,9 @@ def kernels_fail(monkeypatch):
         monkeypatch.delattr("skvae._torch.kernels")
         monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
 
-    _fused._load.cache_clear()
+    _fused.load_kernels.cache_clear()
     yield fail
-    _fused._load.cache_clear()
+    _fused.load_kernels.cache_clear()
 
 
 def test_kernels_are_not_used_without_numba(monkeypatch, kernels_fail):
