@@ -1,6 +1,6 @@
 """Do fits and fitted models survive interrupts, threads and long use?
 
-    python benchmarks/faults.py [interrupt] [--runs 50] [--calls ...]
+    python benchmarks/faults.py [interrupt threads soak] [--runs 50] [--calls ...]
 
 interrupt  sends SIGINT, as Ctrl-C does, to a process at random instants of a call. Prints in how
            many of the runs the call raised KeyboardInterrupt within two seconds (`left`), and left
@@ -8,10 +8,17 @@ interrupt  sends SIGINT, as Ctrl-C does, to a process at random instants of a ca
            that it counts, and other calls change nothing. Neither do modes, threads, generators or
            signal handlers of the process. `seconds` are those until the call was left: the median
            and the longest.
+threads    16 threads make 1,000 calls each of one fitted model, in random order. Prints how many
+           results differ from those of the same calls one after the other, and what changed in the
+           process. Then a fit and the same calls in children: forked, spawned, of loky, and threads
+           of joblib. A child that does not end within a minute has failed.
+soak       memory at the start, in the middle and at the end of 1,000 fits in one process, and of
+           scores of 10 million rows, which are read in blocks.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -20,8 +27,11 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import GridSearchCV
@@ -255,7 +265,178 @@ def interrupt(arguments):
             print(f"    {problems.count(problem)} x {problem}", flush=True)
 
 
-PARTS = {"interrupt": interrupt}
+# -- threads -----------------------------------------------------------------------------------
+
+N_THREADS, N_CALLS, LONGEST_CHILD = 16, 1000, 60.0
+
+
+def mixed_table(n=60):
+    """Numbers, a category and a count, with missing values."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=n)
+    frame = pd.DataFrame(
+        {
+            "size": z + 0.3 * rng.normal(size=n),
+            "weight": 5 - 2 * z + rng.normal(size=n),
+            "kind": pd.Categorical(np.where(z + rng.normal(size=n) > 0, "a", "b")),
+            "count": rng.poisson(np.exp(0.5 * z)),
+        }
+    )
+    return frame.mask(rng.random(frame.shape) < 0.1)
+
+
+def mixed_calls():
+    """By name, calls of a model of a small table; each has the same result at each call."""
+    X = mixed_table()
+    model = VAETransformer(2, **SETTINGS).fit(X)
+    few = X[:3]
+    codes = model.transform(few)
+    return {
+        "transform": lambda: model.transform(few),
+        "score_samples": lambda: model.score_samples(few),
+        "few draws": lambda: model.score_samples(few, n_importance=8),
+        "elbo": lambda: model.elbo(few),
+        "inverse_transform": lambda: model.inverse_transform(codes),
+        "reconstruct": lambda: model.reconstruct(few),
+        "impute": lambda: model.impute(few),
+        "draws": lambda: model.impute(few, n_imputations=2, random_state=0)[1],
+        "sample": lambda: model.sample(3, random_state=0),
+        "given": lambda: model.sample(2, given={"kind": "a"}, random_state=0),
+        "missing": lambda: model.sample(3, missing=True, random_state=0),
+        "predict_column": lambda: model.predict_column(few, "kind"),
+        "predict_column_proba": lambda: model.predict_column_proba(few, "kind"),
+        "score_cells": lambda: model.score_cells(few[:1]),
+        "loadings": lambda: model.loadings(),
+        "interpolate": lambda: model.interpolate(codes[0], codes[1], 5),
+    }
+
+
+def comparable(result):
+    return pd.DataFrame(result).to_csv() if np.ndim(result) else repr(result)
+
+
+def all_results(calls):
+    return {name: comparable(call()) for name, call in calls.items()}
+
+
+def results_of_child(_=None):
+    """The results of a model that this process fits."""
+    return all_results(mixed_calls())
+
+
+def report_child(queue):
+    queue.put(results_of_child())
+
+
+def differences(results, expected):
+    return sum(results[name] != expected[name] for name in expected)
+
+
+def by_process(method):
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=report_child, args=(queue,))
+    child.start()
+    try:
+        return [queue.get(timeout=LONGEST_CHILD)]
+    finally:
+        child.kill()
+
+
+def by_joblib(backend):
+    parallel = joblib.Parallel(n_jobs=2, backend=backend, timeout=LONGEST_CHILD)
+    return parallel(joblib.delayed(results_of_child)(i) for i in range(2))
+
+
+CHILDREN = {
+    "fork": lambda: by_process("fork"),
+    "spawn": lambda: by_process("spawn"),
+    "loky": lambda: by_joblib("loky"),
+    "threading": lambda: by_joblib("threading"),
+}
+
+
+def threads(arguments):
+    calls = mixed_calls()
+    expected = all_results(calls)
+    before = state_of_process()
+
+    def work(seed):
+        names = random.Random(seed).choices(list(calls), k=N_CALLS)
+        return sum(comparable(calls[name]()) != expected[name] for name in names)
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        n_different = sum(pool.map(work, range(N_THREADS)))
+    seconds = time.perf_counter() - start
+    after = state_of_process()
+    changed = [name for name in before if before[name] != after[name]]
+    print(
+        f"{N_THREADS} threads, {N_THREADS * N_CALLS} calls in {seconds:.0f} s: "
+        f"{n_different} differ, changed in the process: {', '.join(changed) or 'nothing'}",
+        flush=True,
+    )
+    for name, run in CHILDREN.items():
+        start = time.perf_counter()
+        try:
+            found = sum(differences(results, expected) for results in run())
+            outcome = f"{found} differ"
+        except Exception as error:
+            outcome = f"failed: {error!r}"
+        print(f"{name:10} {time.perf_counter() - start:5.1f} s: {outcome}", flush=True)
+    left = state_of_process()
+    changed = [name for name in before if before[name] != left[name]]
+    print(f"changed by children: {', '.join(changed) or 'nothing'}")
+
+
+# -- soak --------------------------------------------------------------------------------------
+
+N_FITS, N_ROWS, N_COLUMNS, BLOCK_ROWS = 1000, 10_000_000, 10, 100_000
+
+
+def megabytes():
+    """The memory of this process."""
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 2**20
+
+
+def print_memory(what, i, n):
+    print(f"{what} {i:>10} of {n}: {megabytes():6.0f} MB", flush=True)
+
+
+def soak(arguments):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)) @ rng.normal(size=(3, 4)) + 0.1 * rng.normal(size=(60, 4))
+    settings = {"hidden_layer_sizes": 8, "max_iter": 2}
+    marks = [N_FITS // 20, N_FITS // 2, N_FITS]
+    start = time.perf_counter()
+    for i in range(1, N_FITS + 1):
+        model = VAETransformer(2, random_state=i, **settings).fit(X)
+        model.score_samples(X[:2])
+        if i in marks:
+            print_memory("fit  ", i, N_FITS)
+    print(f"{time.perf_counter() - start:.0f} s")
+
+    weights = rng.normal(size=(3, N_COLUMNS)).astype(np.float32)
+
+    def block(i):
+        rng = np.random.default_rng(i)
+        codes = rng.standard_normal((BLOCK_ROWS, 3), dtype=np.float32)
+        noise = rng.standard_normal((BLOCK_ROWS, N_COLUMNS), dtype=np.float32)
+        return codes @ weights + 0.3 * noise
+
+    model = VAETransformer(2, likelihood="gaussian", random_state=0, **settings).fit(block(0)[:500])
+    n_blocks = N_ROWS // BLOCK_ROWS
+    start, total = time.perf_counter(), 0.0
+    for i in range(n_blocks):
+        total += model.score_samples(block(i), n_importance=1).sum(dtype=float)
+        if i + 1 in (n_blocks // 20, n_blocks // 2, n_blocks):
+            print_memory("score", (i + 1) * BLOCK_ROWS, N_ROWS)
+    print(f"{time.perf_counter() - start:.0f} s, mean {total / N_ROWS:.3f} nats")
+
+
+PARTS = {"interrupt": interrupt, "threads": threads, "soak": soak}
 
 
 def main():
