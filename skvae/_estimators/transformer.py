@@ -784,14 +784,18 @@ class VAETransformer(
     def _checked_codes(self, Z, name):
         """The codes as an array (n, n_components) of floats."""
         check_is_fitted(self)
-        as_frame(Z)  # raises
+        frame = as_frame(Z)
         codes = validate_codes(Z, name)
         if codes.shape[1] != self.n_components_:
+            rows = f" If these are rows of a table, pass transform({name})."
             raise ValueError(
-                f"{name} has {codes.shape[1]} columns, but this {type(self).__name__} has "
-                f"n_components={self.n_components_}."
+                f"{name} must hold codes, as transform returns them: it has {codes.shape[1]} "
+                f"columns, but this {type(self).__name__} has n_components={self.n_components_}."
+                + rows
+                * (codes.shape[1] == self.n_features_in_)
             )
-        names, expected = list(getattr(Z, "columns", [])), list(self.get_feature_names_out())
+        names = [] if frame is None else frame.columns
+        expected = list(self.get_feature_names_out())
         if names != expected and set(names) == set(expected):
             raise ValueError(
                 f"The columns of {name} are those of transform in another order, {names}. Put them "
@@ -836,6 +840,7 @@ class VAETransformer(
         >>> vae.inverse_transform(vae.interpolate(first, last, 5)).shape
         (5, 13)
         """
+        check_is_fitted(self)
         is_one = np.ndim(A) == np.ndim(B) == 1
         start, stop = (
             self._checked_codes(np.asarray(codes)[None] if is_one else codes, name)

@@ -185,7 +185,8 @@ class Container:
             raise ValueError(
                 f"X has {len(columns)} features, but fit saw {len(self.fields)} features."
             )
-        return self.numbers_of(columns, len(X), strict=strict)
+        n_rows = len(columns[0].cells) if columns else len(X)
+        return self.numbers_of(columns, n_rows, strict=strict)
 
     def numbers_of(self, columns: Sequence[Column], n_rows: int, *, strict: bool) -> Array:
         """As ``numbers``, of all columns. -> (n, d)."""

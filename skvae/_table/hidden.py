@@ -11,6 +11,7 @@ from scipy.sparse import issparse
 
 from skvae._table.frames import as_frame
 from skvae._table.masked import fill_masked
+from skvae._table.validation import refuse_rounding
 
 
 def hide_column(X: Any, names: Sequence[Any], place: int) -> Any:
@@ -24,12 +25,16 @@ def hide_column(X: Any, names: Sequence[Any], place: int) -> Any:
         return _hide_in_frame(frame, names, place)
     X = X.toarray() if issparse(X) else fill_masked(X)
     array = np.asarray(X)
-    if array.ndim != 2 or array.shape[1] != len(names) or array.dtype.kind not in "fiubOSUT":
+    is_table = array.ndim == 2 and array.shape[1] == len(names)
+    if not is_table or array.dtype.kind not in "fiubOSUT" or isinstance(X, np.matrix):
         return X
     if array.dtype.kind in "iub":
+        refuse_rounding(array, names)
         hidden = array.astype(np.float64)
+    elif array.dtype.kind == "f":
+        hidden = array.copy()
     else:
-        hidden = np.array(X, dtype=array.dtype if array.dtype.kind == "f" else object)
+        hidden = np.asarray(X, dtype=object).copy()
     hidden[:, place] = np.nan
     return hidden
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,7 @@ def validate_table(
     """
     frame = as_frame(X)
     refuse_lossy(X)
+    refuse_images(X)
     checks: dict[str, Any] = {
         "dtype": None,
         "ensure_all_finite": False,
@@ -97,7 +99,7 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
     ``fit`` did not see.
     """
     names = container.column_names(n_columns)
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and not issparse(given):
         several = [name for name, value in given.items() if np.ndim(value) > 0]
         if several:
             raise ValueError(
@@ -117,7 +119,7 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
             )
         columns = [Column(name, column) for name, column in zip(names, cells.T, strict=True)]
     places = find_columns(names, [column.name for column in columns], "given")
-    n_rows = len(columns[0].cells) if columns else 1
+    n_rows = len(columns[0].cells) if columns else 1 if isinstance(given, Mapping) else len(given)
     known = dict(zip(places, columns, strict=True))
     absent = _objects([None] * n_rows)
     table: NDArray[np.float64] = check_array(
@@ -149,6 +151,21 @@ def refuse_lossy(X: Any) -> None:
         raise ValueError(
             f"X has dtype {X.dtype}, which is neither numbers nor categories. Convert "
             "it first; columns of dates and durations belong in a data frame."
+        )
+    if isinstance(X, np.matrix):
+        raise TypeError("X is an np.matrix, whose rows are matrices too. Pass np.asarray(X).")
+
+
+def refuse_images(X: Any) -> None:
+    """Raise if ``X`` has more than two axes."""
+    shape = tuple(getattr(X, "shape", ()))
+    if isinstance(X, (list, tuple)) and len(X) > 0:
+        shape = (len(X), *np.shape(X[0]))
+    if len(shape) > 2:
+        raise ValueError(
+            f"X has {len(shape)} axes and the shape {shape}, and a table has two axes. Flatten "
+            f"each row, such as an image: numpy.reshape(X, (len(X), -1)), of shape "
+            f"({shape[0]}, {math.prod(shape[1:])})."
         )
 
 
@@ -191,8 +208,13 @@ def refuse_rounding(table: Any, names: Sequence[Any]) -> None:
 @as_numpy
 def validate_codes(Z: Any, name: str = "Z") -> NDArray[Any]:
     """``Z`` as a writeable array (n, n_components) of finite float32 or float64."""
-    if np.ndim(Z) != 2:
-        raise ValueError(f"Expected 2D array for {name}, a row of codes for each row; got {Z!r}.")
+    shape = np.shape(Z)
+    if len(shape) != 2:
+        flat = f" Pass numpy.reshape({name}, (-1, {shape[-1]}))." if shape else ""
+        raise ValueError(
+            f"Expected 2D array for {name}, a row of codes for each row; got a "
+            f"{type(Z).__name__} of shape {shape}.{flat}"
+        )
     codes: NDArray[Any] = check_array(
         fill_masked(Z), dtype=FLOATS, force_writeable=True, input_name=name
     )

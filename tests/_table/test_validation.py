@@ -98,7 +98,6 @@ EMPTY = {
     "columns of polars": pl.DataFrame(),
     "one axis": np.ones(3),
     "one axis of objects": np.array([1, "a"], object),
-    "three axes": np.ones((2, 2, 2)),
     "number": 3.0,
     "nothing": None,
     "string": "table",
@@ -115,6 +114,12 @@ def test_invalid_tables_raise_the_errors_of_scikit_learn(X):
     with pytest.raises(ValueError, match=words) as theirs:
         check_array(cells, estimator=Estimator(), dtype=None)
     assert str(ours.value).split("\n")[0] == str(theirs.value).split("\n")[0]
+
+
+@pytest.mark.parametrize("X", [np.ones((5, 8, 8)), [np.ones((8, 8))] * 5], ids=["array", "list"])
+def test_images_are_to_be_flattened(X):
+    with pytest.raises(ValueError, match=r"3 axes and the shape \(5, 8, 8\).* of shape \(5, 64\)"):
+        read(X)
 
 
 # -- what would be lost -----------------------------------------------------------
