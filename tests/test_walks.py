@@ -116,7 +116,7 @@ def test_grid(plane, spacing):
     [
         (lambda m, Z: m.interpolate(Z, Z[:1]), r"'B' must .* got shapes \(1, 2\) and \(4, 2\)"),
         (lambda m, Z: m.interpolate(Z[0], Z), "Expected 2D array for A, a row of codes"),
-        (lambda m, Z: m.interpolate(Z, Z[:, :1]), "B must hold codes.* has 1 columns, but .* n_components=2"),
+        (lambda m, Z: m.interpolate(Z, Z[:, :1]), "B must .* has 1 columns, but .* n_components=2"),
         (lambda m, Z: m.interpolate(Z * np.nan, Z), "Input A contains NaN"),
         (lambda m, Z: m.interpolate(Z, Z, 1), "'n_steps' must be a whole number from 2 to 10000"),
         (lambda m, Z: m.interpolate(Z, Z, method=0), "'method' .* 'linear', 'spherical'; got 0"),
