@@ -28,6 +28,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -153,6 +154,18 @@ class Unchanged:
         return None if np.array_equal(self.result(), self.expected) else "another result"
 
 
+class LongScore(Unchanged):
+    """Scores of many rows, in chunks on two threads."""
+
+    def __init__(self):
+        torch.set_num_threads(2)
+        super().__init__(vae, lambda model, case: model.score_samples(case.many))
+
+    @property
+    def many(self):
+        return np.tile(self.gaps, (10, 1))
+
+
 class Search:
     """A search on two processes, after which another runs."""
 
@@ -191,6 +204,7 @@ CALLS = {
     "fit to the end": lambda: Fit(early_stopping=False),
     "partial_fit": PartialFit,
     "score_samples": lambda: Unchanged(vae, lambda model, case: model.score_samples(case.gaps)),
+    "on two threads": LongScore,
     "impute": lambda: Unchanged(vae, lambda model, case: model.impute(case.gaps)),
     "sample": lambda: Unchanged(vae, lambda model, case: model.sample(20000, random_state=0)),
     "score_cells": lambda: Unchanged(vae, lambda model, case: model.score_cells(case.gaps[:50])),
@@ -229,40 +243,54 @@ def serve(name):
         print(json.dumps([kind, problem]), flush=True)
 
 
+@contextmanager
+def serving(name):
+    """A process that serves a call, in a group of its own, to which a terminal sends signals."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", __file__, "serve", "--calls", name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # the workers of loky print the interrupt
+        text=True,
+        bufsize=1,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def interrupted_once(process, wait):
+    """Interrupt a call after a time. Seconds until it was left, and the report of the process."""
+    process.stdin.write("\n")
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(wait)
+    start = time.perf_counter()
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stdout.readline() == "left\n"
+    seconds = time.perf_counter() - start
+    return seconds, *json.loads(process.stdout.readline())
+
+
 def interrupt(arguments):
     print(f"{'':20}{'runs':>6}{'left':>6}{'sound':>7}{'seconds':>16}", flush=True)
     for name in arguments.calls or CALLS:
         chance = random.Random(0)
-        command = [sys.executable, "-W", "ignore", __file__, "serve", "--calls", name]
-        # a process group of its own, to which a terminal would send the signal
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-            start_new_session=True,
+        with serving(name) as process:
+            duration = json.loads(process.stdout.readline())
+            waits = [chance.uniform(0, 1.2 * duration) for _ in range(arguments.runs)]
+            runs = [interrupted_once(process, wait) for wait in waits]
+        seconds, kinds, problems = zip(*runs, strict=True)
+        n_left = sum(
+            kind == "KeyboardInterrupt" and one <= LONGEST_WAIT
+            for one, kind in zip(seconds, kinds, strict=True)
         )
-        duration = json.loads(process.stdout.readline())
-        seconds, n_left, n_sound, problems = [], 0, 0, []
-        for _ in range(arguments.runs):
-            process.stdin.write("\n")
-            assert process.stdout.readline() == "begun\n"
-            time.sleep(chance.uniform(0, 1.2 * duration))
-            start = time.perf_counter()
-            os.killpg(process.pid, signal.SIGINT)
-            assert process.stdout.readline() == "left\n"
-            seconds.append(time.perf_counter() - start)
-            kind, problem = json.loads(process.stdout.readline())
-            n_left += kind == "KeyboardInterrupt" and seconds[-1] <= LONGEST_WAIT
-            n_sound += problem is None
-            problems += [problem or kind] if problem or kind != "KeyboardInterrupt" else []
-        process.stdin.close()
-        process.wait()
-        longest = f"{statistics.median(seconds):.3f} {max(seconds):.3f}"
-        print(f"{name:20}{arguments.runs:6}{n_left:6}{n_sound:7}{longest:>16}", flush=True)
-        for problem in sorted(set(problems)):
-            print(f"    {problems.count(problem)} x {problem}", flush=True)
+        found = f"{statistics.median(seconds):.3f} {max(seconds):.3f}"
+        print(f"{name:20}{len(runs):6}{n_left:6}{problems.count(None):7}{found:>16}", flush=True)
+        for problem in sorted({*kinds, *problems} - {None, "KeyboardInterrupt"}):
+            print(f"    {(kinds + problems).count(problem)} x {problem}", flush=True)
 
 
 # -- threads -----------------------------------------------------------------------------------
