@@ -2,7 +2,8 @@
 
     python tests/_files/make_golden.py
 
-The models are those of cases.py, after one or two epochs. scores.npz has their scores of the rows.
+The models are those of saved_models.py, after one or two epochs. scores.npz has their scores of the
+rows by few draws, which all come from the encoder's posterior: how others are drawn may change.
 """
 
 import re
@@ -19,7 +20,7 @@ GOLDEN = FOLDER / "golden"
 
 def main():
     sys.path += [str(FOLDER), str(FOLDER.parent)]
-    from cases import CASES, model_of
+    from saved_models import CASES, scores_of
 
     import skvae
 
@@ -31,7 +32,7 @@ def main():
         X = table()
         fitted = clone(estimator).fit(X)
         fitted.save(folder / f"{slug(name)}.skvae")
-        scores[slug(name)] = model_of(fitted).score_samples(X)
+        scores[slug(name)] = scores_of(fitted, X)
     np.savez_compressed(folder / "scores.npz", **scores)
 
 

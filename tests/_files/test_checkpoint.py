@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import CASES, mixed, numbers, vae
+from saved_models import CASES, mixed, numbers, vae
 from sklearn.base import clone
 
 from skvae import ModelFileError, VAETransformer

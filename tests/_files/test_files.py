@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from cases import CASES, CUSTOM, model_of, numbers, vae
 from configurations import ESTIMATORS
 from safetensors.numpy import save
+from saved_models import CASES, CUSTOM, model_of, numbers, vae
 from sklearn.base import clone
 from torch import nn
 

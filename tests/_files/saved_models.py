@@ -136,3 +136,8 @@ CASES = {
 def model_of(estimator):
     """The model of an estimator of any kind."""
     return estimator if isinstance(estimator, VAETransformer) else estimator.estimator_
+
+
+def scores_of(estimator, X):
+    """The scores of rows by draws from the posterior of the encoder."""
+    return model_of(estimator).score_samples(X, n_importance=8)
