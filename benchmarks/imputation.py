@@ -5,7 +5,7 @@
 
 Mean squared error of the hidden cells, columns standardised, mean of the seeds. Each imputer is
 fitted to the table with its gaps and fills it. `vae` is VAEImputer with its default model; the
-others stand at usual settings. `forest` is miceforest, and needs it.
+others stand at usual settings. `forest` is miceforest, and needs it and lightgbm 4.5.
 
 Half of the cells are hidden at random. `--larger` takes six tables of 12 or more columns, and 1,000
 rows of each: 30 and 50 % hidden at random, and 40 % hidden by their own value, the larger the more

@@ -460,8 +460,7 @@ class Fitted:
         priors = copy.deepcopy((self.module.learned_prior, self.module.prior))
         on_cpu = [None if prior is None else prior.cpu() for prior in priors]
         return state | {
-            # empty arrays get the strides of unpickled ones, on which joblib's hash depends
-            "columns": pickle.loads(pickle.dumps(self.columns)),
+            "columns": _as_unpickled(self.columns),
             "module": arrays_of(self.module),
             "priors": on_cpu,
             "device": str(self.device),
@@ -479,7 +478,16 @@ class Fitted:
             try:
                 self.module.to(resolve_device(device))
             except ValueError as error:
-                warn(f"The model was pickled on another device and is now on the CPU: {error}")
+                warn(f"The model was saved on another device and is now on the CPU: {error}")
+
+
+def _as_unpickled(columns: Columns) -> Columns:
+    """Columns whose empty arrays have the strides of unpickled ones, as joblib's hash needs."""
+    try:
+        copied: Columns = pickle.loads(pickle.dumps(columns))
+    except (AttributeError, TypeError, pickle.PicklingError):  # of a class within a function
+        return columns
+    return copied
 
 
 def _codes(z: Array) -> Input:

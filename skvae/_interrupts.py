@@ -42,6 +42,15 @@ def _handler() -> Any:
     return _signal.getsignal(SIGINT) if is_main else None
 
 
+def _set_handler(handler: Any) -> bool:
+    """Set the handler of SIGINT. False where Python cannot, as in a sub-interpreter."""
+    try:
+        _signal.signal(SIGINT, handler)
+    except ValueError:
+        return False
+    return True
+
+
 class interrupts_held(AbstractContextManager["interrupts_held"]):
     """A block that no interrupt leaves. One that occurs in it is raised at its end."""
 
@@ -50,8 +59,9 @@ class interrupts_held(AbstractContextManager["interrupts_held"]):
     def __enter__(self) -> Self:
         usual = _handler()
         if callable(usual) and not isinstance(usual, _Recorder):
-            self.recorder = _Recorder(usual)
-            _signal.signal(SIGINT, self.recorder)
+            recorder = _Recorder(usual)
+            if _set_handler(recorder):
+                self.recorder = recorder
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,4 +93,7 @@ class _Lifted(AbstractContextManager[None]):
 
     def __exit__(self, *_: object) -> None:
         if self.recorder is not None:
+            present = _signal.getsignal(SIGINT)
+            if present is not self.recorder:  # it may have been set within, as by a callback
+                self.recorder.usual = present
             _signal.signal(SIGINT, self.recorder)

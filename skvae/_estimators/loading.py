@@ -26,7 +26,7 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
     ----------
     path : str or path
     custom : dict, default=None
-        The functions and classes of your own that the estimator used, by their names, such as
+        The custom functions and classes that the estimator used, by their names, such as
         ``{"layers": layers}``.
 
     Returns
@@ -62,12 +62,24 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
     except Unknown as error:
         raise ModelFileError(
             f"{os.fspath(path)!r} holds {error}, which this version of skvae does not know. If it "
-            "is a function or a class of your own, load the file with "
-            f"custom={{{str(error)!r}: ...}}. Otherwise: {UPGRADE}"
+            f"is a custom function or class, load the file with custom={{{str(error)!r}: ...}}. "
+            "If not, install the version of skvae that wrote the file, or a later one."
         ) from error
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except ImportError as error:
         raise ModelFileError(
-            f"{os.fspath(path)!r} does not fit this version of skvae: {error}. {UPGRADE}"
+            f"{os.fspath(path)!r} needs a library that is not installed: {error}."
+        ) from error
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        remedy = "Pass as custom what was saved. If you did: " if custom else ""
+        raise ModelFileError(
+            f"{os.fspath(path)!r} does not fit this version of skvae: {error}. {remedy}{UPGRADE}"
         ) from error
     if not isinstance(estimator, SavedEstimator):
         raise ModelFileError(f"{os.fspath(path)!r} does not hold an estimator.")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.utils.validation import check_is_fitted
+
 from skvae._files.archive import Archive, write_archive
 from skvae._files.kinds import KINDS
-from skvae._files.tree import Kind, Unknown, to_nodes
+from skvae._files.tree import Kind, to_nodes
 
 # Fitted attributes that do not end in an underscore.
 PRIVATE = "_fitted", "_sklearn_output_config"
@@ -23,9 +25,9 @@ class SavedEstimator:
         takes the place of an old one in one step: at any time, the file is the old one or the new
         one.
 
-        Callbacks and metadata requests are not saved. The state of Adam is, if ``warm_start`` is
-        set or ``partial_fit`` was called. Of a function or a class of your own, such as a network,
-        the file has only the name: pass it to ``load`` as ``custom``.
+        Parameters and attributes that end in an underscore are saved; callbacks and metadata
+        requests are not. Of a custom function or class, such as a network, the file has only the
+        name: pass it to ``load`` as ``custom``.
 
         Parameters
         ----------
@@ -34,17 +36,20 @@ class SavedEstimator:
 
         Raises
         ------
+        NotFittedError
+            If the estimator is not fitted.
         OSError
-            If the file cannot be written. The old file, if any, is left.
+            If the file cannot be written. The old file, if any, stays.
         TypeError
             If a parameter or a part of the model cannot be saved, such as a lambda.
         """
+        check_is_fitted(self)
         try:
             description, arrays = to_nodes(self, KINDS | _kinds_of(self))
-        except Unknown as error:
+        except ValueError as error:  # Unknown, or a dtype without a name
             raise TypeError(
-                f"This {type(self).__name__} cannot be saved, since it holds {error}. Give a "
-                "lambda a name by def, and replace other values by built-in ones, or pickle the "
+                f"This {type(self).__name__} cannot be saved, since it holds {error}. Write a "
+                "lambda as a function by def, convert categories to strings, or pickle the "
                 "estimator."
             ) from error
         write_archive(path, Archive(description, arrays))

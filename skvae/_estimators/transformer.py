@@ -27,6 +27,7 @@ from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import Ruled
 from skvae._estimators.saving import SavedEstimator
 from skvae._files.checkpoint import Checkpoint, identity
+from skvae._files.tree import Unknown
 from skvae._fit import train, train_once
 from skvae._inference.effort import ERROR_IN_MEAN, STANDARD_ERROR
 from skvae._interrupts import interrupts_held
@@ -245,13 +246,16 @@ class VAETransformer(
 
     warm_start : bool, default=False
         Whether ``fit`` continues the last fit, with the units learned then, until ``max_iter``
-        epochs in total. Increase ``max_iter`` to train further.
+        epochs in total. Increase ``max_iter`` to train further. The state of the optimiser is kept
+        only if ``warm_start`` was set in the last fit too.
 
     checkpoint : str or path, default=None
-        A folder in which ``fit`` keeps its state, at most once in an epoch and for at most 2 % of
-        the time. If the process is killed, the same ``fit`` with the same rows goes on from there,
-        and has the same weights, bit for bit, as one that was not. The file is deleted at the end
-        of the fit. Several fits may share the folder. ``random_state`` must be an int.
+        A folder in which ``fit`` keeps its state after some epochs, in at most 2 % of the time. If
+        the process is killed or the fit interrupted, the same ``fit`` of the same rows on the same
+        kind of device continues from there, and has the same weights, bit for bit, as one that was
+        not. Callbacks see only the epochs after that. A complete fit deletes its file; files of
+        fits that are not repeated can be deleted at any time. Several fits may share the folder.
+        ``random_state`` must be an int.
 
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of the networks and their gradients during training. The parameters, the losses
@@ -631,7 +635,8 @@ class VAETransformer(
         A number that the dtype of its column cannot represent, such as 2.5 in a column of whole
         numbers, gives the column a wider dtype, with a warning.
 
-        The state of the optimiser is kept between calls. The learning rate is constant, the KL
+        The state of the optimiser is kept between calls, and after a ``fit`` with
+        ``warm_start=True``. The learning rate is constant, the KL
         divergence has no warm-up, and no rows are held out for validation. A prior that is fitted
         after training, ``kl_divergence_`` and the probabilities of ``sample(missing=True)`` depend
         on the rows of the last call only.
@@ -700,7 +705,13 @@ class VAETransformer(
                 f"is the same; got random_state={self.random_state!r}."
             )
         parameters = self.get_params(deep=False) | dict.fromkeys(("checkpoint", "verbose"))
-        return Checkpoint(self.checkpoint, [parameters, *identity(fitted, data, validation)])
+        try:
+            return Checkpoint(self.checkpoint, [parameters, *identity(fitted, data, validation)])
+        except Unknown as error:
+            raise ValueError(
+                "With checkpoint, all parameters must be of a kind that save can write; got "
+                f"{error}. Write a lambda as a function by def."
+            ) from error
 
     def _keep(self, checked):
         """Set the fitted attributes, last, so that an error leaves the estimator unchanged."""
@@ -1168,7 +1179,7 @@ class VAETransformer(
         An estimate by importance sampling [1]_. The draws of a row are from the encoder's
         posterior, from a normal at a mode of p(x, z) near it, and from a wider normal; for a row
         with missing values, and in up to four dimensions, from a second mode too. Their weights are
-        calibrated by control variates [2]_. There are 64 draws at first (256 beyond 8 components),
+        calibrated by control variates [2]_. There are 64 draws at first (128 beyond 8 components),
         and twice as many until the standard error is small enough. Rows that never get there have
         further draws, from normals at all modes that a thorough search finds. The result is
         deterministic: the quasi-random noise of the draws is fixed by ``fit`` and the same for all

@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,9 +18,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from skvae._disk import replace_file
+
 # Of the files that this version writes. It reads all formats up to this one.
 FORMAT = 1
 VERSIONS_OF = ("skvae", "torch", "numpy", "scikit-learn", "pandas")
+PICKLE = b"\x80"  # the first byte
 UPGRADE = "Install the version of skvae that wrote it, or a later one."
 
 
@@ -40,8 +41,6 @@ class Archive(NamedTuple):
 def write_archive(path: str | os.PathLike[str], archive: Archive) -> None:
     """Write a file, or leave the old one as it is.
 
-    The bytes are written to a temporary file beside it, which then takes its place.
-
     Raises
     ------
     OSError
@@ -54,8 +53,7 @@ def write_archive(path: str | os.PathLike[str], archive: Archive) -> None:
     }
     arrays = {name: np.asarray(array, order="C") for name, array in archive.arrays.items()}
     metadata["sha256"] = digest(metadata, arrays)
-    # a link stays a link
-    _replace(Path(os.path.realpath(path)), save(arrays, metadata))
+    replace_file(path, save(arrays, metadata))
 
 
 def read_archive(path: str | os.PathLike[str]) -> Archive:
@@ -68,14 +66,19 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
     ModelFileError
         If it is not a file of a model, was changed, or is of a later format.
     """
-    with open(path, "rb"):  # an OSError that names the path
-        pass
+    with open(path, "rb") as opened:  # an OSError names the path
+        start = opened.read(1)
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_format(path, metadata)
             arrays = {name: file.get_tensor(name) for name in file.offset_keys()}
     except (SafetensorError, TypeError, AttributeError) as error:
+        if start == PICKLE:
+            raise ModelFileError(
+                f"{os.fspath(path)!r} is a pickle. If you trust it, load it by pickle.load or "
+                "joblib.load, and save the model by its method save."
+            ) from error
         raise ModelFileError(
             f"{os.fspath(path)!r} is not a file of a model, or was cut off: {error}."
         ) from error
@@ -85,7 +88,10 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
             f"{os.fspath(path)!r} was changed after it was saved: its contents do not match their "
             "hash. Save the model again, or load another copy of the file."
         )
-    return Archive(json.loads(metadata["description"]), arrays)
+    try:
+        return Archive(json.loads(metadata["description"]), arrays)
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"{os.fspath(path)!r} holds no description: {error}.") from error
 
 
 def _check_format(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> None:
@@ -107,29 +113,3 @@ def digest(description: Any, arrays: Mapping[str, NDArray[Any]]) -> str:
         found.update(json.dumps([name, array.dtype.str, array.shape]).encode())
         found.update(array.tobytes())
     return found.hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file in one step, as other processes see it, and wait until it is on the disk."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Wait until the name of a file is on the disk, where folders can be opened."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

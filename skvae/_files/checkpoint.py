@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from skvae._data import WeightedTable
-from skvae._files.archive import Archive, digest, read_archive, write_archive
+from skvae._files.archive import Archive, ModelFileError, digest, read_archive, write_archive
 from skvae._files.kinds import KINDS
-from skvae._files.tree import from_nodes, to_nodes
+from skvae._files.tree import custom_parts, from_nodes, to_nodes
 from skvae._fitted import Fitted
 from skvae._training.progress import state_arrays
 from skvae._training.stages import Progress
 from skvae._warn import warn
 
-# Writing takes at most this share of the time of training.
-SHARE = 0.02
+# Writing takes at most this share of the time of training. Before the first time it is taken to
+# last FIRST_COST seconds.
+SHARE, FIRST_COST = 0.02, 0.02
 
 
 class Checkpoint:
@@ -35,20 +38,24 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | os.PathLike[str], identity: Any) -> None:
-        name = digest(*to_nodes(identity, KINDS))
+        codes = {name: _code_of(made) for name, made in custom_parts(identity, KINDS).items()}
+        name = digest(*to_nodes([identity, codes], KINDS))
         self.path = Path(folder, f"{name[:32]}.checkpoint")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.cost, self.written = 0.0, time.perf_counter()
+        self.cost, self.written = FIRST_COST, time.perf_counter()
 
     def read(self) -> Progress | None:
         """The state after the last epoch that was written; None if there is none.
 
-        Raises ModelFileError if the file was altered.
+        Warns if the file is damaged.
         """
         if not self.path.exists():
             return None
-        found = from_nodes(*read_archive(self.path), KINDS, {})
-        assert isinstance(found, Progress)
+        try:
+            found: Progress = from_nodes(*read_archive(self.path), KINDS, {})
+        except ModelFileError as error:
+            warn(f"The checkpoint is damaged, and the fit starts from the beginning: {error}")
+            return None
         return found
 
     def offer(self, progress: Callable[[], Progress]) -> None:
@@ -69,9 +76,20 @@ class Checkpoint:
 
 
 def identity(fitted: Fitted, data: WeightedTable, validation: WeightedTable | None) -> list[Any]:
-    """What a fit depends on besides the parameters: versions, the start and the rows."""
-    versions = [version(name) for name in ("skvae", "torch")]
-    rows = [data.hashes, data.weight]
+    """What a fit depends on besides the parameters: versions, the start, the rows and units."""
+    installed = [name for name in ("skvae", "torch", "numba") if find_spec(name)]
+    versions = [*map(version, installed), fitted.device.type]
+    rows = [data.hashes, data.weight, fitted.columns.origin, fitted.columns.spread]
     if validation is not None:
         rows.append(validation.ordered_without_units(fitted.columns).hashes)
     return [versions, fitted.training.n_epochs, state_arrays(fitted.module), rows]
+
+
+def _code_of(made: Any) -> str:
+    """The code of a function or a class, and the simple values that it takes from outside."""
+    try:
+        code = inspect.getsource(made)
+    except (OSError, TypeError):  # it was not read from a file
+        code = repr(getattr(made, "__code__", made.__name__))
+    cells = [cell.cell_contents for cell in getattr(made, "__closure__", None) or ()]
+    return code + repr([value for value in cells if isinstance(value, bool | int | float | str)])

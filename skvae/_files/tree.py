@@ -8,8 +8,10 @@ of the kind "custom": only their name is written, and the reader is given the fu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from datetime import time as clock
 from decimal import Decimal
 from functools import partial
 from math import isfinite
@@ -50,6 +52,13 @@ def to_nodes(value: Any, kinds: Mapping[str, Kind]) -> tuple[Node, dict[str, NDA
     return writer.node(value), writer.arrays
 
 
+def custom_parts(value: Any, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """The functions and classes in a value of which only the names are written."""
+    writer = _Writer({**BUILT_IN, **kinds})
+    writer.node(value)
+    return writer.custom
+
+
 def from_nodes(
     node: Node,
     arrays: Mapping[str, NDArray[Any]],
@@ -67,12 +76,17 @@ class _Writer:
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self.names = {kind.made: name for name, kind in kinds.items()}
         self.kinds = kinds
+        self.custom: dict[str, Any] = {}
         self.arrays: dict[str, NDArray[Any]] = {}
 
     def node(self, value: Any) -> Node:
         made = type(value)
         if made in (type(None), bool, int, str):
             return value
+        if made is np.str_:
+            return str(value)
+        if isinstance(value, os.PathLike):
+            return {"kind": "path", "state": os.fspath(value)}
         if made is float and isfinite(value):
             return value
         if made is list:
@@ -87,10 +101,17 @@ class _Writer:
             name = self.names[made]
             return {"kind": name, "state": self.node(self.kinds[name].state(value))}
         if isinstance(value, Value):
-            return {"kind": CUSTOM, "name": made.__name__, "state": self.node(value.get_params())}
-        if isinstance(value, FunctionType) and value.__name__ != LAMBDA:
-            return {"kind": CUSTOM, "name": value.__name__}
+            return {"kind": CUSTOM, "name": self.name(made), "state": self.node(value.get_params())}
+        if isinstance(value, FunctionType | type) and value.__name__ != LAMBDA:
+            return {"kind": CUSTOM, "name": self.name(value)}
         raise Unknown(f"{value!r}, of the class {made.__module__}.{made.__qualname__}")
+
+    def name(self, custom: Any) -> str:
+        """The name of a function or class, which no other one in the file may have."""
+        name: str = custom.__name__
+        if self.custom.setdefault(name, custom) is not custom:
+            raise Unknown(f"two functions or classes that are named {name!r}; rename one")
+        return name
 
 
 class _Reader:
@@ -123,7 +144,11 @@ class _Reader:
         if name not in self.custom:
             raise Unknown(name)
         made = self.custom[name]
-        return made(**self.value(node["state"])) if "state" in node else made
+        if "state" not in node:
+            return made
+        if not (isinstance(made, type) and issubclass(made, Value)):
+            raise TypeError(f"custom[{name!r}] must be the class that was saved; got {made!r}")
+        return made(**self.value(node["state"]))
 
 
 # -- the kinds of other libraries ---------------------------------------------------
@@ -167,8 +192,10 @@ BUILT_IN: dict[str, Kind] = {
     "dtype": Kind(np.dtype, dtype_to_list, dtype_from_list),
     "objects": Kind(np.ndarray, _objects, _make_objects),
     "numpy.bool": Kind(np.bool_, bool, np.bool_),
+    "bytes": Kind(bytes, bytes.hex, bytes.fromhex),
     "decimal": Kind(Decimal, str, Decimal),
     "date": Kind(date, date.isoformat, date.fromisoformat),
+    "time": Kind(clock, clock.isoformat, clock.fromisoformat),
     "datetime": Kind(datetime, datetime.isoformat, datetime.fromisoformat),
     "timestamp": Kind(pd.Timestamp, _timestamp, _make_timestamp),
     "timedelta": Kind(

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skvae._disk import replace_file
 from skvae._fitted import Fitted
 from skvae._onnx.arrays import FUNCTIONS
 from skvae._onnx.description import describe
@@ -42,16 +43,16 @@ def write_onnx(fitted: Fitted, path: str | os.PathLike[str], method: str, dtype:
     onnx, runtime = _libraries()
     with torch_runtime(CPU):
         part = METHODS[method](fitted, DTYPES[dtype])
-    rows, target = part.examples().astype(dtype), Path(path)
-    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
-        draft = os.path.join(folder, target.name)
+    rows = part.examples().astype(dtype)
+    with TemporaryDirectory() as folder:
+        draft = os.path.join(folder, "model.onnx")
         _export(part, torch.from_numpy(rows[:2]), draft)
         model = onnx.load(draft)
         columns = describe(fitted.container, len(fitted.columns.names))
         onnx.helper.set_model_props(model, {"method": method, "columns": columns})
         onnx.save(model, draft)
         _check(runtime, draft, part, rows)
-        os.replace(draft, target)
+        replace_file(path, Path(draft).read_bytes())
 
 
 def _libraries() -> tuple[ModuleType, ModuleType]:

@@ -53,12 +53,12 @@ class Container:
         The library of the data frame; None for an array.
     fields : list of Field or None
         The columns; None for an array of numbers.
-    labels : Labels or None
+    labels : pandas.Index or None
         Those of the columns of a pandas frame.
     """
 
     def __init__(
-        self, backend: Any, fields: list[Field] | None, labels: Labels | None = None
+        self, backend: Any, fields: list[Field] | None, labels: pd.Index | None = None
     ) -> None:
         self.backend = backend
         self.fields = fields
@@ -77,7 +77,7 @@ class Container:
         warn_of_numbers(fields)
         if frame is not None:
             is_pandas = frame.implementation.is_pandas_like()
-            labels = Labels.of(frame.to_native().columns) if is_pandas else None
+            labels = frame.to_native().columns if is_pandas else None
             return cls(frame.implementation, fields, labels)
         is_plain = all(field.levels is None and field.scale is None for field in fields)
         return cls(None, None if is_plain else fields)
@@ -287,7 +287,7 @@ class Container:
         if self.backend.is_pandas_like():
             frame = pd.concat([column.cells.to_native() for column in columns], axis=1)
             if self.labels is not None:
-                frame.columns = self.labels.index()
+                frame.columns = self.labels
             return frame
         frames = [column.cells.alias(column.name).to_frame() for column in columns]
         return nw.concat(frames, how="horizontal").to_native()
@@ -295,14 +295,16 @@ class Container:
     # -- pickling ---------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """The state with the name of the library."""
+        """The state with the name of the library, and labels as lists."""
         backend = None if self.backend is None else self.backend.value
-        return vars(self) | {"backend": backend}
+        labels = None if self.labels is None else Labels.of(self.labels)
+        return vars(self) | {"backend": backend, "labels": labels}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        backend = state["backend"]
+        backend, labels = state["backend"], state["labels"]
         vars(self).update(state)
         self.backend = None if backend is None else nw.Implementation(backend)
+        self.labels = None if labels is None else labels.index()
 
 
 def _numbers(column: Column, field: Field) -> Array:

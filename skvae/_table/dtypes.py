@@ -39,7 +39,11 @@ def dtype_to_list(dtype: Any) -> list[Any] | None:
     if isinstance(dtype, np.dtype):
         return ["numpy", dtype.str]
     name = str(dtype)
-    if pd.api.types.pandas_dtype(name) != dtype:
+    try:
+        is_named = pd.api.types.pandas_dtype(name) == dtype
+    except TypeError:
+        is_named = False
+    if not is_named:
         raise ValueError(f"The dtype {dtype!r} cannot be saved. Convert its column with astype.")
     return ["pandas", name]
 

@@ -58,11 +58,16 @@ class Field:
         return Grid(1.0, decimals=0) if self.holds in (WHOLE, BOOL) else None
 
     def __getstate__(self) -> dict[str, Any]:
-        """The state with the dtype as a list."""
-        return vars(self) | {"dtype": dtype_to_list(self.dtype)}
+        """The state with the dtype as a list, or as it is if a list cannot describe it."""
+        try:
+            return vars(self) | {"dtype": dtype_to_list(self.dtype)}
+        except ValueError:
+            return dict(vars(self))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state | {"dtype": dtype_from_list(state["dtype"])})
+        vars(self).update(state)
+        if isinstance(self.dtype, list):
+            self.dtype = dtype_from_list(self.dtype)
 
 
 def field_of(column: Column) -> Field:

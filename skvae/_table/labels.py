@@ -1,4 +1,4 @@
-"""The labels of the columns of a pandas frame."""
+"""The labels of the columns of a pandas frame as plain lists."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ from skvae._table.dtypes import dtype_from_list, dtype_to_list
 
 @dataclass
 class Labels:
-    """An index of pandas as plain lists.
+    """An index of pandas as lists, each with an entry for each level.
 
     Attributes
     ----------
-    values : list
-        The labels, which are tuples if there are several levels.
-    names : list
-        The names of the levels.
-    dtype : list or None
-        The dtype of the labels, as in ``dtype_to_list``; None for several levels.
+    values, names, dtypes : list
+        The labels of the columns, the name of the level, and its dtype as in ``dtype_to_list``.
     """
 
-    values: list[Any]
+    values: list[list[Any]]
     names: list[Any]
-    dtype: list[Any] | None
+    dtypes: list[Any]
 
     @classmethod
     def of(cls, index: pd.Index) -> Self:
         """The labels of an index."""
-        has_levels = isinstance(index, pd.MultiIndex)
+        levels = [index.get_level_values(level) for level in range(index.nlevels)]
         return cls(
-            index.tolist(), list(index.names), None if has_levels else dtype_to_list(index.dtype)
+            [level.tolist() for level in levels],
+            list(index.names),
+            [dtype_to_list(level.dtype) for level in levels],
         )
 
     def index(self) -> pd.Index:
         """The labels as an index."""
-        if self.dtype is None:
-            return pd.MultiIndex.from_tuples(self.values, names=self.names)
-        dtype = dtype_from_list(self.dtype)
-        return pd.Index(self.values, dtype=dtype, name=self.names[0], tupleize_cols=False)
+        levels = [
+            pd.Index(values, dtype=dtype_from_list(dtype), name=name, tupleize_cols=False)
+            for values, name, dtype in zip(self.values, self.names, self.dtypes, strict=True)
+        ]
+        return levels[0] if len(levels) == 1 else pd.MultiIndex.from_arrays(levels)

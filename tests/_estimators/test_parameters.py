@@ -44,6 +44,7 @@ FINE = {
     "scale": {"2^63"},
     "df": {"1e308", "2^63", "10^400"},
     "verbose": {"true", "2^63", "10^400"},
+    **{name: {"a number of text"} for name in ("checkpoint", "path")},
 }
 QUICK = {"hidden_layer_sizes": 4, "max_iter": 2, "random_state": 0}
 ESTIMATORS = {
@@ -97,8 +98,8 @@ def call(fitted, kind, method, name, value):
     estimator = kind(**ESTIMATORS[kind]) if "fit" in method else fitted[kind]
     expected = inspect.signature(getattr(kind, method)).parameters
     codes = dict.fromkeys("ABZ", TABLE[:, :2])
-    arguments = {"X": GAPPY, "n_imputations": 2, "column": 0, "component": 0, **codes}
-    arguments = {key: arguments[key] for key in arguments if key in expected}
+    arguments = {"X": GAPPY, "n_imputations": 2, "column": 0, "component": 0, "path": "file"}
+    arguments = {key: value_ for key, value_ in (arguments | codes).items() if key in expected}
     return getattr(estimator, method)(**{**arguments, name: value})
 
 
@@ -114,7 +115,7 @@ METHODS |= {(VAETransformer, "loadings"), (VAETransformer, "get_feature_names_ou
 def test_every_method_before_fit_says_so(kind, method):
     estimator = kind()
     expected = inspect.signature(getattr(estimator, method)).parameters
-    arguments = dict.fromkeys("ABXZ", TABLE) | {"column": 0, "component": 0}
+    arguments = dict.fromkeys("ABXZ", TABLE) | {"column": 0, "component": 0, "path": "file"}
     arguments = {name: arguments[name] for name in arguments if name in expected}
     with pytest.raises(NotFittedError):
         getattr(estimator, method)(**arguments)
@@ -139,7 +140,8 @@ def taken(call, message):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(("kind", "method", "name"), PARAMETERS, ids=named)
-def test_a_value_out_of_bounds_is_named(fitted, kind, method, name):
+def test_a_value_out_of_bounds_is_named(fitted, kind, method, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where files are written
     found = taken(lambda value: call(fitted, kind, method, name, value), WORDS.get(name, name))
     assert found == FINE.get(name, set())
 

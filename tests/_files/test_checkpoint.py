@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from saved_models import CASES, mixed, numbers, vae
 from sklearn.base import clone
+from torch import nn
 
-from skvae import ModelFileError, VAETransformer
+from skvae import VAETransformer
 from skvae._files import checkpoint
+from skvae.networks import FromFunction
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Posterior collapse"),  # after few epochs
@@ -137,13 +139,37 @@ def test_the_order_of_rows_does_not_matter(tmp_path):
     assert_same(vae(**LONGER).fit(X), resumed)
 
 
-def test_a_changed_file_is_refused(tmp_path):
+def test_a_damaged_file_is_not_used(tmp_path):
     model = vae(**LONGER, checkpoint=tmp_path)
     killed(model, numbers(), 5)
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ModelFileError, match="cut off"):
-        clone(model).fit(numbers())
+    with pytest.warns(UserWarning, match=r"checkpoint is damaged, and the fit starts from the"):
+        again = clone(model).fit(numbers())
+    assert_same(vae(**LONGER).fit(numbers()), again)
+
+
+def test_other_units_and_other_code_start_anew(tmp_path):
+    X = numbers()
+    model = vae(**LONGER, checkpoint=tmp_path)
+    killed(model, X, 5)
+    assert_same(vae(**LONGER).fit(1000 * X), clone(model).fit(1000 * X))
+
+    def custom(slope):
+        def layers(n_inputs, n_outputs):
+            return nn.Sequential(nn.Linear(n_inputs, n_outputs), nn.LeakyReLU(slope))
+
+        return {"encoder": FromFunction(layers), "decoder": FromFunction(layers)}
+
+    killed(vae(**LONGER, checkpoint=tmp_path, **custom(0.1)), X, 5)
+    again = vae(**LONGER, checkpoint=tmp_path, **custom(0.5)).fit(X)
+    assert_same(vae(**LONGER, **custom(0.5)).fit(X), again)
+
+
+def test_a_lambda_is_refused_with_its_remedy(tmp_path):
+    model = vae(checkpoint=tmp_path, learning_rate=lambda progress: 1.0)
+    with pytest.raises(ValueError, match=r"With checkpoint, .*Write a lambda as a function by def"):
+        model.fit(numbers())
 
 
 def test_training_goes_on_without_room(tmp_path, monkeypatch):

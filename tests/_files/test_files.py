@@ -17,7 +17,7 @@ from sklearn.base import clone
 from torch import nn
 
 import skvae
-from skvae import ModelFileError, VAEImputer, VAETransformer
+from skvae import ModelFileError, VAEImputer, VAETransformer, _disk
 from skvae._files import archive
 from skvae.likelihoods import Gaussian
 from skvae.networks import FromFunction
@@ -107,12 +107,10 @@ def test_moments_are_kept_only_if_training_is_to_go_on():
     assert vae().partial_fit(X)._fitted.training.optimizer is not None
 
 
-def test_an_unfitted_estimator_is_saved_too(tmp_path):
-    VAETransformer(3, random_state=np.random.RandomState(1)).save(tmp_path / "model")
-    loaded = skvae.load(tmp_path / "model")
-    assert loaded.n_components == 3
-    assert loaded.random_state.normal() == np.random.RandomState(1).normal()
-    assert not loaded.__sklearn_is_fitted__()
+def test_a_random_state_is_kept(tmp_path):
+    model = VAETransformer(2, max_iter=1, random_state=np.random.RandomState(1)).fit(numbers())
+    model.save(tmp_path / "model")
+    assert skvae.load(tmp_path / "model").random_state.normal() == model.random_state.normal()
 
 
 def test_the_kind_of_output_is_kept(tmp_path):
@@ -161,8 +159,36 @@ def test_own_code_is_passed_to_load(model, custom, tmp_path):
     assert_same_model(clone(model).fit(X), skvae.load(path, custom=custom), X)
 
 
+def test_two_functions_of_one_name_are_refused(tmp_path):
+    def layers_of(kind):
+        def layers(n_inputs, n_outputs):
+            return nn.Sequential(kind(), nn.Linear(n_inputs, n_outputs))
+
+        return FromFunction(layers)
+
+    model = vae(encoder=layers_of(nn.Tanh), decoder=layers_of(nn.ReLU)).fit(numbers())
+    with pytest.raises(TypeError, match="two functions or classes that are named 'layers'"):
+        model.save(tmp_path / "model")
+
+
+def test_a_function_that_builds_other_layers_is_refused(tmp_path):
+    def layers(n_inputs, n_outputs):
+        return nn.Sequential(nn.Linear(n_inputs, 3), nn.Linear(3, n_outputs))
+
+    network = FromFunction(globals()["layers"])
+    vae(encoder=network, decoder=network).fit(numbers()).save(tmp_path / "model")
+    with pytest.raises(ModelFileError, match="Pass as custom what was saved"):
+        skvae.load(tmp_path / "model", custom={"layers": layers})
+
+
+def test_a_function_is_not_called_in_place_of_a_class(tmp_path):
+    vae(likelihood=Wide()).fit(numbers()).save(tmp_path / "model")
+    with pytest.raises(ModelFileError, match=r"custom\['Wide'\] must be the class that was saved"):
+        skvae.load(tmp_path / "model", custom={"Wide": print})
+
+
 def test_a_lambda_is_refused(tmp_path):
-    model = vae(learning_rate=lambda progress: 1.0)
+    model = vae(learning_rate=lambda progress: 1.0).fit(numbers())
     with pytest.raises(TypeError, match=r"cannot be saved, since it holds <function .*lambda"):
         model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
@@ -191,6 +217,19 @@ def test_a_file_has_ordinary_permissions_and_no_pickle(path):
         pickle.loads(path.read_bytes())
 
 
+def test_a_file_keeps_its_permissions(fitted, path):
+    path.chmod(0o600)
+    fitted.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_an_error_names_the_folder(fitted, path):
+    with pytest.raises(FileNotFoundError, match="missing'"):
+        fitted.save(path.parent / "missing" / "model")
+    with pytest.raises(IsADirectoryError, match=path.parent.name):
+        fitted.save(path.parent)
+
+
 def test_a_link_stays_a_link(fitted, path):
     link = path.with_name("link")
     link.symlink_to(path)
@@ -205,7 +244,7 @@ def test_an_error_leaves_the_old_file(fitted, path, monkeypatch):
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(archive.os, "fsync", full)
+    monkeypatch.setattr(_disk.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         fitted.save(path)
     assert path.read_bytes() == before
@@ -217,7 +256,7 @@ def test_an_error_leaves_the_old_file(fitted, path, monkeypatch):
     [
         (b"", "is not a file of a model, or was cut off"),
         (b"PK\x03\x04" + bytes(100), "is not a file of a model, or was cut off"),
-        (pickle.dumps([1, 2]), "is not a file of a model, or was cut off"),
+        (pickle.dumps([1, 2]), "is a pickle"),
         (save({"x": np.zeros(3)}), "is not a file of a model of skvae"),
         (save({"x": np.zeros(3)}, {"format": "other 1"}), "is not a file of a model of skvae"),
         (save({}, {"format": "skvae 999"}), r"has format 999, and .* reads formats up to"),
