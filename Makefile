@@ -2,13 +2,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint docs check-site bench clean
+.PHONY: demo test test-oldest lint docs check-site bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# The oldest versions that pyproject.toml promises. The torch of 2024 comes with CUDA: for another
+# one, as for the CPU, call make test-oldest TORCH=2.13.0.
+TORCH := 2.4.0
+test-oldest:
+	python3 -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install torch==$(TORCH)
+	.venv-oldest/bin/python -m pip install --constraint constraints-oldest.txt --editable ".[test]"
+	.venv-oldest/bin/python -m pytest
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

@@ -133,7 +133,8 @@ class Curve(EpochCallback):
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator):
         epoch = fitted_estimator.n_iter_
-        if context.task_name == "epoch" and epoch >= self.due:
+        is_due = epoch >= self.due or epoch == estimator.max_iter
+        if context.task_name == "epoch" and is_due:
             self.due = math.ceil(CURVE_RATIO * epoch)
             now = time.process_time()
             loss = -fitted_estimator.elbo(self.X, n_draws=CURVE_DRAWS).mean()

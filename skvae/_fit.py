@@ -58,8 +58,8 @@ def train(
     ``on_epoch`` is called after each epoch, and ends training by returning True. The history in
     ``fitted`` is then that of all epochs so far. ``on_epoch`` is given a function that also sets
     what depends on the weights, the KL divergence and the scale of each component. A part of the
-    rows is held out if ``parameters.early_stopping`` and no others are given. Training goes on from
-    the progress that a ``checkpoint`` has.
+    rows is held out if ``parameters.early_stopping`` and no others are given. Training continues
+    from the progress that a ``checkpoint`` has.
     """
     with interrupts_allowed():
         if validation is None and parameters.early_stopping:

@@ -51,7 +51,7 @@ from skvae._training.schedules import SCHEDULES
 from skvae._walks import PATHS, SPACINGS, square
 from skvae._warn import warn
 from skvae.likelihoods import LIKELIHOODS, Likelihood
-from skvae.networks import Network
+from skvae.networks._base import NETWORK
 from skvae.networks._mlp import WIDEST
 from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Prior
@@ -424,8 +424,8 @@ class VAETransformer(
         "n_components": [Ruled(whole(1, MOST_COMPONENTS))],
         "hidden_layer_sizes": ["array-like", Ruled(whole(1, WIDEST))],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "encoder": [Network, None],
-        "decoder": [Network, None],
+        "encoder": [Ruled(NETWORK), None],
+        "decoder": [Ruled(NETWORK), None],
         "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood, dict],
         "resolution": [StrOptions({"auto"}), dict, None],
         "bounds": [StrOptions({"auto"}), dict],

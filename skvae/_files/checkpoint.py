@@ -1,4 +1,4 @@
-"""The state of a fit in a folder, so that a fit that was killed can go on."""
+"""The state of a fit in a folder, so that a fit that was killed can continue."""
 
 from __future__ import annotations
 

@@ -259,5 +259,5 @@ def warn_unknown(name: Any, values: Sequence[Any]) -> None:
     more = ", ..." if len(values) > SHOWN else ""
     warn(
         f"Column {name!r} holds values that training has not seen, which count as missing: "
-        f"{shown}{more}. Imputation replaces them."
+        f"{shown}{more}."
     )

@@ -77,7 +77,7 @@ class History:
 
     @property
     def kept(self) -> dict[str, Any]:
-        """The fields as they are now, for a run that goes on."""
+        """The fields as they are now, for a run that continues."""
         return {name: copy.copy(value) for name, value in vars(self).items()}
 
     def raise_error(self) -> None:

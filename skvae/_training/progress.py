@@ -1,4 +1,4 @@
-"""The state between two epochs, with which a run that was killed can go on."""
+"""The state between two epochs, with which a run that was killed can continue."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Progress:
 
 
 class Checkpoint(Protocol):
-    """Where the progress of a run is kept, so that the run can go on if it is killed."""
+    """Where the progress of a run is kept, so that the run can continue if it is killed."""
 
     def read(self) -> Progress | None:
         """The progress that was kept last; None if there is none."""
@@ -95,7 +95,7 @@ def train_stages(
     those of ``train``, but ``on_epoch`` is called with the state so far, in the caller's torch
     modes. Raises KeyboardInterrupt if interrupted before the first epoch is complete.
 
-    With the progress of a ``checkpoint``, training goes on from there.
+    With the progress of a ``checkpoint``, training continues from there.
     """
     device = rows.weight.device
     n_weights = sum(parameter.numel() for parameter in model.parameters())

@@ -13,12 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from skvae._rules import NOTHING, TRUTH
+from skvae._rules import NOTHING, TRUTH, Rule
 from skvae._torch.random import derive
 from skvae._torch.runtime import seeded, seeded_generators
 from skvae._torch.vjp import Backward, by_autograd
 from skvae._value import Value
 
+NETWORK = Rule(
+    "a network, such as MLP() or FromFunction(layers)", lambda value: isinstance(value, Network)
+)
 SKIP = TRUTH | NOTHING  # the rule of the parameter ``skip``
 
 

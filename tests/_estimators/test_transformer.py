@@ -227,11 +227,16 @@ def test_codes_without_information_are_reported(wine):
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_a_model_that_training_made_worse_is_reported(wine, warm_start):
     vae = VAETransformer(
-        2, early_stopping=False, learning_rate="cosine", max_iter=4, random_state=0
+        2,
+        early_stopping=False,
+        learning_rate="cosine",
+        max_iter=4,
+        warm_start=True,
+        random_state=0,
     )
     if warm_start:
         vae.fit(wine)
-    vae.set_params(learning_rate_init=10, warm_start=True, max_iter=20)
+    vae.set_params(learning_rate_init=10, max_iter=20)
     with pytest.warns(ConvergenceWarning, match=r"worse .* Lower learning_rate_init=10"):
         vae.fit(wine)
 

@@ -328,7 +328,7 @@ def test_fill_keeps_wide_ints_of_an_array_of_objects():
 def test_fill_replaces_levels_that_count_as_missing():
     container = Container.of(pandas(["a", "b"], category("a", "b")))
     frame = pandas(["a", "z"], category("z", "a"))
-    with pytest.warns(UserWarning, match=r"Column 'x' .* count as missing: 'z'\. "):
+    with pytest.warns(UserWarning, match=r"Column 'x' .* count as missing: 'z'\."):
         numbers = container.numbers(frame)
     np.testing.assert_array_equal(numbers, [[0], [np.nan]])
     filled = container.fill(frame, np.array([[0.0], [1.0]]))

@@ -17,7 +17,7 @@ def shown(place, x):
 def test_new_values_of_levels_warn_and_count_as_missing():
     columns, table = fit(likelihood=MIXED | {"member": "ordinal"}), X[:4].copy()
     table[1, 2], table[2, 2], table[3, 2] = 0.5, -1, np.nan
-    message = r"Column 'member' .* has not seen, which count as missing: -1\.0, 0\.5\. Imp"
+    message = r"Column 'member' .* has not seen, which count as missing: -1\.0, 0\.5\."
     with pytest.warns(UserWarning, match=message):
         masked = columns.foreseen(table, shown)
     assert table[2, 2] == -1  # the caller's is as it was
