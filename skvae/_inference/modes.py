@@ -41,8 +41,6 @@ NARROWEST = (
     0.1  # smallest standard deviation of first steps, since that of an encoder can be far too small
 )
 SMALLEST_COSINE = 1e-6
-# Steps of the differences of gradients, in standard deviations of the metric, within limits.
-DIFFERENCE, SHORTEST_DIFFERENCE, LONGEST_DIFFERENCE = 0.1, 1e-4, 1e-2
 
 
 class Search(NamedTuple):
@@ -217,11 +215,9 @@ def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
     Its covariance is the inverse of the negative Hessian where the climb ended ([1]_), but in no
     direction wider than N(0, I). A last Newton step is taken from there if log p(x, z) increases.
     """
-    mode, metric, log_p = climb(log_joint, start, metric, MAX_STEPS)
+    mode, _, log_p = climb(log_joint, start, metric, MAX_STEPS)
     rows = torch.arange(len(start), device=start.device)
-    std = metric.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
-    steps = (DIFFERENCE * std).clamp(SHORTEST_DIFFERENCE, LONGEST_DIFFERENCE)
-    gradient, curvature, axes = _derivatives(log_joint, mode, rows, steps)
+    gradient, curvature, axes = _derivatives(log_joint, mode, rows)
     std = curvature.clamp(min=1.0).rsqrt().unsqueeze(-2)
     # the symmetric root, which does not depend on the choice of axes of equal curvature
     root, whiten = (axes * std) @ axes.mT, (axes / std) @ axes.mT
@@ -232,37 +228,32 @@ def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
 
 def _gradient(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """log p(x, z) and its gradient, 0 if that is not finite. (N, K) -> (N,), (N, K)."""
-    value, gradient = _gradients(log_joint, z[None], rows)
-    finite = gradient[0].isfinite().all(-1, keepdim=True)
-    return value[0], torch.where(finite, gradient[0], 0.0)
-
-
-def _gradients(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """log p(x, z) of S codes of each row, and its gradients. (S, N, K) -> (S, N), (S, N, K)."""
     with torch.enable_grad():
         z = z.detach().clone().requires_grad_()
-        value = log_joint(z, rows)
+        value = log_joint(z[None], rows)[0]
         (gradient,) = torch.autograd.grad(value.sum(), z)
-    return value.detach(), gradient
+    finite = gradient.isfinite().all(-1, keepdim=True)
+    return value.detach(), torch.where(finite, gradient, 0.0)
 
 
-def _derivatives(
-    log_joint: LogJoint, z: Tensor, rows: Tensor, steps: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _derivatives(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of log p(x, z), and the curvatures of -log p(x, z) with their axes.
 
-    The Hessian is computed from differences of gradients, with a step (N, K) along each dimension.
-    Exact second derivatives take twice as long. (N, K) -> (N, K), (N, K), (N, K, K). If the
-    derivatives are not finite, the gradient is 0 and the curvatures are those of the prior.
+    (N, K) -> (N, K), (N, K), (N, K, K). If these are not finite, the gradient is 0 and the
+    curvatures are those of the prior.
     """
-    around = z + steps.diag_embed().transpose(0, 1)
-    _, gradients = _gradients(log_joint, torch.cat([z[None], around]), rows)
-    gradient = gradients[0]
-    hessian = ((gradients[1:] - gradient) / steps.T.unsqueeze(-1)).transpose(0, 1)
-    finite = gradient.isfinite().all(-1) & hessian.isfinite().all(-1).all(-1)
+    k = z.shape[-1]
+    with torch.enable_grad():
+        # a copy for each dimension, so that one backward pass yields all rows of the Hessian
+        copies = z.detach().expand(k, -1, -1).clone().requires_grad_()
+        value = log_joint(copies, rows)
+        (gradient,) = torch.autograd.grad(value.sum(), copies, create_graph=True)
+        own = gradient.diagonal(dim1=0, dim2=2)
+        (hessian,) = torch.autograd.grad(own.sum(), copies)
+    gradient = gradient[0].detach()
+    finite = gradient.isfinite().all(-1) & hessian.isfinite().all(-1).all(0)
     gradient = torch.where(finite[:, None], gradient, 0.0)
-    symmetric = 0.5 * (hessian + hessian.mT)
     curvature, axes = torch.linalg.eigh(
-        torch.where(finite[:, None, None], -symmetric, _identity(z.shape[-1], z))
+        torch.where(finite[:, None, None], -hessian.transpose(0, 1), _identity(k, z))
     )
     return gradient, curvature, axes

@@ -301,7 +301,7 @@ class Container:
         return vars(self) | {"backend": backend, "labels": labels}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        backend, labels = state["backend"], state["labels"]
+        backend, labels = state["backend"], state.get("labels")
         vars(self).update(state)
         self.backend = None if backend is None else nw.Implementation(backend)
         self.labels = None if labels is None else labels.index()
