@@ -76,7 +76,7 @@ def fits(folder, arguments):
             process = child(own, "fit")
             process.stdout.readline()  # it has begun
             try:
-                process.wait(random.uniform(0.05, 1.5))
+                process.wait(random.uniform(0.05, 5))
                 break
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
