@@ -38,6 +38,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import GridSearchCV
 
 from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
+from skvae.callbacks._base import EpochCallback
 
 LONGEST_WAIT = 2.0  # seconds
 SETTINGS = {"hidden_layer_sizes": 32, "max_iter": 20, "random_state": 0}
@@ -67,20 +68,14 @@ def state_of_process():
 # -- interrupt ---------------------------------------------------------------------------------
 
 
-class Stop:
+class Stop(EpochCallback):
     """A callback that ends training after an epoch."""
 
     def __init__(self, epoch):
         self.epoch = epoch
 
-    def setup(self, estimator, context): ...
-
-    def on_fit_task_begin(self, estimator, context): ...
-
     def on_fit_task_end(self, estimator, context):
         return context.task_name == "epoch" and context.task_id + 1 == self.epoch
-
-    def teardown(self, estimator, context): ...
 
 
 class Fit:

@@ -12,7 +12,7 @@ from skvae._estimators.saving import SavedEstimator, kind_of_estimator
 from skvae._estimators.transformer import VAETransformer
 from skvae._files.archive import UPGRADE, ModelFileError, read_archive
 from skvae._files.kinds import KINDS
-from skvae._files.tree import Unknown, from_nodes
+from skvae._files.tree import Tree, Unknown, from_tree
 
 ESTIMATORS = VAETransformer, VAEImputer, VAEOutlierDetector
 
@@ -58,7 +58,7 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
     kinds = {made.__name__: kind_of_estimator(made) for made in [*ESTIMATORS, *own]}
     archive = read_archive(path)
     try:
-        estimator = from_nodes(archive.description, archive.arrays, KINDS | kinds, custom)
+        estimator = from_tree(Tree(*archive, custom), KINDS | kinds)
     except Unknown as error:
         raise ModelFileError(
             f"{os.fspath(path)!r} holds {error}, which this version of skvae does not know. If it "

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skvae._files.archive import Archive, write_archive
 from skvae._files.kinds import KINDS
-from skvae._files.tree import Kind, to_nodes
+from skvae._files.tree import Kind, to_tree
 
 # Fitted attributes that do not end in an underscore.
 PRIVATE = "_fitted", "_sklearn_output_config"
@@ -45,14 +45,14 @@ class SavedEstimator:
         """
         check_is_fitted(self)
         try:
-            description, arrays = to_nodes(self, KINDS | _kinds_of(self))
+            tree = to_tree(self, KINDS | _kinds_of(self))
         except ValueError as error:  # Unknown, or a dtype without a name
             raise TypeError(
                 f"This {type(self).__name__} cannot be saved, since it holds {error}. Write a "
                 "lambda as a function by def, convert categories to strings, or pickle the "
                 "estimator."
             ) from error
-        write_archive(path, Archive(description, arrays))
+        write_archive(path, Archive(tree.node, tree.arrays))
 
 
 def kind_of_estimator(made: Any) -> Kind:

@@ -35,7 +35,7 @@ class Archive(NamedTuple):
     """The contents of a file."""
 
     description: Any  # JSON
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: dict[str, NDArray[Any]]
 
 
 def write_archive(path: str | os.PathLike[str], archive: Archive) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 from skvae._data import WeightedTable
 from skvae._files.archive import Archive, ModelFileError, digest, read_archive, write_archive
 from skvae._files.kinds import KINDS
-from skvae._files.tree import custom_parts, from_nodes, to_nodes
+from skvae._files.tree import Tree, from_tree, to_tree
 from skvae._fitted import Fitted
-from skvae._training.progress import state_arrays
+from skvae._model.state import all_arrays_of
 from skvae._training.stages import Progress
 from skvae._warn import warn
 
@@ -38,8 +38,9 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | os.PathLike[str], identity: Any) -> None:
-        codes = {name: _code_of(made) for name, made in custom_parts(identity, KINDS).items()}
-        name = digest(*to_nodes([identity, codes], KINDS))
+        tree = to_tree(identity, KINDS)
+        codes = {name: _code_of(made) for name, made in tree.custom.items()}
+        name = digest([tree.node, codes], tree.arrays)
         self.path = Path(folder, f"{name[:32]}.checkpoint")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.cost, self.written = FIRST_COST, time.perf_counter()
@@ -52,7 +53,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            found: Progress = from_nodes(*read_archive(self.path), KINDS, {})
+            found: Progress = from_tree(Tree(*read_archive(self.path), {}), KINDS)
         except ModelFileError as error:
             warn(f"The checkpoint is damaged, and the fit starts from the beginning: {error}")
             return None
@@ -64,7 +65,8 @@ class Checkpoint:
         if SHARE * (start - self.written) < self.cost:
             return
         try:
-            write_archive(self.path, Archive(*to_nodes(progress(), KINDS)))
+            tree = to_tree(progress(), KINDS)
+            write_archive(self.path, Archive(tree.node, tree.arrays))
         except OSError as error:
             warn(f"The checkpoint was not written: {error}. Training continues.")
         self.written = time.perf_counter()
@@ -82,7 +84,7 @@ def identity(fitted: Fitted, data: WeightedTable, validation: WeightedTable | No
     rows = [data.hashes, data.weight, fitted.columns.origin, fitted.columns.spread]
     if validation is not None:
         rows.append(validation.ordered_without_units(fitted.columns).hashes)
-    return [versions, fitted.training.n_epochs, state_arrays(fitted.module), rows]
+    return [versions, fitted.training.n_epochs, all_arrays_of(fitted.module), rows]
 
 
 def _code_of(made: Any) -> str:

@@ -39,37 +39,33 @@ class Kind(NamedTuple):
     make: Callable[[Any], Any]
 
 
+class Tree(NamedTuple):
+    """A value as JSON, the arrays that it refers to by name, and its custom functions and classes.
+
+    Of the last only the names are in the JSON.
+    """
+
+    node: Node
+    arrays: dict[str, NDArray[Any]]
+    custom: dict[str, Any]
+
+
 class Unknown(ValueError):
     """A value that cannot be written, or a name that the reader does not know."""
 
 
-def to_nodes(value: Any, kinds: Mapping[str, Kind]) -> tuple[Node, dict[str, NDArray[Any]]]:
-    """A value as JSON, and the arrays that it refers to by name.
-
-    Raises Unknown for a value of no known kind.
-    """
+def to_tree(value: Any, kinds: Mapping[str, Kind]) -> Tree:
+    """A value as a tree. Raises Unknown for a value of no known kind."""
     writer = _Writer({**BUILT_IN, **kinds})
-    return writer.node(value), writer.arrays
+    return Tree(writer.node(value), writer.arrays, writer.custom)
 
 
-def custom_parts(value: Any, kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    """The functions and classes in a value of which only the names are written."""
-    writer = _Writer({**BUILT_IN, **kinds})
-    writer.node(value)
-    return writer.custom
-
-
-def from_nodes(
-    node: Node,
-    arrays: Mapping[str, NDArray[Any]],
-    kinds: Mapping[str, Kind],
-    custom: Mapping[str, Any],
-) -> Any:
-    """The value that ``to_nodes`` wrote. ``custom`` has functions and classes by their names.
+def from_tree(tree: Tree, kinds: Mapping[str, Kind]) -> Any:
+    """The value of a tree.
 
     Raises Unknown for an unknown name, and other errors if the parts of an object do not fit.
     """
-    return _Reader(arrays, {**BUILT_IN, **kinds}, custom).value(node)
+    return _Reader(tree, {**BUILT_IN, **kinds}).value(tree.node)
 
 
 class _Writer:
@@ -85,8 +81,6 @@ class _Writer:
             return value
         if made is np.str_:
             return str(value)
-        if isinstance(value, os.PathLike):
-            return {"kind": "path", "state": os.fspath(value)}
         if made is float and isfinite(value):
             return value
         if made is list:
@@ -95,8 +89,11 @@ class _Writer:
             name = f"array {len(self.arrays)}"
             self.arrays[name] = value.astype(value.dtype.newbyteorder("="), copy=False)
             return {"kind": "array", "name": name}
+        # classes of which each value has a class of its own
         if isinstance(value, np.dtype | pd.api.extensions.ExtensionDtype):
             made = np.dtype
+        elif isinstance(value, os.PathLike):
+            made = Path
         if made in self.names:
             name = self.names[made]
             return {"kind": name, "state": self.node(self.kinds[name].state(value))}
@@ -115,15 +112,9 @@ class _Writer:
 
 
 class _Reader:
-    def __init__(
-        self,
-        arrays: Mapping[str, NDArray[Any]],
-        kinds: Mapping[str, Kind],
-        custom: Mapping[str, Any],
-    ) -> None:
-        self.arrays = arrays
+    def __init__(self, tree: Tree, kinds: Mapping[str, Kind]) -> None:
+        self.tree = tree
         self.kinds = kinds
-        self.custom = custom
 
     def value(self, node: Node) -> Any:
         if isinstance(node, list):
@@ -132,7 +123,7 @@ class _Reader:
             return node
         kind = node["kind"]
         if kind == "array":
-            return self.arrays[node["name"]]
+            return self.tree.arrays[node["name"]]
         if kind == CUSTOM:
             return self._custom(node)
         if kind not in self.kinds:
@@ -141,9 +132,9 @@ class _Reader:
 
     def _custom(self, node: Node) -> Any:
         name = node["name"]
-        if name not in self.custom:
+        if name not in self.tree.custom:
             raise Unknown(name)
-        made = self.custom[name]
+        made = self.tree.custom[name]
         if "state" not in node:
             return made
         if not (isinstance(made, type) and issubclass(made, Value)):
@@ -213,7 +204,7 @@ BUILT_IN: dict[str, Kind] = {
         lambda interval: [interval.left, interval.right, interval.closed],
         lambda state: pd.Interval(*state),
     ),
-    "path": Kind(type(Path()), str, Path),
+    "path": Kind(Path, os.fspath, Path),
     "device": Kind(torch.device, str, torch.device),
     "random_state": Kind(np.random.RandomState, _random_state, _make_random_state),
 } | {

@@ -1,4 +1,4 @@
-"""The tensors of a VAE as arrays, for pickles."""
+"""The tensors of a VAE as arrays, for files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ from skvae._model.vae import VAE
 PRIORS = "prior.", "learned_prior."  # the names of whose tensors begin so
 
 
+def all_arrays_of(model: VAE) -> dict[str, NDArray[Any]]:
+    """Copies of all parameters and buffers, by name, as numpy arrays."""
+    return {name: t.cpu().numpy().copy() for name, t in model.state_dict().items()}
+
+
+def load_all_arrays(model: VAE, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Set all parameters and buffers to the result of ``all_arrays_of``."""
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
 def arrays_of(model: VAE) -> dict[str, NDArray[Any]]:
-    """All parameters and buffers except those of priors, by name, as numpy arrays."""
-    tensors = model.state_dict().items()
-    return {name: t.cpu().numpy() for name, t in tensors if not name.startswith(PRIORS)}
+    """Copies of all parameters and buffers except those of priors."""
+    arrays = all_arrays_of(model).items()
+    return {name: array for name, array in arrays if not name.startswith(PRIORS)}
 
 
 def load_arrays(model: VAE, arrays: Mapping[str, NDArray[Any]]) -> None:

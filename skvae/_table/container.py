@@ -301,6 +301,7 @@ class Container:
         return vars(self) | {"backend": backend, "labels": labels}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        # pickles of commits before that of ``labels``, which benchmarks/scores.py reads, have none
         backend, labels = state["backend"], state.get("labels")
         vars(self).update(state)
         self.backend = None if backend is None else nw.Implementation(backend)

@@ -22,6 +22,7 @@ from torch import Generator, Tensor
 from skvae._interrupts import interrupts_allowed, interrupts_held
 from skvae._model.cells import Cells
 from skvae._model.phases import WHOLE, Phase
+from skvae._model.state import all_arrays_of, load_all_arrays
 from skvae._model.vae import VAE
 from skvae._torch.pace import Take, call, paced
 from skvae._torch.replay import FEWEST_STEPS, Replay
@@ -34,10 +35,8 @@ from skvae._training.progress import (
     BetweenEpochs,
     copies,
     generator_state,
-    load_state_arrays,
     set_generator_state,
     set_tensors,
-    state_arrays,
 )
 from skvae._training.rows import Rows, WeightedRows
 from skvae._training.snapshot import LastTwo, Snapshot
@@ -210,7 +209,7 @@ def train(
             n_before,
             start,
             generator_state(generator),
-            state_arrays(model),
+            all_arrays_of(model),
             copies(changing),
             copies(watch.best.copies),
             watch.numbers,
@@ -218,7 +217,7 @@ def train(
         )
 
     def resume(state: BetweenEpochs) -> None:
-        load_state_arrays(model, state.model)
+        load_all_arrays(model, state.model)
         set_tensors(changing, state.tensors)
         set_tensors(watch.best.copies, state.best)
         vars(watch).update(state.watch)

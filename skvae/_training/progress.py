@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 Array = NDArray[Any]
 
@@ -39,16 +39,6 @@ class BetweenEpochs:
     best: list[Array]
     watch: dict[str, Any]
     history: dict[str, Any]
-
-
-def state_arrays(module: nn.Module) -> dict[str, Array]:
-    """Copies of all parameters and buffers, by name."""
-    return {name: tensor.cpu().numpy().copy() for name, tensor in module.state_dict().items()}
-
-
-def load_state_arrays(module: nn.Module, arrays: dict[str, Array]) -> None:
-    """Set all parameters and buffers."""
-    module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
 def copies(tensors: Sequence[Tensor]) -> list[Array]:

@@ -12,13 +12,14 @@ from torch import Generator
 from skvae._blocks import START_CELLS, START_ROWS
 from skvae._interrupts import interrupts_held
 from skvae._model.phases import CODES, WHOLE, Phase
+from skvae._model.state import load_all_arrays
 from skvae._model.vae import VAE
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import resolve_precision, torch_runtime
 from skvae._training.loop import History, train
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Stage
-from skvae._training.progress import BetweenEpochs, load_state_arrays
+from skvae._training.progress import BetweenEpochs
 from skvae._training.rows import Rows, WeightedRows
 
 
@@ -110,7 +111,7 @@ def train_stages(
         generator = generator_from(derive(seed, "training", state.n_epochs), device)
         progress = None if checkpoint is None else checkpoint.read()
         if progress is not None:
-            load_state_arrays(model, progress.now.model)
+            load_all_arrays(model, progress.now.model)
             vars(history).update(progress.now.history)
             after = progress.before
         for number, stage in enumerate(stages):

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from skvae.callbacks._base import EpochCallback
+
 QUICK = {"hidden_layer_sizes": (16,), "max_iter": 3, "random_state": 0}
 
 
@@ -35,17 +37,11 @@ def mixed(n=1200):
     )
 
 
-class StopAt:
+class StopAt(EpochCallback):
     """A callback that ends training."""
 
     def __init__(self, epoch):
         self.epoch = epoch
 
-    def setup(self, estimator, context): ...
-
-    def on_fit_task_begin(self, estimator, context): ...
-
     def on_fit_task_end(self, estimator, context):
         return context.task_name == "epoch" and context.task_id + 1 == self.epoch
-
-    def teardown(self, estimator, context): ...

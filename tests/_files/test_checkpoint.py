@@ -1,4 +1,4 @@
-"""A fit that was killed goes on, and has the weights of one that was not."""
+"""A fit that was killed continues, and has the weights of one that was not."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from torch import nn
 
 from skvae import VAETransformer
 from skvae._files import checkpoint
+from skvae.callbacks._base import EpochCallback
 from skvae.networks import FromFunction
 
 pytestmark = [
@@ -20,21 +21,15 @@ class Killed(BaseException):
     """Ends a process, as nothing in the package expects."""
 
 
-class KillAt:
+class KillAt(EpochCallback):
     """A callback that kills the fit after some epochs, before the state of the last is kept."""
 
     def __init__(self, epoch):
         self.epoch = epoch
 
-    def setup(self, estimator, context): ...
-
-    def on_fit_task_begin(self, estimator, context): ...
-
     def on_fit_task_end(self, estimator, context):
         if context.task_name == "epoch" and context.task_id + 1 == self.epoch:
             raise Killed
-
-    def teardown(self, estimator, context): ...
 
 
 @pytest.fixture(autouse=True)

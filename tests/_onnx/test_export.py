@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from configurations import own_layers
 from torch import nn
 
 from skvae import VAETransformer
@@ -125,18 +126,8 @@ def test_every_network(name, tmp_path):
     assert_same_as(vae, X[:100], tmp_path)
 
 
-def layers(n_inputs, n_outputs):
-    return nn.Sequential(
-        nn.Linear(n_inputs, 16),
-        nn.BatchNorm1d(16),
-        nn.ReLU(),
-        nn.Dropout(0.1),
-        nn.Linear(16, n_outputs),
-    )
-
-
 def test_layers_of_torch(tmp_path):
-    network = FromFunction(layers)
+    network = FromFunction(own_layers)
     vae = VAETransformer(3, encoder=network, decoder=network, **QUICK).fit(SEQUENCES)
     assert_same_as(vae, SEQUENCES[:100], tmp_path)
 

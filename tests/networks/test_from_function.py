@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from configurations import own_layers
 from modules import build, normal
 from sklearn.base import clone
 from sklearn.datasets import load_wine
@@ -16,16 +17,6 @@ from skvae import VAETransformer
 from skvae.networks import FromFunction
 
 X = load_wine().data
-
-
-def narrow(n_inputs, n_outputs):
-    return nn.Sequential(
-        nn.Linear(n_inputs, 8),
-        nn.BatchNorm1d(8),
-        nn.ReLU(),
-        nn.Dropout(0.1),
-        nn.Linear(8, n_outputs),
-    )
 
 
 def linear(n_inputs, n_outputs):
@@ -39,20 +30,24 @@ def test_the_last_linear_layer_starts_small():
     def with_tanh(n_inputs, n_outputs):
         return nn.Sequential(nn.Linear(n_inputs, n_outputs), nn.Tanh())
 
-    torch.testing.assert_close(started(narrow, 0.1), 0.1 * started(narrow, 1.0))
+    torch.testing.assert_close(started(own_layers, 0.1), 0.1 * started(own_layers, 1.0))
     torch.testing.assert_close(started(with_tanh, 0.1), started(with_tanh, 1.0))
 
 
 @pytest.mark.filterwarnings("ignore:Posterior collapse")  # after five epochs
 def test_a_model_of_own_layers_repeats_and_can_be_copied_and_searched():
     vae = VAETransformer(
-        2, encoder=FromFunction(narrow), decoder=FromFunction(narrow), max_iter=5, random_state=0
+        2,
+        encoder=FromFunction(own_layers),
+        decoder=FromFunction(own_layers),
+        max_iter=5,
+        random_state=0,
     )
     codes = vae.fit_transform(X)
     np.testing.assert_array_equal(clone(vae).fit_transform(X), codes)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(vae)).transform(X), codes)
-    search = GridSearchCV(vae, {"encoder__function": [narrow, linear]}, cv=2).fit(X)
-    assert search.best_params_["encoder__function"] in (narrow, linear)
+    search = GridSearchCV(vae, {"encoder__function": [own_layers, linear]}, cv=2).fit(X)
+    assert search.best_params_["encoder__function"] in (own_layers, linear)
 
 
 def test_lazy_layers():
