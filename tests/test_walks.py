@@ -134,3 +134,17 @@ def test_walks_are_checked(plane, walk, match):
 def test_a_grid_has_two_components(model):
     with pytest.raises(ValueError, match=r"needs a model with two components; .*n_components=3"):
         model.grid()
+
+
+def test_codes_from_the_prior_are_those_of_sampled_rows(model):
+    codes = model.sample_codes(2000, random_state=0)
+    assert codes.shape == (2000, 3)
+    np.testing.assert_array_equal(codes, model.sample_codes(2000, random_state=0))
+    assert (codes[:5] != model.sample_codes(5)).all()
+    # the noise of rows has mean 0, so they are as close to the means as any rows are
+    rows, means = model.sample(2000, random_state=0), model.inverse_transform(codes)
+    noise = rows - means
+    others = rows - np.roll(means, 1, axis=0)
+    assert (noise.var(axis=0) < others.var(axis=0)).all()
+    with pytest.raises(ValueError, match=r"'n_samples' must be .* got 0"):
+        model.sample_codes(0)

@@ -1164,6 +1164,28 @@ class VAETransformer(
         # the index of ``given`` is kept if the rows correspond to its rows
         return fitted.container.wrap(rows, like=given if n_samples == 1 else None)
 
+    def sample_codes(self, n_samples=1, *, random_state=None):
+        """Draw codes from the prior.
+
+        They are the codes of the rows that :meth:`sample` draws with the same ``random_state``.
+        :meth:`inverse_transform` decodes them to the means of p(x|z): rows without the noise of the
+        likelihood, as images are often shown.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of codes.
+        random_state : int, RandomState instance or None, default=None
+            Seed of the draws. None gives different codes at each call.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components)
+        """
+        check_is_fitted(self)
+        whole(1, MOST_SAMPLES).check("'n_samples'", n_samples)
+        return self._fitted.prior_codes(int(n_samples), seed_from(random_state)) * self.scale_
+
     def _given(self, given):
         """The given values as a checked table, NaN for all others."""
         container, columns = self._fitted.container, self._fitted.columns

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skvae._rules import whole
+from skvae._rules import TRUTH, whole
 from skvae._torch.random import seed_from
 from skvae.plots._images import ImagesDisplay, as_images, decoded_images
 from skvae.plots._shared import apply_steps, fitted_model, pyplot, shorten, undo_steps
@@ -35,7 +35,8 @@ class SampleDisplay(ImagesDisplay):
 
     See Also
     --------
-    skvae.VAETransformer.sample : Draw the same rows without plotting them.
+    skvae.VAETransformer.sample_codes : Draw the codes of the images without plotting them.
+    skvae.VAETransformer.sample : Draw rows with the noise of the likelihood.
 
     Examples
     --------
@@ -73,12 +74,20 @@ class SampleDisplay(ImagesDisplay):
 
     @classmethod
     def from_estimator(
-        cls, estimator, image_shape, *, grid=(8, 8), random_state=None, ax=None, **kwargs
+        cls,
+        estimator,
+        image_shape,
+        *,
+        grid=(8, 8),
+        noise=False,
+        random_state=None,
+        ax=None,
+        **kwargs,
     ):
         """Create a display of new images.
 
-        They are the rows of :meth:`skvae.VAETransformer.sample`: codes from the fitted prior,
-        decoded, and with the noise of p(x|z). A Pipeline inverts its steps on them.
+        Codes from the fitted prior are decoded to the means of p(x|z). A Pipeline inverts its steps
+        on them.
 
         Parameters
         ----------
@@ -88,9 +97,12 @@ class SampleDisplay(ImagesDisplay):
             Height and width of the images, and 3 for colours.
         grid : tuple of two int, default=(8, 8)
             Number of rows and columns of images.
+        noise : bool, default=False
+            Whether the pixels are drawn from p(x|z), independently of each other, as in
+            :meth:`skvae.VAETransformer.sample`.
         random_state : int, RandomState instance or None, default=None
-            As in :meth:`skvae.VAETransformer.sample`, which returns the same rows for the same
-            int. None draws other images at each call.
+            Seed of the draws. An int shows the same codes with and without noise. None draws other
+            images at each call.
         ax : matplotlib Axes, default=None
             Axes to plot on. If None, a new figure is created.
         **kwargs
@@ -107,10 +119,14 @@ class SampleDisplay(ImagesDisplay):
             raise ValueError(
                 f"'grid' must be two positive whole numbers, of rows and columns; got {grid!r}."
             )
-        n_rows, n_columns = shape
-        sample = model.sample(n_rows * n_columns, random_state=random_state)
-        rows = np.asarray(undo_steps(estimator, sample))
-        images = as_images(rows.reshape(n_rows, n_columns, -1), image_shape)
+        TRUTH.check("'noise'", noise)
+        draw = model.sample if noise else model.sample_codes
+        drawn = draw(np.prod(shape), random_state=random_state)
+        if noise:
+            rows = np.asarray(undo_steps(estimator, drawn))
+            images = as_images(rows.reshape(*shape, -1), image_shape)
+        else:
+            images = decoded_images(estimator, drawn.reshape(*shape, -1), image_shape)
         return cls(images=images).plot(ax, **kwargs)
 
     @classmethod

@@ -124,6 +124,7 @@ USES = {
     "predict_column": lambda vae: vae.predict_column(FEW, "kind"),
     "predict_column_proba": lambda vae: vae.predict_column_proba(FEW, "kind"),
     "sample": lambda vae: vae.sample(5, random_state=0),
+    "sample_codes": lambda vae: vae.sample_codes(5, random_state=0),
     "sample given": lambda vae: vae.sample(2, given={"kind": "x"}, random_state=0),
     "sample missing": lambda vae: vae.sample(5, missing=True, random_state=0),
     "score_samples": lambda vae: vae.score_samples(FEW),

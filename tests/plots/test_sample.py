@@ -9,20 +9,31 @@ from skvae.plots._sample import _codes_like
 
 
 @pytest.mark.parametrize("prior", ["normal", "mixture"])
-def test_rows_of_sample(prior):
+def test_images_of_codes_from_the_prior(prior):
     model = vae(prior=prior).fit(X)
     display = SampleDisplay.from_estimator(model, SHAPE, grid=(3, 4), random_state=1)
-    drawn = tiles(display, 3, 4).reshape(12, 6)
-    np.testing.assert_array_equal(drawn, model.sample(12, random_state=1))
+    decoded = model.inverse_transform(model.sample_codes(12, random_state=1))
+    np.testing.assert_array_equal(tiles(display, 3, 4).reshape(12, 6), decoded)
+    noisy = SampleDisplay.from_estimator(model, SHAPE, grid=(3, 4), noise=True, random_state=1)
+    drawn = model.sample(12, random_state=1)
+    np.testing.assert_array_equal(tiles(noisy, 3, 4).reshape(12, 6), drawn)
 
 
-def test_a_pipeline_inverts_its_steps():
+@pytest.mark.parametrize("noise", [False, True])
+def test_a_pipeline_inverts_its_steps(noise):
     scaler, model = pipeline = make_pipeline(
         make_pipeline(StandardScaler(), MinMaxScaler()), vae()
     ).fit(FRAME)
-    display = SampleDisplay.from_estimator(pipeline, SHAPE, grid=(1, 5), random_state=1)
-    expected = scaler.inverse_transform(model.sample(5, random_state=1))
+    settings = {"grid": (1, 5), "noise": noise, "random_state": 1}
+    display = SampleDisplay.from_estimator(pipeline, SHAPE, **settings)
+    codes, rows = (draw(5, random_state=1) for draw in (model.sample_codes, model.sample))
+    expected = scaler.inverse_transform(rows if noise else model.inverse_transform(codes))
     np.testing.assert_array_equal(display.images.reshape(5, 6), expected)
+
+
+def test_noise_is_checked(model):
+    with pytest.raises(ValueError, match=r"'noise' must be .* got 'no'"):
+        SampleDisplay.from_estimator(model, SHAPE, noise="no")
 
 
 @pytest.mark.parametrize("grid", [(0, 2), (2,), (2.0, 2), (True, 2), 4, "44"], ids=str)
