@@ -13,6 +13,7 @@ from skvae._floats import float_errors_ignored
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import torch_runtime
 from skvae._training.bounds import MeanBound
+from skvae._training.loop import History
 from skvae._training.plan import Plan
 from skvae._training.rows import Rows
 
@@ -36,6 +37,20 @@ def retreats(epochs: list[int], parameters: Any) -> tuple[str, type[Warning]] | 
         "validation score was not finite. It went back to the weights before and continued at a "
         "fifth of the learning rate each time. Lower learning_rate_init="
         f"{parameters.learning_rate_init}, or look for outliers in the rows.",
+        ConvergenceWarning,
+    )
+
+
+def no_gain(history: History, parameters: Any) -> tuple[str, type[Warning]] | None:
+    """The message and category of a warning that all epochs lost; None if one did not."""
+    best, scores = history.best_validation_score, history.validation_scores
+    if best is None or not scores or max(scores) >= best - LOST:
+        return None
+    return (
+        "Training did not improve the model, which has the weights from before it: the validation "
+        f"score was {best - max(scores):.3g} nats per row lower after the best epoch. Lower "
+        f"learning_rate_init={parameters.learning_rate_init}, or raise "
+        f"max_iter={parameters.max_iter} if the loss was still falling.",
         ConvergenceWarning,
     )
 

@@ -31,7 +31,7 @@ from skvae._files.tree import Unknown
 from skvae._fit import train, train_once
 from skvae._inference.effort import ERROR_IN_MEAN, STANDARD_ERROR
 from skvae._interrupts import interrupts_held
-from skvae._judgement import retreats
+from skvae._judgement import no_gain, retreats
 from skvae._rules import NOTHING, TRUTH, number, one_of, whole
 from skvae._table.bounds import check_given
 from skvae._table.container import Container
@@ -619,7 +619,7 @@ class VAETransformer(
         problem = judgement.problem(self, n_rows=len(data), validation=table)
         if not epochs:
             problem = _no_epoch_left(self)
-        for found in (retreats(history.diverged, self), problem):
+        for found in (retreats(history.diverged, self), no_gain(history, self), problem):
             if found:
                 warn(*found)
         return self
