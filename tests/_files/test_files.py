@@ -5,6 +5,7 @@ import os
 import pickle
 import stat
 
+import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
@@ -43,6 +44,10 @@ def configuration(request):
 def assert_same_model(one, other, X):
     assert type(one) is type(other)
     assert repr(one.get_params()) == repr(other.get_params())
+    assert_same_learnt(one, other, X)
+
+
+def assert_same_learnt(one, other, X):
     one, other = model_of(one), model_of(other)
     np.testing.assert_array_equal(one.score_samples(X), other.score_samples(X))
     np.testing.assert_array_equal(one.transform(X), other.transform(X))
@@ -68,11 +73,25 @@ def test_a_saved_configuration_is_the_same(configuration, tmp_path):
     assert_same_model(configuration, loaded, numbers())
 
 
-def test_a_pickled_model_is_the_same_and_has_the_same_hash(case):
+@pytest.mark.parametrize("library", [pickle, cloudpickle])
+def test_a_pickled_model_is_the_same_and_has_the_same_hash(case, library):
     estimator, X = case
-    other = pickle.loads(pickle.dumps(estimator))
+    other = library.loads(library.dumps(estimator))
     assert_same_model(estimator, other, X)
     assert joblib.hash(estimator) == joblib.hash(other)
+
+
+@pytest.mark.parametrize("library", [pickle, cloudpickle])
+def test_a_pickled_configuration_is_the_same(configuration, library):
+    loaded = library.loads(library.dumps(configuration))
+    assert_same_model(configuration, loaded, numbers())
+
+
+def test_cloudpickle_keeps_a_lambda():
+    model = vae(learning_rate=lambda progress: 1 - progress / 2).fit(numbers())
+    loaded = pickle.loads(cloudpickle.dumps(model))
+    assert_same_learnt(model, loaded, numbers())
+    assert loaded.learning_rate(1.0) == 0.5
 
 
 def test_skops_keeps_a_model(case):
