@@ -6,9 +6,10 @@ fits     a process that fits with a checkpoint, killed at random instants and st
          ends: whether the weights are those of a fit that was not killed, bit for bit
 kills    a process that saves two models in turn to one file, killed at random instants: how often
          the file was the one or the other model, whole
-altered  a file cut off, with flipped bytes, with parts of another file, and with a larger header:
-         how many of them loaded, with the same or with other weights, and the longest time and the
-         most memory of one, in processes of their own
+altered  a file cut off, with flipped bytes, with parts of another file, with a larger header, and
+         with another description or other arrays whose hash is right: how many of them loaded, with
+         the same or with other scores, and the longest time and the most memory of one, in
+         processes of their own
 full     a limit on the size of files, as of a full disk: the error, and whether the old file stays
 """
 
@@ -22,12 +23,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 from sklearn.datasets import load_wine
 
 import skvae
 from skvae import ModelFileError, VAETransformer
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "_files"))
+from crafted import craft
 
 SEEDS = 0, 1
 
@@ -135,7 +140,7 @@ def save_in_turn(folder):
 
 def altered(folder, arguments):
     outcomes, slowest, most = {}, 0.0, 0
-    each = -(-arguments.files // 4)
+    each = -(-arguments.files // len(ALTERATIONS))
     for how in ALTERATIONS:
         process = child(folder, "altered", how, each)
         refused, same, other, seconds, memory = map(float, process.communicate()[0].split())
@@ -147,6 +152,7 @@ def altered(folder, arguments):
 
 
 def load_altered(folder, how, n):
+    warnings.simplefilter("ignore")  # of weights that are not numbers
     rng = random.Random(0)
     content, donor = ((folder / f"{seed}.skvae").read_bytes() for seed in SEEDS)
     expected, path = scores(folder / "0.skvae"), folder / "altered.skvae"
@@ -197,7 +203,17 @@ def grown(rng, content, donor):
     return struct.pack("<Q", len(header)) + header + content[8 + length :]
 
 
-ALTERATIONS = {"cut": cut, "flipped": flipped, "spliced": spliced, "grown": grown}
+def crafted(rng, content, donor):
+    return craft(rng, content)
+
+
+ALTERATIONS = {
+    "cut": cut,
+    "flipped": flipped,
+    "spliced": spliced,
+    "grown": grown,
+    "crafted": crafted,
+}
 
 
 # -- a full disk --------------------------------------------------------------------

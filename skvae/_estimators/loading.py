@@ -38,8 +38,8 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
     OSError
         If there is no such file, or it cannot be read.
     ModelFileError
-        If the file is not a whole, unchanged model that this version of skvae can load, or if
-        ``custom`` lacks a name.
+        If the file is not a whole, unchanged model that this version of skvae can load, if its
+        parts do not fit each other, or if ``custom`` lacks a name.
 
     Examples
     --------
@@ -59,6 +59,7 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
     archive = read_archive(path)
     try:
         estimator = from_tree(Tree(*archive, custom), KINDS | kinds)
+        _check_parts(estimator)
     except Unknown as error:
         raise ModelFileError(
             f"{os.fspath(path)!r} holds {error}, which this version of skvae does not know. If it "
@@ -69,21 +70,27 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
         raise ModelFileError(
             f"{os.fspath(path)!r} needs a library that is not installed: {error}."
         ) from error
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # whatever the libraries raise for values that they do not take
         remedy = "Pass as custom what was saved. If you did: " if custom else ""
         raise ModelFileError(
             f"{os.fspath(path)!r} does not fit this version of skvae: {error}. {remedy}{UPGRADE}"
         ) from error
-    if not isinstance(estimator, SavedEstimator):
-        raise ModelFileError(f"{os.fspath(path)!r} does not hold an estimator.")
     return estimator
+
+
+def _check_parts(estimator: Any) -> None:
+    """Raise an error if the parts of an estimator do not fit each other.
+
+    It encodes and scores a row that holds the smallest training value of each column.
+    """
+    if not isinstance(estimator, SavedEstimator):
+        raise TypeError("it does not hold an estimator")
+    model: Any = getattr(estimator, "estimator_", estimator)
+    fitted = model._fitted
+    table, dtype = model._checked(fitted.container.wrap(fitted.columns.origin[None]))
+    fitted.codes(table, dtype)
+    fitted.log_likelihood(table, dtype, n_draws=1)
+    fitted.columns.sum_of_log_units(table)  # which VAEOutlierDetector adds
 
 
 def _is_estimator(made: Any) -> bool:

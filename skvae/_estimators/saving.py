@@ -63,17 +63,24 @@ def kind_of_estimator(made: Any) -> Kind:
         learned = {
             name: value
             for name, value in vars(estimator).items()
-            if name not in parameters
-            and (name in PRIVATE or (name.endswith("_") and not name.startswith("_")))
+            if name not in parameters and _is_learned(name)
         }
         return {"parameters": parameters, "learned": learned}
 
     def make(state: dict[str, Any]) -> Any:
         estimator = made(**state["parameters"])
-        vars(estimator).update(state["learned"])
+        for name, value in state["learned"].items():
+            if not _is_learned(name):
+                raise ValueError(f"{name!r} is no attribute that fit sets")
+            vars(estimator)[name] = value
         return estimator
 
     return Kind(made, state, make)
+
+
+def _is_learned(name: str) -> bool:
+    """Whether ``fit`` may set an attribute of this name."""
+    return name in PRIVATE or (name.endswith("_") and not name.startswith("_"))
 
 
 def _kinds_of(estimator: SavedEstimator) -> dict[str, Kind]:

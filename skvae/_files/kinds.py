@@ -7,7 +7,11 @@ load: tests/_files/golden has some of each format.
 from __future__ import annotations
 
 from dataclasses import fields
+from numbers import Integral
 from typing import Any
+
+import numpy as np
+import torch
 
 from skvae import priors
 from skvae._architecture import Architecture
@@ -15,6 +19,7 @@ from skvae._files.tree import Kind
 from skvae._fitted import Fitted
 from skvae._inference.missingness import Indicator, Missingness
 from skvae._model.phases import Phase
+from skvae._rules import whole
 from skvae._table.columns import Columns
 from skvae._table.container import Container
 from skvae._table.decimals import Decimals
@@ -24,6 +29,7 @@ from skvae._table.group import ColumnGroup
 from skvae._table.labels import Labels
 from skvae._table.large import LargeNumbers
 from skvae._table.times import Times
+from skvae._torch.random import MOST_COMPONENTS
 from skvae._training.progress import BetweenEpochs
 from skvae._training.stages import Progress, TrainingState
 from skvae.likelihoods import LIKELIHOODS
@@ -32,6 +38,8 @@ from skvae.likelihoods._spline import Spline
 from skvae.networks import MLP, Conv, FromFunction, Recurrent, ResidualMLP
 from skvae.objectives import OBJECTIVES
 from skvae.priors._modules import LearnedMixture, NormalMixture, StandardNormal
+
+N_COMPONENTS = whole(1, MOST_COMPONENTS)
 
 
 def of_fields(made: type) -> Kind:
@@ -64,19 +72,67 @@ def of_pickled_state(made: Any) -> Kind:
     return Kind(made, made.__getstate__, make)
 
 
+def of_columns(kind: Kind, columns: str, **arrays: tuple[Any, ...]) -> Kind:
+    """A kind with arrays of this dtype, whose rows for each of its ``columns`` have this shape."""
+
+    def make(state: dict[str, Any]) -> Any:
+        for name, (dtype, *shape) in arrays.items():
+            array = np.asarray(state[name])
+            if array.dtype != dtype or array.shape != (len(state[columns]), *shape):
+                raise ValueError(f"{name!r} is of {array.dtype} and has the shape {array.shape}")
+        return kind.make(state)
+
+    return kind._replace(make=make)
+
+
+def make_normal(state: dict[str, Any]) -> StandardNormal:
+    """A standard normal prior, which takes memory by the number of its components."""
+    N_COMPONENTS.check("the 'n_components' of its prior", state["n_components"])
+    return StandardNormal(**state)
+
+
+def make_fitted(state: dict[str, Any]) -> Any:
+    """A fitted model, if its networks are no larger than its weights and its priors fit.
+
+    Building a model takes memory by the sizes that its networks claim.
+    """
+    architecture = state["architecture"]
+    n_weights = sum(array.size for array in state["module"].values())
+    sizes = [architecture.n_components]
+    for network in (architecture.encoder, architecture.decoder):
+        if type(network) in NETWORKS:
+            network.check()
+            sizes += [size for value in vars(network).values() for size in np.ravel(value)]
+    if any(isinstance(size, Integral) and size > n_weights for size in sizes):
+        raise ValueError(f"its {n_weights} weights are too few for networks of the sizes {sizes}")
+    for prior in state["priors"]:
+        if isinstance(prior, PRIOR_MODULES):
+            center, _ = prior.moments(torch.default_generator)  # in closed form
+            if center.shape != (architecture.n_components,):
+                raise ValueError(f"its prior is over codes of the shape {tuple(center.shape)}")
+    return of_pickled_state(Fitted).make(state)
+
+
+NETWORKS = MLP, ResidualMLP, Conv, Recurrent, FromFunction
 DATACLASSES = (
     *LIKELIHOODS.values(),
-    *(MLP, ResidualMLP, Conv, Recurrent, FromFunction),
+    *NETWORKS,
     *priors.PRIORS.values(),
     *OBJECTIVES.values(),
-    *(ColumnGroup, Grids, Labels, Times, LargeNumbers, Decimals),
+    *(Grids, Labels, Times, LargeNumbers, Decimals),
     *(Missingness, Indicator, TrainingState, Phase, Progress, BetweenEpochs),
 )
-PICKLED = Container, Field, Fitted, StandardNormal, NormalMixture, LearnedMixture
+PRIOR_MODULES = StandardNormal, NormalMixture, LearnedMixture
+PICKLED = Container, Field, NormalMixture, LearnedMixture
 
 KINDS: dict[str, Kind] = {
     **{made.__name__: of_fields(made) for made in DATACLASSES},
     **{made.__name__: of_pickled_state(made) for made in PICKLED},
     **{made.__name__: of_names(made) for made in (Architecture, ScoreMap, Spline)},
-    "Columns": of_arguments(Columns),
+    "ColumnGroup": of_columns(of_fields(ColumnGroup), "places", lenient=(bool,), bounds=(float, 2)),
+    "Columns": of_columns(
+        of_arguments(Columns), "names", spread=(float,), ranges=(float, 2), origin=(float,)
+    ),
+    "StandardNormal": Kind(StandardNormal, StandardNormal.__getstate__, make_normal),
+    "Fitted": Kind(Fitted, Fitted.__getstate__, make_fitted),
 }

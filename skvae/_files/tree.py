@@ -29,6 +29,7 @@ from skvae._value import Value
 
 Node = Any  # JSON
 CUSTOM, LAMBDA = "custom", "<lambda>"
+LARGEST_OF_OBJECTS = 2**30  # bytes of an array of strings, of which each takes as much as the dtype
 
 
 class Kind(NamedTuple):
@@ -150,7 +151,10 @@ def _objects(values: NDArray[Any]) -> list[Any]:
 
 
 def _make_objects(state: list[Any]) -> NDArray[Any]:
-    dtype, shape, values = state
+    name, shape, values = state
+    dtype = np.dtype(name)
+    if dtype.itemsize * len(values) > LARGEST_OF_OBJECTS:
+        raise ValueError(f"{len(values)} values of the dtype {name!r} would take too much memory")
     return np.fromiter(values, dtype=dtype, count=len(values)).reshape(shape)
 
 
