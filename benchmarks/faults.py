@@ -10,8 +10,9 @@ interrupt  sends SIGINT, as Ctrl-C does, to a process at random instants of a ca
            and the longest.
 threads    16 threads make 1,000 calls each of one fitted model, in random order. Prints how many
            results differ from those of the same calls one after the other, and what changed in the
-           process. Then a fit and the same calls in children: forked, spawned, of loky, and threads
-           of joblib. A child that does not end within a minute has failed.
+           process. Then a fit and the same calls in children: forked, spawned, of loky, threads of
+           joblib, and processes and threads of dask, if it is installed. A child that does not end
+           within a minute has failed.
 soak       memory at the start, in the middle and at the end of 1,000 fits in one process, and of
            scores of 10 million rows, which are read in blocks.
 """
@@ -367,8 +368,16 @@ def by_process(method):
 
 
 def by_joblib(backend):
-    parallel = joblib.Parallel(n_jobs=2, backend=backend, timeout=LONGEST_CHILD)
-    return parallel(joblib.delayed(results_of_child)(i) for i in range(2))
+    with joblib.parallel_config(backend, n_jobs=2):
+        parallel = joblib.Parallel(timeout=LONGEST_CHILD)
+        return parallel(joblib.delayed(results_of_child)(i) for i in range(2))
+
+
+def by_dask(**workers):
+    from dask.distributed import Client
+
+    with Client(dashboard_address=None, **workers):
+        return by_joblib("dask")
 
 
 CHILDREN = {
@@ -376,6 +385,8 @@ CHILDREN = {
     "spawn": lambda: by_process("spawn"),
     "loky": lambda: by_joblib("loky"),
     "threading": lambda: by_joblib("threading"),
+    "dask": lambda: by_dask(n_workers=2, threads_per_worker=1),
+    "dask threads": lambda: by_dask(n_workers=1, threads_per_worker=2, processes=False),
 }
 
 
@@ -404,9 +415,11 @@ def threads(arguments):
         try:
             found = sum(differences(results, expected) for results in run())
             outcome = f"{found} differ"
+        except ModuleNotFoundError as error:
+            outcome = f"skipped: {error}"
         except Exception as error:
             outcome = f"failed: {error!r}"
-        print(f"{name:10} {time.perf_counter() - start:5.1f} s: {outcome}", flush=True)
+        print(f"{name:12} {time.perf_counter() - start:5.1f} s: {outcome}", flush=True)
     left = state_of_process()
     changed = [name for name in before if before[name] != left[name]]
     print(f"changed by children: {', '.join(changed) or 'nothing'}")
