@@ -1,4 +1,4 @@
-"""Pictures by each likelihood of grey levels, with convolutions.
+"""Pictures by likelihoods of grey levels and by the prior, with convolutions.
 
     SKVAE_DATA=folder python benchmarks/images.py [--tables ...] [--picture folder]
 
@@ -29,7 +29,13 @@ from skvae import VAETransformer
 from skvae.networks import Conv
 from skvae.plots._images import as_images, as_picture
 
-LIKELIHOODS = "auto", "gaussian", "bernoulli", "continuous_bernoulli"
+MODELS = {
+    "auto": {},
+    "auto, mixture": {"prior": "mixture"},
+    "gaussian": {"likelihood": "gaussian"},
+    "bernoulli": {"likelihood": "bernoulli"},
+    "continuous_bernoulli": {"likelihood": "continuous_bernoulli"},
+}
 N_SHOWN = 16
 
 
@@ -47,6 +53,7 @@ TABLES = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tables", nargs="*", choices=[*TABLES], default=[*TABLES])
+    parser.add_argument("--models", nargs="*", choices=[*MODELS], default=[*MODELS])
     parser.add_argument("--picture", type=Path, help="a folder for pictures")
     arguments = parser.parse_args()
     print(f"{'':32}{'error':>8}{'new':>8}{'drawn':>8}{'epochs':>8}{'CPU s':>8}")
@@ -56,17 +63,17 @@ def main():
         train, test = train_test_split(
             images.reshape(len(images), -1), random_state=0, test_size=0.2
         )
-        for likelihood in LIKELIHOODS:
+        for kind in arguments.models:
             start = time.process_time()
             vae = VAETransformer(
-                16, encoder=Conv(shape), likelihood=likelihood, max_iter=40, random_state=0
+                16, encoder=Conv(shape), max_iter=40, random_state=0, **MODELS[kind]
             ).fit(train)
             seconds = time.process_time() - start
             again = vae.reconstruct(test)
             new = vae.inverse_transform(vae.sample_codes(len(test), random_state=0))
             drawn = vae.sample(len(test), random_state=0)
             print(
-                f"{name:10}{likelihood:22}{np.mean((again - test) ** 2):8.4f}"
+                f"{name:10}{kind:22}{np.mean((again - test) ** 2):8.4f}"
                 f"{told_apart(again, new):8.3f}{told_apart(test, drawn):8.3f}"
                 f"{vae.n_iter_:8}{seconds:8.0f}",
                 flush=True,
@@ -74,7 +81,7 @@ def main():
             if arguments.picture is not None:
                 rows = [part[:N_SHOWN] for part in (test, again, new, drawn)]
                 picture = as_picture(as_images(np.stack(rows), shape))
-                plt.imsave(arguments.picture / f"{name} {likelihood}.png", picture, cmap="gray")
+                plt.imsave(arguments.picture / f"{name} {kind}.png", picture, cmap="gray")
 
 
 def told_apart(real, made):

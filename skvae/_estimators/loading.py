@@ -35,6 +35,8 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
 
     Raises
     ------
+    TypeError
+        If ``custom`` is not a dict.
     OSError
         If there is no such file, or it cannot be read.
     ModelFileError
@@ -53,6 +55,11 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
     >>> bool((skvae.load(path).score_samples(X) == vae.score_samples(X)).all())
     True
     """
+    if not isinstance(custom, Mapping | None):
+        raise TypeError(
+            "'custom' must be a dict of functions and classes by their names, such as "
+            f"{{'layers': layers}}; got {custom!r}."
+        )
     custom = dict(custom or {})
     own = [made for made in custom.values() if _is_estimator(made)]
     kinds = {made.__name__: kind_of_estimator(made) for made in [*ESTIMATORS, *own]}

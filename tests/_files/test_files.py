@@ -330,3 +330,8 @@ def test_altered_files_are_refused(fitted, path):
         except ModelFileError:
             continue
         assert_same_model(fitted, loaded, numbers())  # spaces that pad the header
+
+
+def test_custom_must_be_a_dict(tmp_path):
+    with pytest.raises(TypeError, match=r"'custom' must be a dict .* got \["):
+        skvae.load(tmp_path / "file", custom=["layers"])
