@@ -90,7 +90,7 @@ class Clock:
 
 def measure(n_rows, n_levels):
     from skvae import VAETransformer
-    from skvae._training.loop import Step
+    from skvae._training.step import Step
 
     warnings.simplefilter("ignore")
     X, new = sales(n_rows, n_levels)

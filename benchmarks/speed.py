@@ -39,8 +39,9 @@ from skvae import VAETransformer, _data, _fit
 from skvae._torch.fused import fused
 from skvae._torch.random import draw_bernoulli
 from skvae._torch.runtime import LARGE_WORK, networks_in
-from skvae._training.loop import Step, _epoch
+from skvae._training.loop import _epoch
 from skvae._training.optimizer import Optimizer
+from skvae._training.step import Step
 from skvae.likelihoods import Bernoulli, Gaussian
 
 EPOCH_ROWS = {784: 60_000, 20: 4_096}  # of the images, and of a small table, by the columns

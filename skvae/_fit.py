@@ -24,7 +24,7 @@ from skvae._start import start_from_pca
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import seeded, torch_runtime
 from skvae._training.bounds import draw_codes, posterior_means
-from skvae._training.loop import History
+from skvae._training.history import History
 from skvae._training.plan import Plan, Stage, auto_batch_size, auto_kl_warmup, stages
 from skvae._training.rows import Rows, WeightedRows
 from skvae._training.schedules import SCHEDULES, resolve_schedule

@@ -13,7 +13,7 @@ from skvae._floats import float_errors_ignored
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import torch_runtime
 from skvae._training.bounds import MeanBound
-from skvae._training.loop import History
+from skvae._training.history import History
 from skvae._training.plan import Plan
 from skvae._training.rows import Rows
 

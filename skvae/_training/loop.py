@@ -10,25 +10,21 @@ References
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from skvae._interrupts import interrupts_allowed, interrupts_held
-from skvae._model.cells import Cells
-from skvae._model.phases import WHOLE, Phase
 from skvae._model.state import all_arrays_of, load_all_arrays
 from skvae._model.vae import VAE
-from skvae._torch.pace import Take, call, paced
-from skvae._torch.replay import FEWEST_STEPS, Replay
+from skvae._torch.pace import Take, paced
 from skvae._torch.runtime import networks_in
-from skvae._training.average import AveragedWeights, LatestWeights
+from skvae._training.average import AveragedWeights
 from skvae._training.bounds import MeanBound
+from skvae._training.early_stopping import Watch
+from skvae._training.history import History
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Plan, Stage
 from skvae._training.progress import (
@@ -40,114 +36,12 @@ from skvae._training.progress import (
 )
 from skvae._training.rows import Rows, WeightedRows
 from skvae._training.snapshot import LastTwo, Snapshot
-from skvae.objectives import Objective
+from skvae._training.step import Step
 
-# "adaptive" multiplies the learning rate by this, once, when the validation score stops rising, and
-# all schedules do so after an epoch that diverged, at most MOST_RETREATS times in a fit.
-REDUCTION, MOST_RETREATS = 0.2, 5
+MOST_RETREATS = 5  # from epochs that diverged, in a fit
 # An epoch's loss is the mean over evenly spaced steps, at least this many. The other steps compute
 # only the gradient, which saves a twentieth of their time.
 LOSS_STEPS = 8
-
-
-@dataclass
-class History:
-    """The losses and scores of each epoch, in nats per row and the caller's units."""
-
-    loss_curve: list[float] = field(default_factory=list)
-    reconstruction_curve: list[float] = field(default_factory=list)
-    kl_curve: list[float] = field(default_factory=list)
-    learning_rates: list[float] = field(default_factory=list)
-    diverged: list[int] = field(default_factory=list)  # numbers of epochs that were taken again
-    validation_scores: list[float] = field(default_factory=list)
-    best_validation_score: float | None = None
-    stopped: bool = False  # by a callback or the keyboard
-    interrupted: bool = False  # by the keyboard
-    error: Exception | None = None  # after training
-
-    @property
-    def retreat(self) -> float:
-        """The factor of the learning rate after the epochs that diverged."""
-        return REDUCTION ** len(self.diverged)
-
-    def interrupt(self) -> None:
-        """Record an interrupt from the keyboard."""
-        self.stopped = self.interrupted = True
-
-    @property
-    def kept(self) -> dict[str, Any]:
-        """The fields as they are now, for a run that continues."""
-        return {name: copy.copy(value) for name, value in vars(self).items()}
-
-    def raise_error(self) -> None:
-        """Raise the interrupt or the error, if there was one."""
-        if self.interrupted:
-            raise KeyboardInterrupt
-        if self.error is not None:
-            raise self.error
-
-
-class Step:
-    """A step of training. The tensors that it needs besides the rows are allocated once."""
-
-    def __init__(
-        self,
-        model: VAE,
-        plan: Plan,
-        optimizer: Optimizer,
-        generator: Generator,
-        *,
-        n_steps: int,
-        phase: Phase = WHOLE,
-    ) -> None:
-        self.phase = phase
-        values, batch = optimizer.values, plan.batch_size
-        self.model, self.plan, self.optimizer, self.generator = model, plan, optimizer, generator
-        self.noise = values.new_empty(plan.n_draws, batch, model.n_components)
-        self.loss = values.new_zeros(batch, dtype=torch.float64)
-        # its two terms: log p(x|z), and the KL divergence of each dimension, or of all of them
-        n_divergences = model.n_components if model.learned_prior is None else 1
-        self.log_px = values.new_zeros(plan.n_draws, batch)
-        self.kl = values.new_zeros(batch, n_divergences)
-        many = values.device.type == "cuda" and n_steps >= FEWEST_STEPS
-        replays = many and model.replayable and plan.objective.replayable
-        self.replay = Replay(generator) if replays else None
-        self.held: dict[bool, tuple[Cells, Tensor]] = {}
-        self.pace: Callable[[Take], None] = call
-
-    def __call__(self, cells: Cells, done: float, rate: float, *, with_loss: bool) -> None:
-        """Take one step, after the share ``done`` of all steps; optionally add to ``sums``."""
-        objective = self.plan.objective_at(done)
-        rate *= self.plan.learning_rate.factor(done)
-        if self.replay is None:
-            self.pace(lambda: self._take(cells, objective, rate, with_loss))
-        else:
-            # a recording reads fixed memory: each minibatch and rate is copied to that of the first
-            whole = cells.observed is None
-            held, rate_held = self.held.setdefault(whole, (cells, self.noise.new_empty(())))
-            held.copy_(cells)
-            rate_held.fill_(rate)
-            key = whole, objective.beta, with_loss  # all else of the objective is fixed
-            self.replay(key, lambda: self._take(held, objective, rate_held, with_loss))
-
-    @property
-    def sums(self) -> list[Tensor]:
-        """The loss and its terms, added up over steps."""
-        return [self.loss, self.log_px, self.kl]
-
-    def _take(
-        self, cells: Cells, objective: Objective, rate: float | Tensor, with_loss: bool
-    ) -> None:
-        cells = self.model.draw_target(cells, self.generator)
-        self.noise.normal_(generator=self.generator)
-        terms = self.model.find_gradient(objective, cells, self.noise, self.generator, self.phase)
-        if with_loss:
-            bound, log_px, kl = terms()
-            self.loss -= bound
-            self.log_px += log_px
-            self.kl += kl
-        del terms  # frees the minibatch that it references
-        self.optimizer.step(rate)
 
 
 def train(
@@ -181,108 +75,180 @@ def train(
     the state between them. With such a state as ``resumed``, the remaining epochs are the same as
     those that followed.
     """
-    phase, plan, epochs = stage.phase, stage.plan, stage.epochs
-    n_before = len(history.loss_curve)
-    if resumed is not None:
-        n_before = resumed.n_before
-        set_generator_state(generator, resumed.start)
-    start = generator_state(generator)
-    per_epoch = stage.steps_of_epoch(len(rows))
-    history.best_validation_score = None
-    score = None if validation is None else MeanBound(model, validation, plan, generator, phase)
-    n_steps = per_epoch * len(epochs)
-    step = Step(model, plan, optimizer, generator, phase=phase, n_steps=n_steps)
-    optimizer.average_over(plan.learning_rate.averaged_steps(per_epoch * epochs.stop))
-    n_averaged = plan.average * per_epoch
-    if n_averaged > 1:
-        optimizer.average = AveragedWeights(optimizer.values, n_averaged)
-    average = optimizer.average
-    weights = [optimizer.values, *model.network_buffers()]
-    last = LastTwo([*weights, *average.tensors, *optimizer.moments.values()])
-    watch = Watch(Snapshot(weights), plan, average)
-    state = [*last.tensors, *step.sums]
-
-    changing = [*average.tensors, *optimizer.moments.values()]
-
-    def between() -> BetweenEpochs:
-        return BetweenEpochs(
-            n_before,
-            start,
-            generator_state(generator),
-            all_arrays_of(model),
-            copies(changing),
-            copies(watch.best.copies),
-            watch.numbers,
-            history.kept,
-        )
-
-    def resume(state: BetweenEpochs) -> None:
-        load_all_arrays(model, state.model)
-        set_tensors(changing, state.tensors)
-        set_tensors(watch.best.copies, state.best)
-        vars(watch).update(state.watch)
-        set_generator_state(generator, state.generator)
-        last.take()
-
-    def outcome(take: Take) -> list[Tensor]:
-        before, of_generator = Snapshot(state), generator.get_state()
-        take()
-        after = [*(tensor.clone() for tensor in state), step.loss.mean()]
-        scores = [] if score is None else [torch.tensor(score())]
-        before.restore()
-        generator.set_state(of_generator)
-        return after + scores
-
-    def finite_epoch(number: int, progress: list[float]) -> tuple[list[float], float]:
-        while True:
-            with average.at_latest():
-                terms = _epoch(rows, progress, watch.rate * history.retreat, step)
-            value = 0.0 if score is None else score()
-            if _is_finite(terms[0], value, optimizer.values):
-                return terms, value
-            if len(history.diverged) == MOST_RETREATS:
-                raise ValueError(divergence(plan, [*history.diverged, number]))
-            # the weights may be finite after an epoch, and yet too large for another step
-            (last.restore_before if number in history.diverged else last.restore)()
-            history.diverged.append(number)
-
+    run = Run(
+        model,
+        rows,
+        stage,
+        validation=validation,
+        optimizer=optimizer,
+        generator=generator,
+        history=history,
+        resumed=resumed,
+    )
     try:
-        undone = outcome if _may_be_undone(model, plan) else None
-        with interrupts_held(), paced(undone) as step.pace, interrupts_allowed():
-            if resumed is not None:
-                resume(resumed)
-            elif score is not None:
-                # the score may fall in the first epochs of a fit, but not after a fit or a phase
-                watch.begin(score(), may_fall=epochs.start == 0 and not history.loss_curve)
-            for epoch in epochs[len(history.loss_curve) - n_before :]:
-                progress = [(epoch + (i + 0.5) / per_epoch) / epochs.stop for i in range(per_epoch)]
-                number = max(epoch, len(history.loss_curve)) + 1
-                (loss, reconstruction, kl), value = finite_epoch(number, progress)
-                rate = plan.learning_rate.factor(progress[-1]) * plan.learning_rate_init
-                rate *= watch.rate * history.retreat
-                with interrupts_held():
-                    last.take()
-                    history.loss_curve.append(loss - rows.log_jacobian)
-                    history.reconstruction_curve.append(reconstruction - rows.log_jacobian)
-                    history.kl_curve.append(kl)
-                    history.learning_rates.append(float(rate))
-                    if score is not None:
-                        history.validation_scores.append(value)
-                        watch.see(value)
-                    history.best_validation_score = watch.best_score
+        undone = run.outcome if _may_be_undone(model, stage.plan) else None
+        with interrupts_held(), paced(undone) as run.step.pace, interrupts_allowed():
+            run.begin()
+            for epoch in run.epochs_left:
+                run.take(epoch)
                 if on_epoch(history):
                     history.stopped = True
                     break
-                if plan.early_stopping and watch.is_over():
+                if stage.plan.early_stopping and run.watch.is_over():
                     break
-                offer(between)
+                offer(run.between)
     except KeyboardInterrupt:
         history.interrupt()
-        optimizer.settle()
-        last.restore()
-    history.best_validation_score = watch.best_score
-    if plan.early_stopping and watch.best_score is not None:
-        watch.best.restore()
+        run.undo_epoch()
+    run.end()
+
+
+class Run:
+    """The epochs of a stage: their state, and how it changes.
+
+    Parameters are those of ``train``.
+
+    Attributes
+    ----------
+    step : Step
+    watch : Watch
+        It keeps the weights of the best epoch.
+    last : LastTwo
+        The state after the last two epochs, for epochs that diverge or are interrupted.
+    n_before : int
+        The number of epochs in ``history`` before the stage.
+    """
+
+    def __init__(
+        self,
+        model: VAE,
+        rows: WeightedRows,
+        stage: Stage,
+        *,
+        validation: Rows | None,
+        optimizer: Optimizer,
+        generator: Generator,
+        history: History,
+        resumed: BetweenEpochs | None,
+    ) -> None:
+        self.model, self.rows, self.plan, self.epochs = model, rows, stage.plan, stage.epochs
+        self.optimizer, self.generator, self.history = optimizer, generator, history
+        self.resumed, self.n_before = resumed, len(history.loss_curve)
+        if resumed is not None:
+            self.n_before = resumed.n_before
+            set_generator_state(generator, resumed.start)
+        self.start = generator_state(generator)
+        self.n_steps = stage.steps_of_epoch(len(rows))
+        history.best_validation_score = None
+        self.score = (
+            None
+            if validation is None
+            else MeanBound(model, validation, self.plan, generator, stage.phase)
+        )
+        n_steps = self.n_steps * len(self.epochs)
+        self.step = Step(model, self.plan, optimizer, generator, phase=stage.phase, n_steps=n_steps)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """List what changes from step to step."""
+        plan, optimizer = self.plan, self.optimizer
+        optimizer.average_over(plan.learning_rate.averaged_steps(self.n_steps * self.epochs.stop))
+        n_averaged = plan.average * self.n_steps
+        if n_averaged > 1:
+            optimizer.average = AveragedWeights(optimizer.values, n_averaged)
+        weights = [optimizer.values, *self.model.network_buffers()]
+        self.changing = [*optimizer.average.tensors, *optimizer.moments.values()]
+        self.last = LastTwo([*weights, *self.changing])
+        self.watch = Watch(Snapshot(weights), plan, optimizer.average)
+
+    @property
+    def epochs_left(self) -> range:
+        """The epochs of the stage that the history does not have."""
+        return self.epochs[len(self.history.loss_curve) - self.n_before :]
+
+    def begin(self) -> None:
+        """Continue from the progress that was kept, or score the start weights."""
+        if self.resumed is not None:
+            load_all_arrays(self.model, self.resumed.model)
+            set_tensors(self.changing, self.resumed.tensors)
+            set_tensors(self.watch.best.copies, self.resumed.best)
+            vars(self.watch).update(self.resumed.watch)
+            set_generator_state(self.generator, self.resumed.generator)
+            self.last.take()
+        elif self.score is not None:
+            # the score may fall in the first epochs of a fit, but not after a fit or a phase
+            is_first = self.epochs.start == 0 and not self.history.loss_curve
+            self.watch.begin(self.score(), may_fall=is_first)
+
+    def between(self) -> BetweenEpochs:
+        """The state from which the remaining epochs follow."""
+        return BetweenEpochs(
+            self.n_before,
+            self.start,
+            generator_state(self.generator),
+            all_arrays_of(self.model),
+            copies(self.changing),
+            copies(self.watch.best.copies),
+            self.watch.numbers,
+            self.history.kept,
+        )
+
+    def take(self, epoch: int) -> None:
+        """Take the steps of an epoch, and append it to the history."""
+        history, n = self.history, self.n_steps
+        progress = [(epoch + (i + 0.5) / n) / self.epochs.stop for i in range(n)]
+        number = max(epoch, len(history.loss_curve)) + 1
+        (loss, reconstruction, kl), score = self._finite_epoch(number, progress)
+        schedule = self.plan.learning_rate.factor(progress[-1])
+        rate = schedule * self.plan.learning_rate_init * self.watch.rate * history.retreat
+        with interrupts_held():
+            self.last.take()
+            history.loss_curve.append(loss - self.rows.log_jacobian)
+            history.reconstruction_curve.append(reconstruction - self.rows.log_jacobian)
+            history.kl_curve.append(kl)
+            history.learning_rates.append(float(rate))
+            if self.score is not None:
+                history.validation_scores.append(score)
+                self.watch.see(score)
+            history.best_validation_score = self.watch.best_score
+
+    def _finite_epoch(self, number: int, progress: list[float]) -> tuple[list[float], float]:
+        """The terms of an epoch's loss and its validation score, at a rate where all are finite."""
+        diverged = self.history.diverged
+        while True:
+            with self.optimizer.average.at_latest():
+                rate = self.watch.rate * self.history.retreat
+                terms = _epoch(self.rows, progress, rate, self.step)
+            score = 0.0 if self.score is None else self.score()
+            if _is_finite(terms[0], score, self.optimizer.values):
+                return terms, score
+            if len(diverged) == MOST_RETREATS:
+                raise ValueError(divergence(self.plan, [*diverged, number]))
+            # the weights may be finite after an epoch, and yet too large for another step
+            (self.last.restore_before if number in diverged else self.last.restore)()
+            diverged.append(number)
+
+    def outcome(self, take: Take) -> list[Tensor]:
+        """What a step leads to. It is undone."""
+        state = [*self.last.tensors, *self.step.sums]
+        before, of_generator = Snapshot(state), self.generator.get_state()
+        take()
+        after = [*(tensor.clone() for tensor in state), self.step.loss.mean()]
+        scores = [] if self.score is None else [torch.tensor(self.score())]
+        before.restore()
+        self.generator.set_state(of_generator)
+        return after + scores
+
+    def undo_epoch(self) -> None:
+        """Go back to the state after the last complete epoch."""
+        self.optimizer.settle()
+        self.last.restore()
+
+    def end(self) -> None:
+        """Keep the weights of the best epoch, with early stopping."""
+        self.history.best_validation_score = self.watch.best_score
+        if self.plan.early_stopping and self.watch.best_score is not None:
+            self.watch.best.restore()
 
 
 def _may_be_undone(model: VAE, plan: Plan) -> bool:
@@ -304,59 +270,6 @@ def divergence(plan: Plan, epochs: list[int]) -> str:
         f"{len(epochs) - 1} reductions of it to a fifth. Lower learning_rate_init or "
         "gradient_clip, or look for outliers in the rows."
     )
-
-
-class Watch:
-    """Track the validation scores: keep the best weights, and decide when training ends.
-
-    Attributes
-    ----------
-    best : Snapshot
-        The weights and buffers of the best epoch.
-    best_score : float or None
-        Its score; None before the first epoch.
-    rate : float
-        The factor by which the learning rate is multiplied.
-    average : LatestWeights or AveragedWeights
-        Restarts from the best epoch with another rate.
-    """
-
-    def __init__(self, best: Snapshot, plan: Plan, average: LatestWeights) -> None:
-        self.best, self.plan, self.average = best, plan, average
-        self.best_score: float | None = None
-        self.rate, self.patience = 1.0, plan.n_iter_no_change
-        self.bar, self.since_best = -math.inf, 0  # the next score must exceed the bar
-
-    @property
-    def numbers(self) -> dict[str, float | None]:
-        """All that changes, except for the best weights."""
-        names = "best_score", "rate", "patience", "bar", "since_best"
-        return {name: getattr(self, name) for name in names}
-
-    def begin(self, score: float, *, may_fall: bool) -> None:
-        """Record the score of the start weights. The next scores may be lower if ``may_fall``."""
-        self.best_score = score
-        if not may_fall:
-            self.bar = score + self.plan.tol
-
-    def see(self, score: float) -> None:
-        """Record the score of an epoch."""
-        if self.best_score is None or score > self.best_score:
-            self.best_score = score
-            self.best.take()
-        self.since_best = 0 if score > self.bar else self.since_best + 1
-        self.bar = max(self.bar, score + self.plan.tol)
-
-    def is_over(self) -> bool:
-        """Whether training ends. Some schedules reduce the learning rate once before that."""
-        if self.since_best < self.patience:
-            return False
-        if not self.plan.learning_rate.reduces or self.rate < 1:
-            return True
-        self.rate, self.patience, self.since_best = REDUCTION, -(-self.patience // 2), 0
-        self.best.restore()
-        self.average.restart()
-        return False
 
 
 def _epoch(rows: WeightedRows, progress: list[float], rate: float, step: Step) -> list[float]:

@@ -13,6 +13,9 @@ from skvae._rules import number
 RATE_WARMUP = 0.1
 # The share of the steps in which "adaptive" keeps the learning rate.
 CONSTANT_SHARE = 2 / 3
+# "adaptive" multiplies the learning rate by this, once, when the validation score stops rising, and
+# all schedules do so after an epoch that diverged.
+REDUCTION = 0.2
 # Steps over which Adam averages squared gradients, the default of its authors.
 ADAM_STEPS = 1000.0
 

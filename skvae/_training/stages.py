@@ -16,7 +16,8 @@ from skvae._model.state import load_all_arrays
 from skvae._model.vae import VAE
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import resolve_precision, torch_runtime
-from skvae._training.loop import History, train
+from skvae._training.history import History
+from skvae._training.loop import train
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Stage
 from skvae._training.progress import BetweenEpochs

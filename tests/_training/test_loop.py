@@ -14,10 +14,11 @@ from skvae._model.cells import Cells
 from skvae._model.phases import CODES, WHOLE
 from skvae._model.vae import VAE
 from skvae._training import bounds, loop
-from skvae._training.loop import History, Step
+from skvae._training.history import History
 from skvae._training.optimizer import Optimizer
 from skvae._training.rows import Rows
 from skvae._training.schedules import SCHEDULES
+from skvae._training.step import Step
 from skvae.likelihoods import Gaussian
 from skvae.networks import MLP
 from skvae.objectives import ELBO

@@ -13,9 +13,9 @@ from walks import PLAN, Walk, generator, walk
 from skvae._model.phases import CODES, DECODER, WHOLE
 from skvae._model.vae import VAE
 from skvae._torch.runtime import networks_in
-from skvae._training.loop import Step
 from skvae._training.optimizer import Optimizer
 from skvae._training.schedules import SCHEDULES
+from skvae._training.step import Step
 from skvae.likelihoods import Gaussian, Histogram, Ordinal
 from skvae.networks import MLP
 from skvae.priors._modules import LearnedMixture

@@ -8,7 +8,8 @@ from torch import nn
 from skvae._model.cells import Cells
 from skvae._model.phases import WHOLE
 from skvae._torch.vjp import by_autograd
-from skvae._training.loop import History, train
+from skvae._training.history import History
+from skvae._training.loop import train
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Plan, Stage
 from skvae._training.rows import Rows
