@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from skvae._disk import PATH
 from skvae._estimators.imputer import VAEImputer
 from skvae._estimators.outlier import VAEOutlierDetector
 from skvae._estimators.saving import SavedEstimator, kind_of_estimator
@@ -55,6 +56,7 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
     >>> bool((skvae.load(path).score_samples(X) == vae.score_samples(X)).all())
     True
     """
+    PATH.check("'path'", path)
     if not isinstance(custom, Mapping | None):
         raise TypeError(
             "'custom' must be a dict of functions and classes by their names, such as "
@@ -80,7 +82,8 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
     except Exception as error:  # whatever the libraries raise for values that they do not take
         remedy = "Pass as custom what was saved. If you did: " if custom else ""
         raise ModelFileError(
-            f"{os.fspath(path)!r} does not fit this version of skvae: {error}. {remedy}{UPGRADE}"
+            f"{os.fspath(path)!r} does not fit this version of skvae: {str(error).rstrip('.')}. "
+            f"{remedy}{UPGRADE}"
         ) from error
     return estimator
 

@@ -67,14 +67,14 @@ def read_archive(path: str | os.PathLike[str]) -> Archive:
         If it is not a file of a model, was changed, or is of a later format.
     """
     with open(path, "rb") as opened:  # an OSError names the path
-        start = opened.read(1)
+        start = opened.read(9)
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
             _check_format(path, metadata)
             arrays = {name: file.get_tensor(name) for name in file.offset_keys()}
     except (SafetensorError, TypeError, AttributeError) as error:
-        if start == PICKLE:
+        if start[:1] == PICKLE and start[8:] != b"{":  # where the description of a model starts
             raise ModelFileError(
                 f"{os.fspath(path)!r} is a pickle. If you trust it, load it by pickle.load or "
                 "joblib.load, and save the model by its method save."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import time
@@ -42,6 +43,10 @@ class Checkpoint:
         codes = {name: _code_of(made) for name, made in tree.custom.items()}
         name = digest([tree.node, codes], tree.arrays)
         self.path = Path(folder, f"{name[:32]}.checkpoint")
+        if self.path.parent.exists() and not self.path.parent.is_dir():
+            raise NotADirectoryError(
+                errno.ENOTDIR, "checkpoint must be a folder, and not a file", str(folder)
+            )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.cost, self.written = FIRST_COST, time.perf_counter()
 

@@ -24,7 +24,7 @@ from skvae._table.fields import (
     declared,
     field_of,
     values_of,
-    warn_of_numbers,
+    warn_of_text,
     widened,
 )
 from skvae._table.frames import (
@@ -74,7 +74,7 @@ class Container:
         if columns is None:
             return cls(None, None)
         fields = [field_of(column) for column in columns]
-        warn_of_numbers(fields)
+        warn_of_text(fields)
         if frame is not None:
             is_pandas = frame.implementation.is_pandas_like()
             labels = frame.to_native().columns if is_pandas else None

@@ -25,7 +25,8 @@ from skvae._warn import warn
 Array = NDArray[Any]
 
 SHOWN, MOST_NAMED = 5, 100  # values that a message names, and the most that it names in full
-FEW_NUMBERS = 100  # up to this many different numbers as text may well be categories
+# Up to this many different values as text may well be categories: whole numbers, fractions, dates.
+FEW_NUMBERS, FEW_FRACTIONS, FEW_DATES = 100, 10, 20
 NUMBER, WHOLE, BOOL, LEVEL = "number", "whole", "bool", "level"  # what a column holds
 
 
@@ -122,18 +123,24 @@ def widened(field: Field, column: Column, backend: Any) -> Field:
     return wider
 
 
-def warn_of_numbers(fields: Sequence[Field]) -> None:
-    """Warn about columns with more different numbers as text than categories usually have."""
+def warn_of_text(fields: Sequence[Field]) -> None:
+    """Warn about columns with more different numbers or dates as text than categories have."""
     for field in fields:
-        if field.levels is None or len(field.levels) <= FEW_NUMBERS:
-            continue
-        if not isinstance(field.levels[0], str):  # the caller chose categories that are numbers
-            continue
-        if not pd.to_numeric(pd.Series(field.levels), errors="coerce").isna().any():
+        if not field.levels or not all(isinstance(level, str) for level in field.levels):
+            continue  # the caller may have chosen categories that are numbers
+        levels = pd.Series(field.levels)
+        numbers = pd.to_numeric(levels, errors="coerce")
+        if not numbers.isna().any():
+            is_text = len(levels) > (FEW_FRACTIONS if (numbers % 1).any() else FEW_NUMBERS)
+            kind, remedy = "numbers", "quantities, convert the column with astype(float)"
+        else:
+            dates = pd.to_datetime(levels, format="ISO8601", errors="coerce", utc=True)
+            is_text = len(levels) > FEW_DATES and not dates.isna().any()
+            kind, remedy = "dates", "times, convert the column by pandas.to_datetime"
+        if is_text:
             warn(
-                f"Column {field.name!r} holds {len(field.levels)} different numbers as text, which "
-                "are taken for categories. If they are quantities, convert the column with "
-                "astype(float)."
+                f"Column {field.name!r} holds {len(levels)} different {kind} as text, which are "
+                f"taken for categories. If they are {remedy}."
             )
 
 

@@ -161,7 +161,7 @@ def _plot_column(panel, real, sampled, style):
                 lambda ordinal, _: str(pd.Period(ordinal=round(ordinal), freq=frequency))
             )
     elif values is None or kind == "boolean" or kind in DATES + PERIODS:
-        names, shares = _shares_of_levels(real.astype(str), sampled.astype(str))
+        names, shares = _shares_of_levels(real, sampled)
         _plot_shares(panel, names, shares, style)
     else:
         shares = [_share(column, values) for column in numbers]
@@ -202,10 +202,18 @@ def _share(column, values):
 
 
 def _shares_of_levels(real, sampled):
-    """The most frequent levels, the others as one, and their shares in both columns."""
+    """The most frequent levels, the others as one, and their shares in both columns.
+
+    Levels are sorted by their frequency, or by their order, if they have one.
+    """
+    is_ordered = isinstance(real.dtype, pd.CategoricalDtype) and real.dtype.ordered
+    order = [*map(str, real.dtype.categories)] if is_ordered else []
+    real, sampled = real.astype(str), sampled.astype(str)
     counts = real.value_counts()
     levels = [*counts.index, *sorted(set(sampled) - set(counts.index))]
     shown = levels if len(levels) <= MOST_LEVELS + 1 else levels[:MOST_LEVELS]
+    if order:
+        shown.sort(key=order.index)
     shares = [_share(column, shown) for column in (real, sampled)]
     if len(shown) == len(levels):
         return shown, shares

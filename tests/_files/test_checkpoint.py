@@ -191,3 +191,9 @@ def test_files_are_written_for_a_small_share_of_the_time(tmp_path, monkeypatch):
     for expected in (1, 1, 1, 2):  # a second to write, so the next one is two seconds later
         kept.offer(lambda: None)
         assert len(written) == expected
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"checkpoint must be a folder.*file"):
+        vae(checkpoint=tmp_path / "file").fit(numbers())

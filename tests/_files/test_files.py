@@ -249,6 +249,24 @@ def test_an_error_names_the_folder(fitted, path):
         fitted.save(path.parent)
 
 
+def test_only_a_file_is_replaced(fitted, path):
+    os.mkfifo(path.with_name("pipe"))
+    with pytest.raises(OSError, match=r"Not a regular file.*pipe"):
+        fitted.save(path.with_name("pipe"))
+    assert path.with_name("pipe").is_fifo()
+
+
+def test_a_file_that_was_cut_off_is_not_called_a_pickle(fitted, path):
+    fitted.save(path)
+    content = b"\x80\x04" + path.read_bytes()[2:-100]
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="is not a file of a model, or was cut off"):
+        skvae.load(path)
+    path.write_bytes(pickle.dumps(fitted))
+    with pytest.raises(ModelFileError, match="is a pickle"):
+        skvae.load(path)
+
+
 def test_a_link_stays_a_link(fitted, path):
     link = path.with_name("link")
     link.symlink_to(path)
@@ -335,3 +353,5 @@ def test_altered_files_are_refused(fitted, path):
 def test_custom_must_be_a_dict(tmp_path):
     with pytest.raises(TypeError, match=r"'custom' must be a dict .* got \["):
         skvae.load(tmp_path / "file", custom=["layers"])
+    with pytest.raises(ValueError, match=r"'path' must be a path; got None"):
+        skvae.load(None)

@@ -79,13 +79,22 @@ def test_the_number_of_columns_of_an_array(X):
         Container.of(pandas([1.0])).numbers(X)
 
 
-def test_many_numbers_as_text_warn():
-    with pytest.warns(UserWarning, match="Column 'b' holds 101 different numbers as text"):
-        Container.of(pd.DataFrame({"a": ["x"] * 101, "b": [f"{i / 4}" for i in range(101)]}))
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([str(i) for i in range(101)], "101 different numbers as text.*astype"),
+        ([f"{i / 4}" for i in range(11)], "11 different numbers as text"),
+        ([f"2024-01-{i:02}" for i in range(1, 22)], "21 different dates as text.*to_datetime"),
+        ([f"2024-01-{i:02}T06:00:00Z" for i in range(1, 22)], "21 different dates as text"),
+    ],
+)
+def test_many_numbers_and_dates_as_text_warn(values, message):
+    with pytest.warns(UserWarning, match=f"Column 'b' holds {message}"):
+        Container.of(pd.DataFrame({"a": ["x"] * len(values), "b": values}))
     # few of them, or one that is none, may well be categories
-    for last in ("0", "none"):
-        Container.of(pd.DataFrame({"a": [*map(str, range(100)), last]}))
-    Container.of(pd.DataFrame({"a": pd.Categorical(range(101))}))  # no text
+    Container.of(pandas(values[1:]))
+    Container.of(pandas([*values[1:], "none"]))
+    Container.of(pandas(pd.Categorical(range(101))))  # no text
 
 
 def test_a_number_beyond_float64_is_refused():

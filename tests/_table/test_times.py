@@ -144,7 +144,7 @@ def test_times_lie_on_a_grid(table, step):
 
 
 FAR = {
-    "sentinel": pd.DataFrame({"x": pd.to_datetime(["2020-01-01", "9999-12-31"])}),
+    "sentinel": pd.DataFrame({"x": np.array(["2020-01-01", "9999-12-31"], "M8[us]")}),
     "year 1": pd.DataFrame({"x": np.array(["0001-01-01", "2020-05-05"], "M8[s]")}),
     "before 1970": pd.DataFrame({"x": np.array([-1, -(10**9), 5], "M8[ns]")}),
     "first nanoseconds": pd.DataFrame({"x": [pd.Timestamp.min, pd.Timestamp.min]}),

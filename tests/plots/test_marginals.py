@@ -64,6 +64,13 @@ def test_few_numbers_have_a_bar_each():
     assert bars_of(panel) == (["1", "2.5", "3", "4"], [0.5, 0.25, 0, 0.25], [0.5, 0, 0.5, 0])
 
 
+def test_categories_with_an_order_keep_it():
+    order = ["lo", "mid", "hi"]
+    sizes = pd.DataFrame({"size": pd.Categorical(["hi", "hi", "lo", "mid"], order, ordered=True)})
+    (panel,) = MarginalsDisplay(real=sizes, sampled=sizes).plot().axes_
+    assert bars_of(panel) == (order, *2 * [[0.25, 0.25, 0.5]])
+
+
 def test_few_dates_have_a_bar_each():
     days = pd.DataFrame({"day": pd.to_datetime(["2020-01-01", "2020-01-02", "2020-01-02"])})
     (panel,) = MarginalsDisplay(real=days, sampled=days).plot().axes_
