@@ -8,9 +8,10 @@ frey       1,965 images of 28 x 20 pixels, one face (see frey.py)
 
 Grey levels are from 0 to 1. `Conv` with 16 components and other settings at their defaults, but at
 most 40 epochs, is fitted to four fifths of the images. On the others: `error`, the mean squared
-error of reconstructions; `new`, the area under the ROC curve of a classifier that tells decoded
-codes from the prior from reconstructions, 0.5 if it cannot; `drawn`, the same of rows of `sample`
-and images; and CPU seconds. --picture writes reconstructions, decoded codes and drawn rows of each.
+error of reconstructions; `new`, the area under the ROC curve of a classifier that separates
+reconstructions from decoded draws of the prior, 0.5 if it cannot; `drawn`, the same of images and
+rows of `sample`; the number of epochs, and CPU seconds. --picture writes reconstructions, decoded
+draws of the prior and rows of `sample` of each.
 """
 
 import argparse
@@ -56,6 +57,8 @@ def main():
     parser.add_argument("--models", nargs="*", choices=[*MODELS], default=[*MODELS])
     parser.add_argument("--picture", type=Path, help="a folder for pictures")
     arguments = parser.parse_args()
+    if arguments.picture is not None:
+        arguments.picture.mkdir(parents=True, exist_ok=True)
     print(f"{'':32}{'error':>8}{'new':>8}{'drawn':>8}{'epochs':>8}{'CPU s':>8}")
     for name in arguments.tables:
         images = TABLES[name]()

@@ -25,7 +25,7 @@ def replace_file(path: str | os.PathLike[str], content: bytes) -> None:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not path.is_file():  # such as /dev/null
-        raise OSError(errno.EINVAL, "Not a regular file, which could be replaced", str(path))
+        raise OSError(errno.EINVAL, "Only a regular file can be replaced", str(path))
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:

@@ -42,9 +42,13 @@ def retreats(epochs: list[int], parameters: Any) -> tuple[str, type[Warning]] | 
 
 
 def no_gain(history: History, parameters: Any) -> tuple[str, type[Warning]] | None:
-    """The message and category of a warning that all epochs lost; None if one did not."""
+    """The message and category of a warning that all epochs lost; None if one did not.
+
+    The weights from before them are kept with early stopping only. If training had two phases, it
+    is silent where the second lost and the first had higher scores, which may not be comparable.
+    """
     best, scores = history.best_validation_score, history.validation_scores
-    if best is None or not scores or max(scores) >= best - LOST:
+    if not parameters.early_stopping or best is None or not scores or max(scores) >= best - LOST:
         return None
     return (
         "Training did not improve the model, which has the weights from before it: the validation "

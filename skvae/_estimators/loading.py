@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from skvae._disk import PATH
 from skvae._estimators.imputer import VAEImputer
 from skvae._estimators.outlier import VAEOutlierDetector
@@ -21,7 +23,8 @@ ESTIMATORS = VAETransformer, VAEImputer, VAEOutlierDetector
 def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = None) -> Any:
     """Load an estimator from a file that its ``save`` wrote.
 
-    No code in the file is run. A model that was on a GPU is on the CPU if there is none.
+    No code in the file is run. A model that was on a GPU is on the CPU if there is none. The loaded
+    model scores one row, which shows whether the parts of the file fit each other.
 
     Parameters
     ----------
@@ -36,8 +39,8 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
 
     Raises
     ------
-    TypeError
-        If ``custom`` is not a dict.
+    TypeError, ValueError
+        If ``custom`` is not a dict, or ``path`` is not a path.
     OSError
         If there is no such file, or it cannot be read.
     ModelFileError
@@ -79,11 +82,17 @@ def load(path: str | os.PathLike[str], *, custom: Mapping[str, Any] | None = Non
         raise ModelFileError(
             f"{os.fspath(path)!r} needs a library that is not installed: {error}."
         ) from error
+    except Warning:  # which the caller made an error
+        raise
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise ModelFileError(
+            f"{os.fspath(path)!r} needs more memory than there is: {error}"
+        ) from error
     except Exception as error:  # whatever the libraries raise for values that they do not take
+        reason = str(error).rstrip(".") or type(error).__name__
         remedy = "Pass as custom what was saved. If you did: " if custom else ""
         raise ModelFileError(
-            f"{os.fspath(path)!r} does not fit this version of skvae: {str(error).rstrip('.')}. "
-            f"{remedy}{UPGRADE}"
+            f"{os.fspath(path)!r} does not fit this version of skvae: {reason}. {remedy}{UPGRADE}"
         ) from error
     return estimator
 

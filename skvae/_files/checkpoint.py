@@ -45,7 +45,7 @@ class Checkpoint:
         self.path = Path(folder, f"{name[:32]}.checkpoint")
         if self.path.parent.exists() and not self.path.parent.is_dir():
             raise NotADirectoryError(
-                errno.ENOTDIR, "checkpoint must be a folder, and not a file", str(folder)
+                errno.ENOTDIR, "checkpoint must be a folder, but this is a file", str(folder)
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.cost, self.written = FIRST_COST, time.perf_counter()

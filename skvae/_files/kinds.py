@@ -6,8 +6,9 @@ load: tests/_files/golden has some of each format.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from numbers import Integral
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -98,13 +99,10 @@ def make_fitted(state: dict[str, Any]) -> Any:
     """
     architecture = state["architecture"]
     n_weights = sum(array.size for array in state["module"].values())
-    sizes = [architecture.n_components]
     for network in (architecture.encoder, architecture.decoder):
-        if type(network) in NETWORKS:
-            network.check()
-            sizes += [size for value in vars(network).values() for size in np.ravel(value)]
-    if any(isinstance(size, Integral) and size > n_weights for size in sizes):
-        raise ValueError(f"its {n_weights} weights are too few for networks of the sizes {sizes}")
+        claimed = LEAST_WEIGHTS.get(type(network), lambda network: 0)(network)
+        if max(claimed, architecture.n_components) > n_weights:
+            raise ValueError(f"its {n_weights} weights are too few for {network!r}")
     for prior in state["priors"]:
         if isinstance(prior, PRIOR_MODULES):
             center, _ = prior.moments(torch.default_generator)  # in closed form
@@ -113,6 +111,22 @@ def make_fitted(state: dict[str, Any]) -> Any:
     return of_pickled_state(Fitted).make(state)
 
 
+def between(widths: Sequence[int], per_pair: int = 1) -> int:
+    """The number of weights between consecutive layers, and of their biases."""
+    return sum(per_pair * one * other for one, other in pairwise(widths)) + sum(widths)
+
+
+# A number of weights that a network has at least, by the sizes in its description.
+LEAST_WEIGHTS: dict[type, Callable[[Any], int]] = {
+    MLP: lambda network: between(network.hidden_layer_sizes),
+    ResidualMLP: lambda network: between([network.width] * (2 * network.n_blocks + 1)),
+    Conv: lambda network: (
+        between(network.channels, 9)
+        + sum(network.n_blocks * between([width] * 2, 9) for width in network.channels)
+        + network.width
+    ),
+    Recurrent: lambda network: between([network.hidden_size] * 2),
+}
 NETWORKS = MLP, ResidualMLP, Conv, Recurrent, FromFunction
 DATACLASSES = (
     *LIKELIHOODS.values(),

@@ -126,17 +126,21 @@ def widened(field: Field, column: Column, backend: Any) -> Field:
 def warn_of_text(fields: Sequence[Field]) -> None:
     """Warn about columns with more different numbers or dates as text than categories have."""
     for field in fields:
-        if not field.levels or not all(isinstance(level, str) for level in field.levels):
-            continue  # the caller may have chosen categories that are numbers
+        if field.levels is None or len(field.levels) <= FEW_FRACTIONS:
+            continue
+        if not all(isinstance(level, str) for level in field.levels):
+            continue  # the caller chose categories that are numbers
         levels = pd.Series(field.levels)
         numbers = pd.to_numeric(levels, errors="coerce")
         if not numbers.isna().any():
             is_text = len(levels) > (FEW_FRACTIONS if (numbers % 1).any() else FEW_NUMBERS)
-            kind, remedy = "numbers", "quantities, convert the column with astype(float)"
-        else:
+            kind, remedy = "numbers", "quantities, convert the column to numbers"
+        elif len(levels) > FEW_DATES:
             dates = pd.to_datetime(levels, format="ISO8601", errors="coerce", utc=True)
-            is_text = len(levels) > FEW_DATES and not dates.isna().any()
-            kind, remedy = "dates", "times, convert the column by pandas.to_datetime"
+            is_text = not dates.isna().any()
+            kind, remedy = "dates", "times, convert the column to dates"
+        else:
+            continue
         if is_text:
             warn(
                 f"Column {field.name!r} holds {len(levels)} different {kind} as text, which are "

@@ -90,7 +90,7 @@ def train(
         with interrupts_held(), paced(undone) as run.step.pace, interrupts_allowed():
             run.begin()
             for epoch in run.epochs_left:
-                run.take(epoch)
+                run.take_epoch(epoch)
                 if on_epoch(history):
                     history.stopped = True
                     break
@@ -111,12 +111,16 @@ class Run:
     Attributes
     ----------
     step : Step
+    score : callable or None
+        The validation score of the weights.
     watch : Watch
         It keeps the weights of the best epoch.
     last : LastTwo
         The state after the last two epochs, for epochs that diverge or are interrupted.
-    n_before : int
-        The number of epochs in ``history`` before the stage.
+    changing : list of Tensor
+        What changes from step to step besides the weights.
+    n_before, n_steps : int
+        The number of epochs in ``history`` before the stage, and of steps in an epoch.
     """
 
     def __init__(
@@ -147,16 +151,12 @@ class Run:
         )
         n_steps = self.n_steps * len(self.epochs)
         self.step = Step(model, self.plan, optimizer, generator, phase=stage.phase, n_steps=n_steps)
-        self._lay_out()
-
-    def _lay_out(self) -> None:
-        """List what changes from step to step."""
-        plan, optimizer = self.plan, self.optimizer
+        plan = self.plan
         optimizer.average_over(plan.learning_rate.averaged_steps(self.n_steps * self.epochs.stop))
         n_averaged = plan.average * self.n_steps
         if n_averaged > 1:
             optimizer.average = AveragedWeights(optimizer.values, n_averaged)
-        weights = [optimizer.values, *self.model.network_buffers()]
+        weights = [optimizer.values, *model.network_buffers()]
         self.changing = [*optimizer.average.tensors, *optimizer.moments.values()]
         self.last = LastTwo([*weights, *self.changing])
         self.watch = Watch(Snapshot(weights), plan, optimizer.average)
@@ -193,7 +193,7 @@ class Run:
             self.history.kept,
         )
 
-    def take(self, epoch: int) -> None:
+    def take_epoch(self, epoch: int) -> None:
         """Take the steps of an epoch, and append it to the history."""
         history, n = self.history, self.n_steps
         progress = [(epoch + (i + 0.5) / n) / self.epochs.stop for i in range(n)]
@@ -229,7 +229,7 @@ class Run:
             diverged.append(number)
 
     def outcome(self, take: Take) -> list[Tensor]:
-        """What a step leads to. It is undone."""
+        """Take a step and undo it. Returns what it changed, and the score after it."""
         state = [*self.last.tensors, *self.step.sums]
         before, of_generator = Snapshot(state), self.generator.get_state()
         take()

@@ -1,8 +1,9 @@
-"""Adam over all parameters at once, with each element of the gradient clipped.
+"""AdamW over all parameters at once, with each element of the gradient clipped.
 
 References
 ----------
 .. [1] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
+.. [2] I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
 """
 
 from __future__ import annotations
@@ -112,6 +113,10 @@ class Optimizer:
         self.moments["steps"] += 1
         # alpha / (2 batch_size) |W|^2, as in MLPClassifier
         decay = self.plan.alpha / self.plan.batch_size
+        if self.plan.weight_decay > 0:
+            # W <- (1 - rate lambda) W, apart from the gradient [2]
+            shrunk = rate * (self.plan.learning_rate_init * self.plan.weight_decay)
+            self.values[: self.n_decayed] *= 1 - shrunk
         fused = kernels()
         if fused is not None:
             self._step_by_kernel(fused.adam, float(rate), decay)

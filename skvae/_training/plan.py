@@ -34,6 +34,7 @@ class Plan:
     kl_warmup: float
     n_draws: int
     alpha: float
+    weight_decay: float
     learning_rate: Schedule
     learning_rate_init: float
     batch_size: int

@@ -213,7 +213,7 @@ def _shares_of_levels(real, sampled):
     levels = [*counts.index, *sorted(set(sampled) - set(counts.index))]
     shown = levels if len(levels) <= MOST_LEVELS + 1 else levels[:MOST_LEVELS]
     if order:
-        shown.sort(key=order.index)
+        shown.sort(key=lambda level: order.index(level) if level in order else len(order))
     shares = [_share(column, shown) for column in (real, sampled)]
     if len(shown) == len(levels):
         return shown, shares

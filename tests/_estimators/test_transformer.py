@@ -253,6 +253,15 @@ def test_early_stopping_keeps_the_start_where_no_epoch_is_better(wine):
     assert vae.score(wine) > pca - np.log(scaled.scale_).sum() - 0.5
 
 
+def test_weights_of_the_last_epoch_are_not_called_those_from_before(wine):
+    vae = VAETransformer(
+        3, learning_rate_init=0.5, early_stopping=False, max_iter=20, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning, match="Training made the model worse") as warned:
+        vae.fit(wine, X_val=wine)
+    assert len(warned) == 1
+
+
 def test_a_warning_that_raises_loses_nothing(wine):
     vae = VAETransformer(2, beta=20.0, max_iter=20, random_state=0)
     with pytest.raises(ConvergenceWarning, match="Posterior collapse"):

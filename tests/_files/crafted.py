@@ -14,7 +14,7 @@ from skvae._files.tree import BUILT_IN
 KNOWN = [*KINDS, *BUILT_IN, "array", "custom", "VAETransformer", "VAEImputer", "VAEOutlierDetector"]
 UNKNOWN = ["os.system", "builtins.eval", "Fitted.__init__", "", "this"]
 DEEP = "a list within lists"
-DEPTHS = 300, 900, 100_000  # of the last, a parser of JSON takes no more
+DEPTHS = 300, 900, 100_000  # the last is more than the JSON parser accepts
 ODD = [
     *(DEEP, None, True, 0, -1, 1, 7, 2**31, 2**63, 10**30, -(10**30), 0.5, 1e308),
     *("", "this", "os.system", "__class__", "nan", "cuda:99", "☃", "a" * 10_000),

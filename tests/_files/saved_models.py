@@ -111,6 +111,7 @@ CASES = {
     "residual": (vae(encoder=ResidualMLP(4, 1, dropout=0.1)), numbers),
     "conv": (vae(encoder=Conv((2, 2), (2,), width=4)), numbers),
     "recurrent": (vae(encoder=Recurrent((2, 2), 3, cell="lstm")), gaps),
+    "recurrent of one variable": (vae(encoder=Recurrent(4, 3)), numbers),
     "linear": (vae(hidden_layer_sizes=()), numbers),
     "mixture": (vae(prior="mixture"), numbers),
     "mixture fitted afterwards": (vae(prior=Mixture(2, learned=False)), numbers),

@@ -45,7 +45,7 @@ def test_crafted_files_are_refused_or_usable(name, tmp_path, events):
     n_refused = 0
     for _ in range(N_FILES):
         path.write_bytes(craft(rng, content))
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             loaded = skvae.load(path)
         except ModelFileError:
@@ -53,14 +53,14 @@ def test_crafted_files_are_refused_or_usable(name, tmp_path, events):
         else:
             scoring = loaded if hasattr(loaded, "score_samples") else model_of(loaded)
             assert scoring.score_samples(X).shape == (len(X),)
-        assert time.perf_counter() - start < LONGEST
+        assert time.process_time() - start < LONGEST
     assert 0 < n_refused < N_FILES
     assert not events
 
 
 CLAIMS = {
-    "wide layers": ('"state": [4]}', '"state": [30000, 30000]}', "too few for networks"),
-    "too wide layers": ('"state": [4]}', '"state": [1000000]}', "must be a whole number from 1"),
+    "wide layers": ('"state": [4]}', '"state": [9000, 9000]}', "too few for MLP"),
+    "a wide layer": ('"state": [4]}', '"state": [1000000]}', "too few for MLP"),
     "many components": ('[["n_components", 2]]', '[["n_components", 1000000000]]', "from 1 to"),
     "another number of them": ('[["n_components", 2]]', '[["n_components", 3]]', "prior is over"),
     "wide strings": (

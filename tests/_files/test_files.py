@@ -251,7 +251,7 @@ def test_an_error_names_the_folder(fitted, path):
 
 def test_only_a_file_is_replaced(fitted, path):
     os.mkfifo(path.with_name("pipe"))
-    with pytest.raises(OSError, match=r"Not a regular file.*pipe"):
+    with pytest.raises(OSError, match=r"Only a regular file.*pipe"):
         fitted.save(path.with_name("pipe"))
     assert path.with_name("pipe").is_fifo()
 

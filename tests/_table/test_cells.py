@@ -82,9 +82,9 @@ def test_the_number_of_columns_of_an_array(X):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([str(i) for i in range(101)], "101 different numbers as text.*astype"),
+        ([str(i) for i in range(101)], "101 different numbers as text.*to numbers"),
         ([f"{i / 4}" for i in range(11)], "11 different numbers as text"),
-        ([f"2024-01-{i:02}" for i in range(1, 22)], "21 different dates as text.*to_datetime"),
+        ([f"2024-01-{i:02}" for i in range(1, 22)], "21 different dates as text.*to dates"),
         ([f"2024-01-{i:02}T06:00:00Z" for i in range(1, 22)], "21 different dates as text"),
     ],
 )

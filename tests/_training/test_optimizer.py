@@ -60,13 +60,20 @@ def test_parameters_are_views_of_one_vector():
         assert (parameter.grad == 3.0).all()
 
 
-@pytest.mark.parametrize(("rate", "averaged"), [(1.0, 1000), (0.3, 1000), (1.0, 20)])
-def test_steps_are_those_of_adam(rate, averaged):
+@pytest.mark.parametrize(
+    ("rate", "averaged", "decay"),
+    [(1.0, 1000, 0.0), (0.3, 1000, 0.0), (1.0, 20, 0.0), (0.3, 1000, 2.0)],
+)
+def test_steps_are_those_of_adamw(rate, averaged, decay):
     module, twin = Layers(), Layers()
-    ours = Optimizer(module, replace(PLAN, gradient_clip=None), None)
+    ours = Optimizer(module, replace(PLAN, gradient_clip=None, weight_decay=decay), None)
     ours.average_over(averaged)
+    groups = [
+        {"params": [twin.weight, twin.kernel], "weight_decay": decay},
+        {"params": [twin.scale, twin.bias], "weight_decay": 0.0},
+    ]
     with warnings.catch_warnings():  # what it imports sets filters of its own
-        theirs = torch.optim.Adam(twin.parameters(), lr=0.1 * rate, betas=(0.9, 1 - 1 / averaged))
+        theirs = torch.optim.AdamW(groups, lr=0.1 * rate, betas=(0.9, 1 - 1 / averaged))
     for step in range(20):
         step_down(ours, module.loss(step), rate)
         theirs.zero_grad()

@@ -21,6 +21,7 @@ PLAN = Plan(
     kl_warmup=0.0,
     n_draws=1,
     alpha=0.0,
+    weight_decay=0.0,
     learning_rate=SCHEDULES["constant"],
     learning_rate_init=0.1,
     batch_size=4,

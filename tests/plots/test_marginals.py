@@ -69,6 +69,9 @@ def test_categories_with_an_order_keep_it():
     sizes = pd.DataFrame({"size": pd.Categorical(["hi", "hi", "lo", "mid"], order, ordered=True)})
     (panel,) = MarginalsDisplay(real=sizes, sampled=sizes).plot().axes_
     assert bars_of(panel) == (order, *2 * [[0.25, 0.25, 0.5]])
+    fewer = pd.DataFrame({"size": pd.Categorical(["hi", "lo"], ["lo", "hi"], ordered=True)})
+    (panel,) = MarginalsDisplay(real=fewer, sampled=sizes).plot().axes_
+    assert bars_of(panel)[0] == ["lo", "hi", "mid"]
 
 
 def test_few_dates_have_a_bar_each():
