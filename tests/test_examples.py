@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("sklearn.callback")
-
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 

@@ -16,6 +16,7 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import metadata_routing
 from sklearn.utils._param_validation import StrOptions
@@ -23,7 +24,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skvae._build import architecture, check_parts, continued, untrained
 from skvae._data import WeightedTable
-from skvae._estimators.callbacks import CallbackSupportMixin, with_callbacks
 from skvae._estimators.constraints import Ruled
 from skvae._estimators.saving import SavedEstimator
 from skvae._files.checkpoint import Checkpoint, identity

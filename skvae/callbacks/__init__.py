@@ -1,6 +1,6 @@
 """Callbacks that follow the training of a :class:`~skvae.VAETransformer`.
 
-They are set by ``set_callbacks`` and need scikit-learn 1.9 or later. In a Pipeline or a search, set
+They are set by ``set_callbacks``. In a Pipeline or a search, set
 them on the VAETransformer inside it.
 """
 

@@ -125,7 +125,7 @@ def test_an_array_of_objects_comes_back_as_one():
 
 @pytest.mark.parametrize("table", [MIXED, TABLES["category"], TABLES["polars"], TABLES["Enum"]])
 def test_an_unknown_category_counts_as_missing(table):
-    vae, strange, gone = fitted(table), pd.DataFrame(MIXED), pd.DataFrame(MIXED)
+    vae, strange, gone = fitted(table), MIXED.copy(), MIXED.copy()
     strange.loc[3, "word"], gone.loc[3, "word"] = "strange", None
     if isinstance(table, pl.DataFrame):
         strange, gone = pl.from_pandas(strange), pl.from_pandas(gone)

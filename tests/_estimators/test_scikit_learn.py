@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_digits, load_wine
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -171,7 +172,6 @@ def test_scores_agree_with_quadrature(wine):
 
 
 def test_a_callback_ends_training(wine):
-    pytest.importorskip("sklearn.callback")
     vae = VAETransformer(2, **QUICK).set_callbacks(StopAt(2)).fit(wine)
     assert vae.n_iter_ == 2
     inside = make_pipeline(StandardScaler(), vae).fit(wine)
@@ -180,7 +180,6 @@ def test_a_callback_ends_training(wine):
 
 @pytest.mark.parametrize("table", ["wine", "digits"])
 def test_the_fitted_estimator_of_an_epoch_is_as_if_training_had_stopped(wine, table):
-    pytest.importorskip("sklearn.callback")
     seen = []
 
     class Look(StopAt):
@@ -215,7 +214,6 @@ class RaiseAtTheEnd(StopAt):
 
 
 def test_a_callback_that_fails_after_training_loses_nothing(wine):
-    pytest.importorskip("sklearn.callback")
     vae = VAETransformer(3, **QUICK).set_callbacks(RaiseAtTheEnd(0))
     with pytest.raises(RuntimeError, match="no disk"):
         vae.fit(wine)
@@ -224,20 +222,18 @@ def test_a_callback_that_fails_after_training_loses_nothing(wine):
 
 
 def test_a_progress_bar_runs_through_a_search(wine, capsys):
-    callback = pytest.importorskip("sklearn.callback")
     pytest.importorskip("rich")
     search = GridSearchCV(
         make_pipeline(StandardScaler(), VAETransformer(**QUICK)),
         {"vaetransformer__n_components": [1, 2]},
         cv=2,
     )
-    search.set_callbacks(callback.ProgressBar()).fit(wine)
+    search.set_callbacks(ProgressBar()).fit(wine)
     assert "epoch" in capsys.readouterr().out or search.best_params_
 
 
 def test_a_monitor_scores_each_epoch(wine):
-    callback = pytest.importorskip("sklearn.callback")
-    monitor = callback.ScoringMonitor(scoring={"score": lambda vae, X, y: vae.score(X)})
+    monitor = ScoringMonitor(scoring={"score": lambda vae, X, y: vae.score(X)})
     vae = VAETransformer(2, likelihood="gaussian", **QUICK, early_stopping=False)
     vae.set_callbacks(monitor)
     vae.fit(wine, load_wine().target)

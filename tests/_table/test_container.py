@@ -3,6 +3,7 @@
 from decimal import Decimal
 from fractions import Fraction
 
+import narwhals
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -145,6 +146,8 @@ def test_other_tables_do_not_change_the_kind(like):
 @pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
 def test_numbers_take_the_width_of_the_columns(kind, dtypes):
     columns = [column.astype(dtype) for column, dtype in zip(VALUES.T, dtypes, strict=True)]
+    if np.float16 in dtypes and not hasattr(narwhals, "Float16"):
+        pytest.skip("narwhals knows no float16, which is read as float64")
     numbers = Container.of(frame := kind(dict(zip("ab", columns, strict=True)))).numbers(frame)
     np.testing.assert_array_equal(numbers, VALUES)
     wide = np.int8 in dtypes or np.float64 in dtypes

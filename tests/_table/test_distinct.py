@@ -29,7 +29,7 @@ def test_each_row_once_with_its_sum_of_weights():
     expected, inverse = np.unique(X[WEIGHT > 0], axis=0, return_inverse=True)
     order = np.lexsort(rows.T[::-1])
     assert np.array_equal(rows[order], expected)
-    assert np.array_equal(weight[order], np.bincount(inverse, WEIGHT[WEIGHT > 0]))
+    assert np.array_equal(weight[order], np.bincount(inverse.ravel(), WEIGHT[WEIGHT > 0]))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -6,8 +6,6 @@ from small import DIGITS, vae
 
 from skvae.callbacks import Snapshots
 
-pytest.importorskip("sklearn.callback")
-
 
 def test_codes_and_decoded_codes_of_each_snapshot():
     snapshots = Snapshots(DIGITS[:5], grid=3)

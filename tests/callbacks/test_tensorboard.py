@@ -12,7 +12,6 @@ from small import DIGITS, LABELS, vae
 
 from skvae.callbacks import TensorBoardLogger
 
-pytest.importorskip("sklearn.callback")
 pytest.importorskip("tensorboard")
 pillow = pytest.importorskip("PIL.Image")
 

@@ -6,7 +6,6 @@ from pictures import SHAPE, X, tiles, vae
 from skvae.callbacks import Snapshots
 from skvae.plots import TrainingAnimation
 
-pytest.importorskip("sklearn.callback")
 pillow = pytest.importorskip("PIL.Image")
 
 LABELS = np.arange(40) % 3
