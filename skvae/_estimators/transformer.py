@@ -628,7 +628,7 @@ class VAETransformer(
         problem = judgement.problem(self, n_rows=len(data), validation=table)
         if not epochs:
             problem = _no_epoch_left(self)
-        for found in (retreats(history.diverged, self), no_gain(history, self), problem):
+        for found in (retreats(history.diverged, self) or no_gain(history, self), problem):
             if found:
                 warn(*found)
         return self

@@ -34,6 +34,7 @@ def test_the_dispatch_of_arrays_does_not_matter(wine, fitted, form, monkeypatch)
     assert score == fitted.score(X)
 
 
+@pytest.mark.filterwarnings("ignore:Training did not improve the model")
 def test_the_dispatch_of_arrays_does_not_matter_for_a_wide_table(monkeypatch):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
     X = np.random.default_rng(0).normal(size=(20, 30))  # of which PCA is a randomised one

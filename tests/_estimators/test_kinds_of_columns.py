@@ -125,7 +125,7 @@ def test_zones_survive_a_conversion_to_pandas():
     table = pl.from_pandas(GAPS[["stamp"]].assign(x=DAYS % 7))
     imputer = VAEImputer(VAETransformer(2, **QUICK)).set_output(transform="pandas")
     found = imputer.fit_transform(table)["stamp"]
-    assert str(found.dtype) == "datetime64[us, Europe/Berlin]"
+    assert found.dtype == table["stamp"].to_pandas().dtype
     there = GAPS["stamp"].notna().to_numpy()
     assert (found.to_numpy()[there] == GAPS["stamp"].to_numpy()[there]).all()
 

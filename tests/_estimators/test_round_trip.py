@@ -16,6 +16,7 @@ QUICK = {"hidden_layer_sizes": (8,), "max_iter": 1, "random_state": 0}
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Posterior collapse"),  # of random cells
     pytest.mark.filterwarnings("ignore:Training made the model worse"),
+    pytest.mark.filterwarnings("ignore:Training did not improve the model"),
     pytest.mark.filterwarnings("ignore:.*times as large as half of its values"),
 ]
 on_some = settings(derandomize=True, deadline=None, max_examples=20)

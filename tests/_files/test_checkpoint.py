@@ -14,6 +14,7 @@ from skvae.networks import FromFunction
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Posterior collapse"),  # after few epochs
     pytest.mark.filterwarnings("ignore:Training made the model worse"),
+    pytest.mark.filterwarnings("ignore:Training did not improve the model"),
 ]
 
 
