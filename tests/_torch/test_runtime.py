@@ -317,7 +317,7 @@ def test_freed_memory_is_reused():
 
 
 FLUSHED = """
-import numpy as np, torch
+import numpy as np, numpy.ma, torch  # numpy.ma may warn itself
 torch.set_flush_denormal(True)
 from skvae import VAETransformer
 X = np.exp(np.random.default_rng(0).normal(size=(40, 2)))
