@@ -55,8 +55,6 @@ RECIPE = SHARED | {
 }
 RESIDUAL = RECIPE | {
     "encoder": ResidualMLP(512, 2, dropout=0.1),
-    "alpha": 0.0,
-    "weight_decay": 0.15,
     "max_iter": 180,
     "average": 2.0,
 }

@@ -194,8 +194,8 @@ class VAETransformer(
 
     weight_decay : float, default=0.0
         Decoupled decay of the weights [7]_, as in ``torch.optim.AdamW``: each step also
-        multiplies them by 1 - learning rate * ``weight_decay``. In long fits of large networks to
-        images, 0.15 raises held-out likelihoods.
+        multiplies them by 1 - learning rate * ``weight_decay``. With 0.15, a large network reached
+        a higher likelihood of images in 40 epochs, but not in 180.
 
     learning_rate : {"adaptive", "constant", "cosine"} or callable, default="adaptive"
         Schedule of the learning rate. "adaptive" is constant until early stopping would end
