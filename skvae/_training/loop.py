@@ -44,69 +44,11 @@ MOST_RETREATS = 5  # from epochs that diverged, in a fit
 LOSS_STEPS = 8
 
 
-def train(
-    model: VAE,
-    rows: WeightedRows,
-    stage: Stage,
-    *,
-    validation: Rows | None,
-    optimizer: Optimizer,
-    generator: Generator,
-    on_epoch: Callable[[History], bool],
-    history: History,
-    resumed: BetweenEpochs | None = None,
-    offer: Callable[[Callable[[], BetweenEpochs]], None] = lambda state: None,
-) -> None:
-    """Train ``model`` in place by the epochs of a stage, and append these to ``history``.
-
-    With ``plan.early_stopping`` training ends when the validation bound has not risen by ``tol``
-    nats in ``n_iter_no_change`` epochs, and the weights of the best epoch are restored. The
-    "adaptive" learning rate is first reduced, and training continues from the best epoch until the
-    bound has not risen in half as many epochs.
-
-    ``on_epoch`` is called after each epoch, and ends training by returning True. An interrupt from
-    the keyboard also ends training; the steps of the interrupted epoch are discarded.
-
-    An epoch diverged if its loss, its validation score or a weight is not finite. Training then
-    goes back to the state before it, or one epoch further if it diverges again, and takes it again
-    at a lower learning rate, which later epochs keep. Raises ValueError after MOST_RETREATS times.
-
-    ``offer`` is called after each epoch that another one may follow, with a function that returns
-    the state between them. With such a state as ``resumed``, the remaining epochs are the same as
-    those that followed.
-    """
-    run = Run(
-        model,
-        rows,
-        stage,
-        validation=validation,
-        optimizer=optimizer,
-        generator=generator,
-        history=history,
-        resumed=resumed,
-    )
-    try:
-        undone = run.outcome if _may_be_undone(model, stage.plan) else None
-        with interrupts_held(), paced(undone) as run.step.pace, interrupts_allowed():
-            run.begin()
-            for epoch in run.epochs_left:
-                run.take_epoch(epoch)
-                if on_epoch(history):
-                    history.stopped = True
-                    break
-                if stage.plan.early_stopping and run.watch.is_over():
-                    break
-                offer(run.between)
-    except KeyboardInterrupt:
-        history.interrupt()
-        run.undo_epoch()
-    run.end()
-
-
 class Run:
     """The epochs of a stage: their state, and how it changes.
 
-    Parameters are those of ``train``.
+    They are appended to ``history``. With a state that ``between`` returned as ``resumed``, the
+    remaining epochs are the same as those that followed it.
 
     Attributes
     ----------
@@ -133,7 +75,7 @@ class Run:
         optimizer: Optimizer,
         generator: Generator,
         history: History,
-        resumed: BetweenEpochs | None,
+        resumed: BetweenEpochs | None = None,
     ) -> None:
         self.model, self.rows, self.plan, self.epochs = model, rows, stage.plan, stage.epochs
         self.optimizer, self.generator, self.history = optimizer, generator, history
@@ -160,6 +102,46 @@ class Run:
         self.changing = [*optimizer.average.tensors, *optimizer.moments.values()]
         self.last = LastTwo([*weights, *self.changing])
         self.watch = Watch(Snapshot(weights), plan, optimizer.average)
+
+    def train(
+        self,
+        on_epoch: Callable[[History], bool],
+        offer: Callable[[Callable[[], BetweenEpochs]], None] = lambda state: None,
+    ) -> None:
+        """Train the model in place by the epochs that are left, and append these to the history.
+
+        With ``plan.early_stopping`` training ends when the validation bound has not risen by
+        ``tol`` nats in ``n_iter_no_change`` epochs, and the weights of the best epoch are restored.
+        The "adaptive" learning rate is first reduced, and training continues from the best epoch
+        until the bound has not risen in half as many epochs.
+
+        ``on_epoch`` is called after each epoch, and ends training by returning True. An interrupt
+        from the keyboard also ends training; the steps of the interrupted epoch are discarded.
+
+        An epoch diverged if its loss, its validation score or a weight is not finite. Training then
+        goes back to the state before it, or one epoch further if it diverges again, and takes it
+        again at a lower learning rate, which later epochs keep. Raises ValueError after
+        MOST_RETREATS times.
+
+        ``offer`` is called after each epoch that another one may follow, with a function that
+        returns the state between them.
+        """
+        try:
+            undone = self.outcome if _may_be_undone(self.model, self.plan) else None
+            with interrupts_held(), paced(undone) as self.step.pace, interrupts_allowed():
+                self.begin()
+                for epoch in self.epochs_left:
+                    self.take_epoch(epoch)
+                    if on_epoch(self.history):
+                        self.history.stopped = True
+                        break
+                    if self.plan.early_stopping and self.watch.is_over():
+                        break
+                    offer(self.between)
+        except KeyboardInterrupt:
+            self.history.interrupt()
+            self.undo_epoch()
+        self.end()
 
     @property
     def epochs_left(self) -> range:

@@ -17,7 +17,7 @@ from skvae._model.vae import VAE
 from skvae._torch.random import derive, generator_from
 from skvae._torch.runtime import resolve_precision, torch_runtime
 from skvae._training.history import History
-from skvae._training.loop import train
+from skvae._training.loop import Run
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Stage
 from skvae._training.progress import BetweenEpochs
@@ -93,9 +93,9 @@ def train_stages(
 ) -> tuple[TrainingState, History]:
     """Train ``model`` in place, stage by stage. Returns the new state and this run's history.
 
-    A stage gets the epochs that the stages before it left. ``validation`` and ``on_epoch`` are
-    those of ``train``, but ``on_epoch`` is called with the state so far, in the caller's torch
-    modes. Raises KeyboardInterrupt if interrupted before the first epoch is complete.
+    A stage gets the epochs that the stages before it left. ``on_epoch`` is that of ``Run.train``,
+    but is called with the state so far, in the caller's torch modes. Raises KeyboardInterrupt if
+    interrupted before the first epoch is complete.
 
     With the progress of a ``checkpoint``, training continues from there.
     """
@@ -129,18 +129,17 @@ def train_stages(
             plan = replace(stage.plan, precision=precision)
             n_left = len(stage.epochs) - n_before
             optimizer = Optimizer(model, plan, after.optimizer, model.learned(stage.phase))
-            train(
+            run = Run(
                 model,
                 rows,
                 replace(stage, plan=plan, epochs=stage.epochs[:n_left]),
                 validation=validation,
                 optimizer=optimizer,
                 generator=generator,
-                on_epoch=report,
                 history=history,
                 resumed=resumed,
-                offer=offer,
             )
+            run.train(report, offer)
             model.zero_grad(set_to_none=True)
             after.precision, after.optimizer, after.phase = (
                 precision,

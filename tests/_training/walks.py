@@ -9,7 +9,7 @@ from skvae._model.cells import Cells
 from skvae._model.phases import WHOLE
 from skvae._torch.vjp import by_autograd
 from skvae._training.history import History
-from skvae._training.loop import train
+from skvae._training.loop import Run
 from skvae._training.optimizer import Optimizer
 from skvae._training.plan import Plan, Stage
 from skvae._training.rows import Rows
@@ -107,14 +107,14 @@ def walk(
     model = Walk() if model is None else model
     history = History() if history is None else history
     with torch.no_grad():
-        train(
+        run = Run(
             model,
             rows(1.0, 0.0) if training_rows is None else training_rows,
             Stage(phase, plan, epochs, min_steps),
             validation=rows(0.0, 1.0) if validation is True else validation or None,
             optimizer=optimizer or Optimizer(model, plan, None),
             generator=generator(),
-            on_epoch=on_epoch,
             history=history,
         )
+        run.train(on_epoch)
     return model.theta.item(), history
