@@ -11,7 +11,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -36,7 +36,7 @@ NEGLIGIBLE = 100.0  # nats below the highest at which a mode is ignored
 # and by SHORTER if no step increases log p(x, z).
 STEP_LENGTHS, LONGER, SHORTER = (2.0, 1.0, 0.3, 0.03), 4.0, 0.03
 MAX_FAILURES = 3  # steps without an increase
-TOLERANCE = 0.02  # nats that a step must gain for another step
+ROUGH, FINE = 0.2, 0.02  # nats that a step must gain for another step
 NARROWEST = (
     0.1  # smallest standard deviation of first steps, since that of an encoder can be far too small
 )
@@ -48,18 +48,21 @@ class Search(NamedTuple):
 
     The starts are the mean of the posterior and the highest of these points: some drawn around the
     posterior, some of N(0, I), and those of the prior. The points do not depend on the number of
-    draws. In few dimensions they come close to several modes.
+    draws. In few dimensions they come close to several modes. A climb ends when a step gains less
+    than ``tolerance`` nats.
     """
 
     n_starts: int
     n_modes: int
     n_around: int = 0
     n_normal: int = 0
+    tolerance: float = ROUGH
 
     @classmethod
     def thorough(cls, n_components: int) -> Self:
         """For rows whose modes are hard to find."""
-        return cls(*((12, 4) if n_components <= FEW_DIMENSIONS else (4, 2)), 128, 384)
+        n_starts, n_modes = (12, 4) if n_components <= FEW_DIMENSIONS else (4, 2)
+        return cls(n_starts, n_modes, n_around=128, n_normal=384, tolerance=FINE)
 
     def n_together(self, n_components: int) -> int:
         """The largest number of codes of a row that are decoded together."""
@@ -95,7 +98,7 @@ def at_modes(
     covariance = posterior.root @ posterior.root.mT
     metric = covariance + NARROWEST**2 * _identity(covariance.shape[-1], covariance)
     if search.n_starts == 1:
-        return [laplace(log_joint, posterior.mean, metric)]
+        return [laplace(log_joint, posterior.mean, metric, search.tolerance)]
     n, n_starts = len(posterior.mean), search.n_starts
     rows = torch.arange(n, device=posterior.mean.device)
 
@@ -104,19 +107,19 @@ def at_modes(
 
     starts = _starts(log_joint, posterior, search.points(posterior, starts_of_prior), n_starts)
     reached, metric, log_p = climb(
-        of_start, starts.flatten(0, 1), metric.repeat(n_starts, 1, 1), FIRST_STEPS
+        of_start, starts.flatten(0, 1), metric.repeat(n_starts, 1, 1), FIRST_STEPS, search.tolerance
     )
     log_p = log_p.view(n_starts, n)
     highest = _highest(reached.view_as(starts), log_p, search.n_modes, lambda far: far < NEAR)
     chosen = (highest * n + rows).flatten()
     worth_it = (highest != highest[0]) & (log_p[highest, rows] > log_p.amax(0) - NEGLIGIBLE)
     worth_it[0] = True
-    continuing = worth_it.flatten().nonzero().squeeze(1)
+    continuing = chosen[worth_it.flatten()]
 
-    def of_chosen(z: Tensor, which: Tensor) -> Tensor:
-        return of_start(z, chosen[continuing[which]])
+    def of_continuing(z: Tensor, which: Tensor) -> Tensor:
+        return of_start(z, continuing[which])
 
-    found = laplace(of_chosen, reached[chosen[continuing]], metric[chosen[continuing]])
+    found = laplace(of_continuing, reached[continuing], metric[continuing], search.tolerance)
     place = torch.where(worth_it, worth_it.flatten().cumsum(0).view_as(highest) - 1, rows)
     return [found[place[i]] for i in range(search.n_modes)]
 
@@ -154,7 +157,7 @@ def _highest(z: Tensor, log_p: Tensor, n: int, is_near: Callable[[Tensor], Tenso
 
 
 def climb(
-    log_joint: LogJoint, start: Tensor, metric: Tensor, max_steps: int
+    log_joint: LogJoint, start: Tensor, metric: Tensor, max_steps: int, tolerance: float = FINE
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Climb from each of N starts to a mode of p(x, z). (N, K), (N, K, K) -> the same, (N,).
 
@@ -171,7 +174,7 @@ def climb(
         if len(active) == 0:
             break
         before, own = mode[active], metric[active]
-        tried = before + lengths * torch.einsum("nkj,nj->nk", own, gradient)
+        tried = _rounded(before + lengths * torch.einsum("nkj,nj->nk", own, gradient))
         highest, length = log_joint(tried, active).max(0)
         rises = highest > log_p[active]
         step = tried[length, torch.arange(len(active), device=start.device)] - before
@@ -184,7 +187,7 @@ def climb(
         failures[active] += ~rises
         continues = torch.where(
             rises,
-            (there - log_p[active] > TOLERANCE) | (length == 0),
+            (there - log_p[active] > tolerance) | (length == 0),
             failures[active] < MAX_FAILURES,
         )
         log_p[active] = there
@@ -209,21 +212,30 @@ def _identity(k: int, like: Tensor) -> Tensor:
     return torch.eye(k, dtype=like.dtype, device=like.device)
 
 
-def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor) -> Normals:
+def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor, tolerance: float = FINE) -> Normals:
     """The normal at the mode of p(x, z) that ``climb`` reaches from each of N starts.
 
     Its covariance is the inverse of the negative Hessian where the climb ended ([1]_), but in no
     direction wider than N(0, I). A last Newton step is taken from there if log p(x, z) increases.
     """
-    mode, _, log_p = climb(log_joint, start, metric, MAX_STEPS)
+    mode, _, log_p = climb(log_joint, start, metric, MAX_STEPS, tolerance)
     rows = torch.arange(len(start), device=start.device)
     gradient, curvature, axes = _derivatives(log_joint, mode, rows)
     std = curvature.clamp(min=1.0).rsqrt().unsqueeze(-2)
     # the symmetric root, which does not depend on the choice of axes of equal curvature
     root, whiten = (axes * std) @ axes.mT, (axes / std) @ axes.mT
-    last = mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient)
+    last = _rounded(mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient))
     mode = torch.where((log_joint(last[None], rows)[0] > log_p)[:, None], last, mode)
     return Normals(mode, root, whiten)
+
+
+def _rounded(z: Tensor) -> Tensor:
+    """Codes that float32 can represent.
+
+    A difference in the last digit of float64, as between different numbers of rows, would otherwise
+    be a difference in float32, in which networks may compute, at some of many steps.
+    """
+    return z.float().to(z.dtype)
 
 
 def _gradient(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -242,18 +254,28 @@ def _derivatives(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, 
     (N, K) -> (N, K), (N, K), (N, K, K). If these are not finite, the gradient is 0 and the
     curvatures are those of the prior.
     """
-    k = z.shape[-1]
+    identity = _identity(z.shape[-1], z)
     with torch.enable_grad():
-        # a copy for each dimension, so that one backward pass yields all rows of the Hessian
-        copies = z.detach().expand(k, -1, -1).clone().requires_grad_()
-        value = log_joint(copies, rows)
-        (gradient,) = torch.autograd.grad(value.sum(), copies, create_graph=True)
-        own = gradient.diagonal(dim1=0, dim2=2)
-        (hessian,) = torch.autograd.grad(own.sum(), copies)
-    gradient = gradient[0].detach()
-    finite = gradient.isfinite().all(-1) & hessian.isfinite().all(-1).all(0)
-    gradient = torch.where(finite[:, None], gradient, 0.0)
-    curvature, axes = torch.linalg.eigh(
-        torch.where(finite[:, None, None], -hessian.transpose(0, 1), _identity(k, z))
-    )
-    return gradient, curvature, axes
+        z = z.detach().clone().requires_grad_()
+        value = log_joint(z[None], rows)
+        (gradient,) = torch.autograd.grad(value.sum(), z, create_graph=True)
+        hessian = _jacobian(gradient, z)
+    finite = gradient.isfinite().all(-1) & hessian.isfinite().all(-1).all(-1)
+    curvature, axes = torch.linalg.eigh(torch.where(finite[:, None, None], -hessian, identity))
+    return torch.where(finite[:, None], gradient.detach(), 0.0), curvature, axes
+
+
+def _jacobian(result: Tensor, z: Tensor) -> Tensor:
+    """The derivatives of each row of the result, by the same row of z. (N, K) -> (N, K, K)."""
+    n, k = z.shape
+    if not result.requires_grad:  # it is constant
+        return z.new_zeros(n, k, k)
+    of_each = _identity(k, z)[:, None, :].expand(-1, n, -1)
+    try:
+        (found,) = torch.autograd.grad(
+            result, z, of_each, is_grads_batched=True, retain_graph=True, materialize_grads=True
+        )
+    except RuntimeError:  # an operation of a custom network or likelihood cannot be batched
+        own = partial(torch.autograd.grad, result, z, retain_graph=True, materialize_grads=True)
+        found = torch.stack([own(one)[0] for one in of_each])
+    return found.transpose(0, 1)

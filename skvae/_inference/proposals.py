@@ -42,7 +42,7 @@ RIDGE, TINY, LEAST_FACTOR = 1e-6, 1e-30, 0.1
 # The numbers of rows (n,), draws of z for them (s, n, K), and the log weights of these (s, n).
 Weighted = tuple[Tensor, Tensor, Tensor]
 
-GOOD_SHARE = 0.25  # effective sample size of a good proposal, as a share of its draws
+GOOD_SHARE = 0.1  # effective sample size of a good proposal, as a share of its draws
 # Only in very few dimensions do draws from a wide normal find other modes. In more dimensions the
 # normal at the mode is widened by 1 + WIDER / K, beyond which few of its draws would be of use.
 WIDE_DIMENSIONS, WIDER = 4, 2.0

@@ -47,7 +47,9 @@ class _Levels(Likelihood):
         """log p of each level. (S, N, P) -> (S, N, d, L)."""
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
-        log_mass = self.log_mass(outputs, parameters)
+        # codes that all rows share, as a view (S, N, P), have their masses computed once
+        different = outputs[:, :1] if outputs.stride(1) == 0 else outputs
+        log_mass = self.log_mass(different, parameters).expand(-1, len(x), -1, -1)
         return log_mass.gather(-1, level_of(x, log_mass)).squeeze(-1)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
