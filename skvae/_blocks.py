@@ -19,8 +19,9 @@ SAMPLE_CELLS = 2**26
 LARGEST_COPY, BLOCK_ROWS = 2**30, 4096
 # Draws times rows for which the bound is computed together during training.
 CHUNK_ROWS = 4096
-# Elements of the largest tensor of a chunk in inference, and of a layer. The fastest as measured.
-CHUNK_ELEMENTS, CACHED_ELEMENTS = 2**20, 2**17
+# Bytes of the largest tensor of a chunk in inference, and elements of a layer. The fastest as
+# measured.
+CHUNK_BYTES, CACHED_ELEMENTS = 2**24, 2**17
 # Elements of the masses of levels that are computed together.
 STATISTICS_ELEMENTS = 2**23
 # Elements of the largest tensor when codes are decoded, and the fewest codes of a row at a time.

@@ -241,7 +241,7 @@ class Fitted:
         def of_rows(model: VAE, x: Tensor, _: slice) -> Tensor:
             return bound(model, model.cells(x), x.new_tensor(noise))
 
-        working = map_rows(self.module, of_rows, self._rows(table, dtype), size=size)
+        working = map_rows(self.module, of_rows, self._rows(table, dtype), size=size, fast=True)
         undefined = np.isnan(working)
         if undefined.any():
             warn(
@@ -309,7 +309,14 @@ class Fitted:
             return self._by_weighted_codes(model, x, noise, numbers[rows], effort, call)
 
         source = self._rows(table, dtype)
-        return map_rows(self.module, of_rows, source, size=self._size(effort), finish=finish)
+        return map_rows(
+            self.module,
+            of_rows,
+            source,
+            size=self._size(effort),
+            finish=finish,
+            fast=True,
+        )
 
     def conditional_draws(
         self,
@@ -354,7 +361,15 @@ class Fitted:
 
         size = self._size(effort, max(n, DRAWS_AT_ONCE))
         source = self._rows(table, dtype)
-        drawn = map_rows(self.module, draw, source, size=size, finish=finish, in_order=True)
+        drawn = map_rows(
+            self.module,
+            draw,
+            source,
+            size=size,
+            finish=finish,
+            in_order=True,
+            fast=True,
+        )
         drawn[is_missing.swapaxes(0, 1)] = np.nan
         if n > 1 and from_one_code:
             warn(

@@ -99,6 +99,6 @@ def _statistics(
     for some, share in zip(z.split(at_once), weight.split(at_once), strict=True):
         outputs = model.decode(some, context)
         for number in numbers:
-            statistics = model.groups[number].statistics(outputs[number])
+            statistics = model.groups[number].statistics(outputs[number]).to(share.dtype)
             totals[number] = totals[number] + torch.einsum("sn,sndm->ndm", share, statistics)
     return totals

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skvae._blocks import CHUNK_ELEMENTS, chunks
+from skvae._blocks import CHUNK_BYTES, chunks
 from skvae._inference.abandon import listen_to
 from skvae._interrupts import interrupts_held
 from skvae._model.vae import VAE
@@ -59,11 +58,13 @@ def map_rows(
     size: Size = ONE,
     finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
     in_order: bool = False,
+    fast: bool = False,
 ) -> NDArray[Any]:
     """Compute ``finish(call(model, x, rows))`` for the rows x of the source. -> (n_rows, ...).
 
     Computes in the dtype of the caller's rows. In float32 arithmetic on float64 rows, the result of
-    a row would depend on the other rows of its chunk.
+    a row would depend on the other rows of its chunk. With ``fast``, the model is as
+    ``VAE.in_precision`` makes it.
 
     As many chunks run in parallel as torch has threads, each on one thread. Several threads for
     one operation would wait for each other, and long if another process occupies a core. With
@@ -74,12 +75,13 @@ def map_rows(
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
         with torch_runtime(device):  # outside inference mode, so that autograd may record the copy
-            model = copy.deepcopy(model).to(device, precision)  # a copied prior is on the CPU
+            model = model.in_precision(precision, fast=fast)
     work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1
-    of_row = max(size.decoded * model.width, size.held * model.n_components)
-    rows_at_once = min(CHUNK_ELEMENTS // of_row, -(-n_rows // n_threads))
+    of_codes = size.held * model.n_components * precision.itemsize
+    of_row = max(size.decoded * model.code_bytes, of_codes)
+    rows_at_once = min(CHUNK_BYTES // of_row, -(-n_rows // n_threads))
 
     def result(rows: slice) -> NDArray[Any]:
         with interrupts_held() as hold, torch_runtime(device), hold.lifted():

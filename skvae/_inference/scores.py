@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from skvae._blocks import CHUNK_ELEMENTS, codes_at_once
+from skvae._blocks import CHUNK_BYTES, codes_at_once
 from skvae._inference.abandon import check_needed
 from skvae._inference.effort import Effort
 from skvae._inference.modes import LogJoint, Search
@@ -53,7 +53,7 @@ def weighted_codes(
         yield every, pool.z, pool.weights()[0]
         return
     k, incomplete = noise.shape[-1], cells.missing.any(dim=-1)
-    together = CHUNK_ELEMENTS // (model.width * Search.thorough(k).n_together(k))
+    together = CHUNK_BYTES // (model.code_bytes * Search.thorough(k).n_together(k))
     for rows, has_gaps in (every[~incomplete], False), (every[incomplete], True):
         if len(rows):
             yield from weighted_draws(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from skvae._blocks import CHUNK_ELEMENTS
+from skvae._blocks import CHUNK_BYTES
 from skvae._model.vae import VAE
 
 STEP = 0.1  # of the central differences
@@ -34,7 +34,7 @@ def mean_slopes(model: VAE, z: Tensor, context: Tensor | None = None) -> list[Te
     steps = STEP * torch.eye(model.n_components, dtype=z.dtype, device=z.device)
     widest = max(max(parameter.shape, default=1) for parameter in model.parameters())
     found: list[list[Tensor]] = [[] for _ in model.groups]
-    for some in steps.split(max(1, CHUNK_ELEMENTS // (2 * len(z) * widest))):
+    for some in steps.split(max(1, CHUNK_BYTES // (2 * len(z) * widest * z.element_size()))):
         at = torch.cat([z + some.unsqueeze(1), z - some.unsqueeze(1)])  # (2 S, N, K)
         outputs = model.decode(at, context)
         for kept, group, output in zip(found, model.groups, outputs, strict=True):

@@ -36,9 +36,9 @@ class Likelihood(Value, ABC):
     autograd records nothing. A tensor that is kept must be made under
     ``torch.inference_mode(False)``.
 
-    A subclass does not inherit ``vjp``, ``takes_bfloat16``, ``replayable`` and ``at_size``, since
-    they may be wrong once it overrides another method. A subclass with the density of its parent
-    declares them, as in ``vjp = Parent.vjp``.
+    A subclass does not inherit ``vjp``, ``takes_bfloat16``, ``takes_float32``, ``replayable`` and
+    ``at_size``, since they may be wrong once it overrides another method. A subclass with the
+    density of its parent declares them, as in ``vjp = Parent.vjp``.
 
     Attributes
     ----------
@@ -65,6 +65,11 @@ class Likelihood(Value, ABC):
         that lie on a grid then come as whole numbers of steps.
     takes_bfloat16 : bool
         Whether ``vjp`` accepts outputs in bfloat16. It may then return gradients in bfloat16.
+    takes_float32 : bool
+        Whether float32 is enough for ``log_prob``, ``statistics`` and ``sample``, as for logits,
+        also of rows in float64. Outputs and tensors then come in float32, and the result for a
+        draw must not depend on the other draws, not in the last digit. For other likelihoods
+        outputs are in the type of the rows.
     learned_features : frozenset of str
         The learned tensors that ``features`` reads. They change only while the encoder learns too.
     replayable : bool
@@ -84,10 +89,11 @@ class Likelihood(Value, ABC):
     location_first: ClassVar[bool] = False
     is_equivariant: ClassVar[bool] = False
     takes_bfloat16: ClassVar[bool] = False
+    takes_float32: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
     learned_features: ClassVar[frozenset[str]] = frozenset()
     not_inherited: ClassVar[frozenset[str]] = frozenset(
-        {"vjp", "takes_bfloat16", "replayable", "at_size"}
+        {"vjp", "takes_bfloat16", "takes_float32", "replayable", "at_size"}
     )
 
     @property

@@ -28,6 +28,7 @@ class Categorical(_Softmax, _Values):
     """
 
     vjp = _Softmax.vjp
+    takes_float32: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
 
     @classmethod

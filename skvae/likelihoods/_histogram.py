@@ -102,6 +102,7 @@ class Histogram(_Softmax):
         "rows_per_bin": whole(1, MOST_ROWS_PER_BIN),
     }
 
+    takes_float32: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
     support: ClassVar[str] = "the finite numbers, or the whole ones if training held no others"
     has_location: ClassVar[bool] = True
@@ -313,7 +314,7 @@ class Histogram(_Softmax):
         return (self.log_mass(outputs, parameters).exp() * parameters["value"]).sum(-1)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
-        level = super().sample(outputs, parameters, generator)
+        level = super().sample(outputs, parameters, generator).double()
         return level + torch.empty_like(level).uniform_(0, LARGEST_U, generator=generator)
 
 

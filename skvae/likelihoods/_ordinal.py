@@ -24,6 +24,7 @@ class Ordinal(_Values):
     mode takes the place of the mean. A value that training has not seen counts as missing.
     """
 
+    takes_float32: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
 
     def parameters(self, constants: Constants) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
 from skvae._rules import NOTHING, TRUTH, Rule
 from skvae._torch.random import derive
+from skvae._torch.row_wise import affine, row_wise
 from skvae._torch.runtime import seeded, seeded_generators
 from skvae._torch.vjp import Backward, by_autograd
 from skvae._value import Value
@@ -22,6 +24,7 @@ from skvae._value import Value
 NETWORK = Rule(
     "a network, such as MLP() or FromFunction(layers)", lambda value: isinstance(value, Network)
 )
+Linear = Callable[[Tensor, Tensor, Tensor], Tensor]
 SKIP = TRUTH | NOTHING  # the rule of the parameter ``skip``
 
 
@@ -48,12 +51,16 @@ class NetworkModule(nn.Module):
         Whether ``set_linear`` can initialise the module by a linear map.
     is_linear : bool
         Whether the module is only a linear map.
+    row_wise : bool
+        Whether the result of a row, in float32 on a CPU and without a generator, has the same bits
+        whatever the other rows. Scores are then computed in float32.
     """
 
     has_linear: ClassVar[bool] = False
     is_linear: ClassVar[bool] = False
     closed_form: ClassVar[bool] = False
     replayable: ClassVar[bool] = False
+    row_wise: bool = False
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """Compute the result for ``x`` (rows, n_inputs) in training, and its backward function.
@@ -71,6 +78,33 @@ class NetworkModule(nn.Module):
         ``weight`` is (n_outputs, n_inputs) and ``bias`` (n_outputs,). Only for modules with
         ``has_linear``, and only before training.
         """
+        raise NotImplementedError
+
+
+class RowWiseModule(NetworkModule):
+    """Base class of modules whose result for a row does not depend on the other rows.
+
+    A subclass implements ``through`` instead of ``forward``.
+
+    Attributes
+    ----------
+    hidden_sizes : sequence of int
+        The number of elements of a row in each hidden layer.
+    """
+
+    row_wise = True
+    hidden_sizes: Sequence[int] = ()
+
+    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        if generator is None:
+            found = row_wise(partial(self.through, affine), rows, *self.hidden_sizes)
+        else:
+            found = self.through(F.linear, rows, generator)
+        return found.view(*x.shape[:-1], found.shape[-1])
+
+    def through(self, linear: Linear, rows: Tensor, generator: Generator | None = None) -> Tensor:
+        """The result for rows (n, n_inputs). ``linear`` is x W' + b of x, W and b."""
         raise NotImplementedError
 
 

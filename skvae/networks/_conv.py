@@ -15,7 +15,15 @@ from torch import Generator, Tensor, nn
 
 from skvae._rules import Rule, one_of, whole
 from skvae._torch.activations import ACTIVATIONS
-from skvae.networks._base import SKIP, Network, NetworkModule, he_start, scale_start
+from skvae.networks._base import (
+    SKIP,
+    Linear,
+    Network,
+    NetworkModule,
+    RowWiseModule,
+    he_start,
+    scale_start,
+)
 from skvae.networks._layout import ByColumn, FromColumns, check_shape
 from skvae.networks._mlp import WIDTH, WIDTHS
 from skvae.networks._residual import RESIDUAL_GAIN
@@ -148,7 +156,7 @@ def _blocks(network: Conv, n_channels: int) -> nn.Sequential:
     return nn.Sequential(*made)
 
 
-class _ConvEncoder(NetworkModule):
+class _ConvEncoder(RowWiseModule):
     """Stages of a convolution and blocks, then two fully connected layers."""
 
     def __init__(
@@ -168,21 +176,23 @@ class _ConvEncoder(NetworkModule):
             nn.Sequential(nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), _blocks(network, n_out))
             for n_in, n_out in pairwise(channels)
         )
-        n_flat = math.prod(_sizes(height, width, len(network.channels))[-1]) * channels[-1]
-        self.hidden = nn.Linear(n_flat + len(by_column.rest), int(network.width))
+        sizes = _sizes(height, width, len(network.channels))[1:]
+        n_flat = [math.prod(size) * n for size, n in zip(sizes, channels[1:], strict=True)]
+        self.hidden = nn.Linear(n_flat[-1] + len(by_column.rest), int(network.width))
         self.last = nn.Linear(int(network.width), n_outputs)
+        self.hidden_sizes = [*n_flat, int(network.width)]
 
-    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        pixels, rest = self.by_column(x.reshape(-1, x.shape[-1]))
+    def through(self, linear: Linear, rows: Tensor, generator: Generator | None = None) -> Tensor:
+        pixels, rest = self.by_column(rows)
         h = pixels.view(-1, *self.image).permute(0, 3, 1, 2)  # the layout channels_last
         for number, stage in enumerate(self.stages):
             h = stage(h if number == 0 else self.activation(h))
         h = torch.cat([self.activation(h).permute(0, 2, 3, 1).flatten(1), rest], dim=1)
-        found: Tensor = self.last(self.activation(self.hidden(h)))
-        return found.view(*x.shape[:-1], found.shape[-1])
+        hidden = linear(h, self.hidden.weight, self.hidden.bias)
+        return linear(self.activation(hidden), self.last.weight, self.last.bias)
 
 
-class _ConvDecoder(NetworkModule):
+class _ConvDecoder(RowWiseModule):
     """Two fully connected layers, then stages of blocks and a transposed convolution."""
 
     def __init__(
@@ -199,15 +209,18 @@ class _ConvDecoder(NetworkModule):
         channels = [*map(int, reversed(network.channels)), n_colours * from_columns.n_outputs]
         self.sizes = _sizes(height, width, len(network.channels))[::-1]
         self.first = nn.Linear(n_inputs, int(network.width))
-        self.hidden = nn.Linear(int(network.width), math.prod(self.sizes[0]) * channels[0])
+        n_flat = [math.prod(size) * n for size, n in zip(self.sizes, channels[:-1], strict=False)]
+        self.hidden = nn.Linear(int(network.width), n_flat[0])
+        self.hidden_sizes = [int(network.width), *n_flat]
         self.blocks = nn.ModuleList(_blocks(network, n_in) for n_in in channels[:-1])
         self.stages = nn.ModuleList(
             nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)
             for n_in, n_out in pairwise(channels)
         )
 
-    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        h = self.hidden(self.activation(self.first(x.reshape(-1, x.shape[-1]))))
+    def through(self, linear: Linear, rows: Tensor, generator: Generator | None = None) -> Tensor:
+        first = self.activation(linear(rows, self.first.weight, self.first.bias))
+        h = linear(first, self.hidden.weight, self.hidden.bias)
         h = h.view(h.shape[0], *self.sizes[0], -1).permute(0, 3, 1, 2)
         for blocks, stage, (height, width) in zip(
             self.blocks, self.stages, self.sizes[1:], strict=True
@@ -216,4 +229,4 @@ class _ConvDecoder(NetworkModule):
             h = stage(self.activation(blocks(h)))[..., :height, :width]
         d_k = h.permute(0, 2, 3, 1).reshape(h.shape[0], -1, self.from_columns.n_outputs)
         found: Tensor = self.from_columns(d_k)
-        return found.view(*x.shape[:-1], found.shape[-1])
+        return found

@@ -17,6 +17,7 @@ from skvae._rules import Rule, number, one_of, whole
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.operations import linear
 from skvae._torch.random import draw_bernoulli
+from skvae._torch.row_wise import UNIT, affine, row_wise
 from skvae._torch.runtime import cpu_has_bfloat16
 from skvae._torch.vjp import Backward
 from skvae.networks._base import SKIP, Network, NetworkModule, layer_sizes
@@ -104,16 +105,10 @@ class MLP(Network):
         return replace(self, hidden_layer_sizes=layer_sizes(self.hidden_layer_sizes)[::-1])
 
 
-def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """x W' + b."""
-    # F.linear with a bias would first fill the whole result with it
-    return F.linear(x, weight).add_(bias)
-
-
 def _affine_in_training(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x W' + b, for arguments of one type, without autograd."""
     if x.dtype != torch.bfloat16 or x.device.type != "cpu" or not _adds_biases():
-        return _affine(x, weight, bias)
+        return F.linear(x, weight).add_(bias)
     return linear(x, weight, bias)
 
 
@@ -131,6 +126,7 @@ class _MLPModule(NetworkModule):
 
     closed_form = True
     replayable = True
+    row_wise = True
 
     def __init__(
         self,
@@ -148,16 +144,19 @@ class _MLPModule(NetworkModule):
         self.layers = list(zip(self.weights, self.biases, strict=True))
         self.activation = ACTIVATIONS[activation]
         self.dropout = dropout
-        self.rows_at_once = max(CACHED_ELEMENTS // max(map(len, biases)), 1)
+        self.rows_at_once = max(CACHED_ELEMENTS // max(map(len, biases)) // UNIT, 1) * UNIT
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return self._for_any_rows(x)
         rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])
-        at_once = self.rows_at_once if x.device.type == "cpu" else max(len(rows), 1)
-        parts = [self._through(piece) for piece in rows.split(at_once)]
-        found = parts[0] if len(parts) == 1 else torch.cat(parts)
+        found = row_wise(self._in_parts, rows, *map(len, self.biases[:-1]))
         return found.view(*x.shape[:-1], found.shape[-1])
+
+    def _in_parts(self, rows: Tensor) -> Tensor:
+        at_once = self.rows_at_once if rows.device.type == "cpu" else max(len(rows), 1)
+        parts = [self._through(piece) for piece in rows.split(at_once)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _for_any_rows(self, x: Tensor) -> Tensor:
         """The same, in operations that a trace can record and apply to any number of rows."""
@@ -185,9 +184,9 @@ class _MLPModule(NetworkModule):
         *hidden, (last_weight, last_bias) = self.layers
         h = x
         for weight, bias in hidden:
-            h = self.activation.overwrite(_affine(h, weight, bias))
-        found = _affine(h, last_weight, last_bias)
-        return found if self.skip is None else found.add_(F.linear(x, self.skip))
+            h = self.activation.overwrite(affine(h, weight, bias))
+        found = affine(h, last_weight, last_bias)
+        return found if self.skip is None else found.add_(affine(x, self.skip))
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """In closed form, since autograd would take most of the time in a small network."""

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from skvae._rules import Rule, number, one_of, whole
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.random import draw_bernoulli
-from skvae.networks._base import SKIP, Network, NetworkModule
+from skvae.networks._base import SKIP, Linear, Network, NetworkModule, RowWiseModule
 from skvae.networks._mlp import INITIALIZATIONS, WIDTH
 from skvae.networks._skip import with_skip
 
@@ -72,8 +72,7 @@ class ResidualMLP(Network):
 
         width = int(self.width)
         blocks = [
-            nn.ModuleList([layer(width, width), layer(width, width, RESIDUAL_GAIN)])
-            for _ in range(self.n_blocks)
+            (layer(width, width), layer(width, width, RESIDUAL_GAIN)) for _ in range(self.n_blocks)
         ]
         module = _ResidualModule(
             layer(n_inputs, width),
@@ -88,31 +87,32 @@ class ResidualMLP(Network):
         return replace(self)
 
 
-class _ResidualModule(NetworkModule):
+class _ResidualModule(RowWiseModule):
     """first(x), then h + second(act(first(act(h)))) in each block, then last(act(h))."""
 
     def __init__(
         self,
         first: nn.Linear,
-        blocks: list[nn.ModuleList],
+        blocks: list[tuple[nn.Linear, nn.Linear]],
         last: nn.Linear,
         activation: str,
         dropout: float,
     ) -> None:
         super().__init__()
         self.first, self.last = first, last
-        self.blocks = nn.ModuleList(blocks)
-        self.layers = [tuple(block) for block in blocks]
+        self.blocks = nn.ModuleList(map(nn.ModuleList, blocks))
+        self.layers = blocks
         self.activation = ACTIVATIONS[activation].forward
         self.dropout = dropout
+        self.hidden_sizes = [len(first.bias)]
 
-    def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        h = self.first(x)
+    def through(self, linear: Linear, rows: Tensor, generator: Generator | None = None) -> Tensor:
+        h = linear(rows, self.first.weight, self.first.bias)
         for first, second in self.layers:
-            inner = self.activation(first(self.activation(h)))
+            inner = linear(self.activation(h), first.weight, first.bias)
+            inner = self.activation(inner)
             if generator is not None and self.dropout > 0:
                 keep = 1 - self.dropout
                 inner = inner * draw_bernoulli(keep, inner, generator) / keep
-            h = h + second(inner)
-        found: Tensor = self.last(self.activation(h))
-        return found
+            h = h + linear(inner, second.weight, second.bias)
+        return linear(self.activation(h), self.last.weight, self.last.bias)

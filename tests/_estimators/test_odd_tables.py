@@ -60,7 +60,7 @@ def test_a_memmap_is_read_in_place(tmp_path, wine, fitted):
 
 def test_chunks_do_not_show(wine, fitted, monkeypatch):
     whole = fitted.score_samples(wine), fitted.transform(wine)
-    monkeypatch.setattr("skvae._inference.map_rows.CHUNK_ELEMENTS", 5000)
+    monkeypatch.setattr("skvae._inference.map_rows.CHUNK_BYTES", 40_000)
     np.testing.assert_allclose(fitted.score_samples(wine), whole[0], rtol=1e-12)
     np.testing.assert_allclose(fitted.transform(wine), whole[1], rtol=1e-12)
 
@@ -75,7 +75,7 @@ def chunks_side_by_side(monkeypatch):
 
 
 def test_chunks_side_by_side_do_not_show(wine, fitted, monkeypatch, request):
-    monkeypatch.setattr("skvae._inference.map_rows.CHUNK_ELEMENTS", 5000)
+    monkeypatch.setattr("skvae._inference.map_rows.CHUNK_BYTES", 40_000)
     holes = np.where(np.random.default_rng(0).random(wine.shape) < 0.3, np.nan, wine)
 
     def results():

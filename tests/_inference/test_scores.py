@@ -23,6 +23,7 @@ def model(log_prob):
         log_prior=lambda z, context: PRIOR.log_prob(z),
         prior=PRIOR,
         width=2,
+        code_bytes=16,
     )
 
 

@@ -9,6 +9,7 @@ from skvae._model.locations import NOISE_SPEED
 from skvae._model.phases import CODES, DECODER, WHOLE
 from skvae._model.vae import VAE
 from skvae._table.group import stack
+from skvae._torch.row_wise import is_row_wise
 from skvae.likelihoods import (
     Bernoulli,
     Categorical,
@@ -276,3 +277,30 @@ def test_log_std_beyond_its_range_has_no_gradient():
     gradient = model.encoder.layers[-1][1].grad
     assert (gradient[3:] == 0).all()
     assert (gradient[:3] != 0).all()
+
+
+@pytest.mark.parametrize(("groups", "phase"), CASES)
+def test_a_fast_copy_is_the_same_model(groups, phase):
+    model, x = build(groups)
+    x[0, 0] = torch.nan
+    precise, fast = (model.float().in_precision(torch.float64, fast=fast) for fast in (False, True))
+    assert [one.fast for one in (precise, fast)] == [False, is_row_wise()]
+    cells = model.cells(x)
+    for mean, expected in zip(fast.encode(cells), precise.encode(cells), strict=True):
+        torch.testing.assert_close(mean, expected, rtol=1e-5, atol=1e-5)
+        assert mean.dtype == torch.float64
+    z = torch.randn(4, len(x), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found, expected = (
+        one.log_prob(cells, one.decode(z, None, phase), phase) for one in (fast, precise)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    assert found.dtype == torch.float64
+    drawn = fast.sample(z, torch.Generator().manual_seed(1))
+    assert drawn.dtype == torch.float64
+
+
+def test_a_copy_is_fast_only_if_all_networks_are_row_wise():
+    model, _ = build(PLAIN)
+    assert model.in_precision(torch.float64, fast=True).fast == is_row_wise()
+    model.decoder.row_wise = False
+    assert not model.in_precision(torch.float64, fast=True).fast
