@@ -14,7 +14,7 @@ FEWEST_FOR_MODES, FEWEST_AT_MODES = 16, 256
 STANDARD_ERROR = 0.1  # of a score, in nats
 # The first draws of a score for up to FEW_COMPONENTS latent dimensions, and for more, in which few
 # draws would underestimate their own error.
-FEW_COMPONENTS, FIRST_DRAWS = 8, (64, 96)
+FEW_COMPONENTS, FIRST_DRAWS = 8, (64, 128)
 # The error of each score in a mean over rows, which is more accurate, and the first draws for
 # errors from this size up.
 ERROR_IN_MEAN, FIRST_IN_MEAN = 0.3, (16, 64)
