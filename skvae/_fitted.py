@@ -241,7 +241,9 @@ class Fitted:
         def of_rows(model: VAE, x: Tensor, _: slice) -> Tensor:
             return bound(model, model.cells(x), x.new_tensor(noise))
 
-        working = map_rows(self.module, of_rows, self._rows(table, dtype), size=size, fast=True)
+        working = map_rows(
+            self.module, of_rows, self._rows(table, dtype), size=size, float32_networks=True
+        )
         undefined = np.isnan(working)
         if undefined.any():
             warn(
@@ -315,7 +317,7 @@ class Fitted:
             source,
             size=self._size(effort),
             finish=finish,
-            fast=True,
+            float32_networks=True,
         )
 
     def conditional_draws(
@@ -368,7 +370,7 @@ class Fitted:
             size=size,
             finish=finish,
             in_order=True,
-            fast=True,
+            float32_networks=True,
         )
         drawn[is_missing.swapaxes(0, 1)] = np.nan
         if n > 1 and from_one_code:

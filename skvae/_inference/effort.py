@@ -19,7 +19,7 @@ FEW_COMPONENTS, FIRST_DRAWS = 8, (64, 128)
 # errors from this size up.
 ERROR_IN_MEAN, FIRST_IN_MEAN = 0.3, (16, 64)
 # The most draws of a score, which reach the standard error if the effective sample size is at least
-# this share of them.
+# this share of them. With less, a row gets a thorough search for modes.
 MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
 # The first and the most draws for a conditional mean. With 256 at first, the errors of
 # probabilities in 16 dimensions were the same.

@@ -58,13 +58,13 @@ def map_rows(
     size: Size = ONE,
     finish: Callable[[NDArray[Any]], NDArray[Any]] = lambda result: result,
     in_order: bool = False,
-    fast: bool = False,
+    float32_networks: bool = False,
 ) -> NDArray[Any]:
     """Compute ``finish(call(model, x, rows))`` for the rows x of the source. -> (n_rows, ...).
 
     Computes in the dtype of the caller's rows. In float32 arithmetic on float64 rows, the result of
-    a row would depend on the other rows of its chunk. With ``fast``, the model is as
-    ``VAE.in_precision`` makes it.
+    a row would depend on the other rows of its chunk. With ``float32_networks`` and rows in
+    float64, networks compute in float32 where that is not so (see ``VAE.in_precision``).
 
     As many chunks run in parallel as torch has threads, each on one thread. Several threads for
     one operation would wait for each other, and long if another process occupies a core. With
@@ -75,7 +75,7 @@ def map_rows(
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
         with torch_runtime(device):  # outside inference mode, so that autograd may record the copy
-            model = model.in_precision(precision, fast=fast)
+            model = model.in_precision(precision, float32_networks=float32_networks)
     work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1

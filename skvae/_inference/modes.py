@@ -56,13 +56,13 @@ class Search(NamedTuple):
     n_modes: int
     n_around: int = 0
     n_normal: int = 0
-    tolerance: float = ROUGH
+    tolerance: float = FINE
 
     @classmethod
     def thorough(cls, n_components: int) -> Self:
         """For rows whose modes are hard to find."""
         n_starts, n_modes = (12, 4) if n_components <= FEW_DIMENSIONS else (4, 2)
-        return cls(n_starts, n_modes, n_around=128, n_normal=384, tolerance=FINE)
+        return cls(n_starts, n_modes, n_around=128, n_normal=384)
 
     def n_together(self, n_components: int) -> int:
         """The largest number of codes of a row that are decoded together."""
@@ -84,7 +84,8 @@ def _noise(n_components: int) -> NDArray[np.float64]:
 
 # For rows like those of training, whose encoder is near a mode, and for rows with missing values,
 # where it may not be.
-NEAREST, HIGHEST_TWO = Search(1, 1), Search(3, 2, n_normal=128)
+NEAREST = Search(1, 1, tolerance=ROUGH)
+HIGHEST_TWO = Search(3, 2, n_normal=128, tolerance=ROUGH)
 
 
 def at_modes(
@@ -268,14 +269,16 @@ def _derivatives(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, 
 def _jacobian(result: Tensor, z: Tensor) -> Tensor:
     """The derivatives of each row of the result, by the same row of z. (N, K) -> (N, K, K)."""
     n, k = z.shape
-    if not result.requires_grad:  # it is constant
+    directions = _identity(k, z)[:, None, :].expand(-1, n, -1)
+    if not result.requires_grad:
         return z.new_zeros(n, k, k)
-    of_each = _identity(k, z)[:, None, :].expand(-1, n, -1)
+    derivative = partial(torch.autograd.grad, result, z, retain_graph=True, allow_unused=True)
     try:
-        (found,) = torch.autograd.grad(
-            result, z, of_each, is_grads_batched=True, retain_graph=True, materialize_grads=True
-        )
+        (found,) = derivative(directions, is_grads_batched=True)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError:  # an operation of a custom network or likelihood cannot be batched
-        own = partial(torch.autograd.grad, result, z, retain_graph=True, materialize_grads=True)
-        found = torch.stack([own(one)[0] for one in of_each])
-    return found.transpose(0, 1)
+        parts = [derivative(direction)[0] for direction in directions]
+        found = None if parts[0] is None else torch.stack(parts)
+    # None if the result does not depend on z
+    return z.new_zeros(n, k, k) if found is None else found.transpose(0, 1)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from skvae._blocks import chunks
-from skvae._inference.effort import Effort
+from skvae._inference.effort import WORST_SHARE, Effort
 from skvae._inference.modes import (
     HIGHEST_TWO,
     NEAREST,
@@ -42,7 +42,6 @@ RIDGE, TINY, LEAST_FACTOR = 1e-6, 1e-30, 0.1
 # The numbers of rows (n,), draws of z for them (s, n, K), and the log weights of these (s, n).
 Weighted = tuple[Tensor, Tensor, Tensor]
 
-GOOD_SHARE = 0.1  # effective sample size of a good proposal, as a share of its draws
 # Only in very few dimensions do draws from a wide normal find other modes. In more dimensions the
 # normal at the mode is widened by 1 + WIDER / K, beyond which few of its draws would be of use.
 WIDE_DIMENSIONS, WIDER = 4, 2.0
@@ -61,7 +60,7 @@ def effective_size(log_weight: Tensor) -> Tensor:
 
 def is_good(log_weight: Tensor) -> Tensor:
     """Whether the weights of the draws are even enough to be reliable. (S, N) -> (N,) bool."""
-    return effective_size(log_weight) >= GOOD_SHARE * len(log_weight)
+    return effective_size(log_weight) >= WORST_SHARE * len(log_weight)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from skvae._model.observation import Group, ObservationModel
 from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._model.positions import positions
 from skvae._torch.operations import clamp_backward
-from skvae._torch.row_wise import is_row_wise
+from skvae._torch.row_wise import is_exact, is_row_wise
 from skvae._torch.vjp import Backward, Later
 from skvae.networks import Network, NetworkModule
 from skvae.networks._base import build_network
@@ -29,6 +29,8 @@ from skvae.priors._modules import PriorModule, StandardNormal
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
 # Bounds on log std of the posterior, so that rows far outside the training data stay finite.
 LOG_STD_RANGE = (-10.0, 5.0)
+# Features beyond this are clipped where networks compute in float32, so that sums stay finite.
+LARGEST_FLOAT32 = torch.finfo(torch.float32).max ** 0.75
 
 
 class VAE(nn.Module):
@@ -93,7 +95,7 @@ class VAE(nn.Module):
         self.shapes = build(n_shapes, 0.0, "shapes") if sum(n_shapes) else None
         self.location_noise = LocationNoise()
         self.components = ComponentOrder(n_components)
-        self.fast = False  # whether networks compute in float32, whatever the type of the rows
+        self.float32_networks = False  # whatever the type of the rows
         # the prior in training, if one is learned, and the prior for sampling and scores
         self.learned_prior = learned_prior
         self.prior = self.prior_of_training
@@ -151,8 +153,8 @@ class VAE(nn.Module):
 
     @property
     def code_bytes(self) -> int:
-        """The memory of the largest tensor that is computed for a code, in bytes."""
-        dtype = torch.float32 if self.fast else next(self.parameters()).dtype
+        """The memory of the largest tensor that a network computes for a code, in bytes."""
+        dtype = torch.float32 if self.float32_networks else next(self.parameters()).dtype
         return self.width * dtype.itemsize
 
     @property
@@ -248,21 +250,21 @@ class VAE(nn.Module):
             return cells
         return Cells(join(drawn), cells.observed, cells.context)
 
-    def in_precision(self, dtype: torch.dtype, *, fast: bool = False) -> VAE:
+    def in_precision(self, dtype: torch.dtype, *, float32_networks: bool = False) -> VAE:
         """A copy in another precision, on the same device.
 
-        If ``fast``, the networks and the likelihoods for which that is enough stay in float32. This
-        takes half the time, but only on CPUs, and only if the networks are ``row_wise``. Otherwise
-        results of a row would depend on the other rows.
+        With ``float32_networks``, the networks and the likelihoods for which that is enough stay in
+        float32, which takes half the time. This requires a CPU, networks that are ``row_wise``, so
+        that results of a row don't depend on the other rows, and torch's full precision of float32.
         """
         parameter = next(self.parameters())
         copied = copy.deepcopy(self).to(parameter.device, dtype)  # a copied prior is on the CPU
         networks = copied._networks()
-        on_cpu = parameter.device.type == "cpu"
-        if fast and on_cpu and all(network.row_wise for network in networks) and is_row_wise():
-            copied.fast = True
-            levels = [group for group in copied.groups if group.likelihood.takes_float32]
-            for part in [*networks, *levels]:
+        row_wise = parameter.device.type == "cpu" and all(n.row_wise for n in networks)
+        if float32_networks and row_wise and is_row_wise() and is_exact():
+            copied.float32_networks = True
+            stays = [group for group in copied.groups if group.likelihood.takes_float32]
+            for part in [*networks, *stays]:
                 part.float()
         return copied
 
@@ -275,7 +277,9 @@ class VAE(nn.Module):
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x) for observed values x. -> 2 x (N, K)."""
         x = self._encoder_input(cells)
-        codes = self.encoder(x.float() if self.fast else x).to(cells.values.dtype)
+        if self.float32_networks:
+            x = x.clamp(-LARGEST_FLOAT32, LARGEST_FLOAT32).float()
+        codes = self.encoder(x).to(cells.values.dtype)
         mean, log_std = codes.chunk(2, dim=-1)
         order, sign = self.components.order, self.components.sign
         mean, log_std = (part.index_select(-1, order) for part in (mean, log_std))
@@ -287,11 +291,11 @@ class VAE(nn.Module):
         """The parameters of p(x|z). (S, N, K), (N, C) -> (S, N, P) of each group."""
         own = (z * self.components.sign).index_select(-1, self.components.place)
         own = with_context(own, context)
-        if self.fast:
+        if self.float32_networks:
             own = own.float()
         shapes = None if self.shapes is None or phase.by_location else self.shapes(own)
         outputs = self._outputs(self.decoder(own), shapes)
-        if not self.fast:
+        if not self.float32_networks:
             return outputs
         return [
             out if group.likelihood.takes_float32 else out.to(z.dtype)
@@ -381,7 +385,7 @@ class VAE(nn.Module):
     def sample(self, z: Tensor, generator: Generator, context: Tensor | None = None) -> Tensor:
         """Draws from p(x|z) in working units. (S, N, K), (N, C) -> (S, N, D)."""
         pairs = zip(self.groups, self.decode(z, context), strict=True)
-        return join([group.sample(outputs, generator) for group, outputs in pairs])
+        return join([group.sample(outputs, generator).to(z.dtype) for group, outputs in pairs])
 
     # -- bounds ---------------------------------------------------------------------
 

@@ -314,6 +314,7 @@ class Histogram(_Softmax):
         return (self.log_mass(outputs, parameters).exp() * parameters["value"]).sum(-1)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
+        # in float32, the positions in level 1,000 would be 1 / 16,000 apart
         level = super().sample(outputs, parameters, generator).double()
         return level + torch.empty_like(level).uniform_(0, LARGEST_U, generator=generator)
 

@@ -48,8 +48,8 @@ class _Levels(Likelihood):
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         # codes that all rows share, as a view (S, N, P), have their masses computed once
-        different = outputs[:, :1] if outputs.stride(1) == 0 else outputs
-        log_mass = self.log_mass(different, parameters).expand(-1, len(x), -1, -1)
+        distinct = outputs[:, :1] if outputs.stride(1) == 0 else outputs
+        log_mass = self.log_mass(distinct, parameters).expand(-1, len(x), -1, -1)
         return log_mass.gather(-1, level_of(x, log_mass)).squeeze(-1)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:

@@ -267,8 +267,8 @@ def _smoothed(values: Tensor, sigma: Tensor) -> Tensor:
     kernel = below.diff(dim=-1)
     wide = nn.functional.pad(values, (n - 1, n - 1), mode="replicate")
     # by Fourier transforms, which take a tenth of the time of a sum over the table for each m
-    spectrum = torch.fft.rfft(wide, 4 * n) * torch.fft.rfft(kernel, 4 * n).conj()
-    found: Tensor = torch.fft.irfft(spectrum, 4 * n)[:, :n]
+    spectrum = torch.fft.rfft(wide.double(), 4 * n) * torch.fft.rfft(kernel.double(), 4 * n).conj()
+    found: Tensor = torch.fft.irfft(spectrum, 4 * n)[:, :n].to(values.dtype)
     return found
 
 

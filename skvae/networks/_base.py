@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from skvae._rules import NOTHING, TRUTH, Rule
 from skvae._torch.random import derive
-from skvae._torch.row_wise import affine, row_wise
+from skvae._torch.row_wise import affine, with_padded_rows
 from skvae._torch.runtime import seeded, seeded_generators
 from skvae._torch.vjp import Backward, by_autograd
 from skvae._value import Value
@@ -53,7 +53,8 @@ class NetworkModule(nn.Module):
         Whether the module is only a linear map.
     row_wise : bool
         Whether the result of a row, in float32 on a CPU and without a generator, has the same bits
-        whatever the other rows. Scores are then computed in float32.
+        whatever the other rows. Scores are then computed in float32. Of modules of torch this is
+        not known.
     """
 
     has_linear: ClassVar[bool] = False
@@ -82,7 +83,7 @@ class NetworkModule(nn.Module):
 
 
 class RowWiseModule(NetworkModule):
-    """Base class of modules whose result for a row does not depend on the other rows.
+    """Base class of modules that pad their rows, as a module that is ``row_wise`` needs.
 
     A subclass implements ``through`` instead of ``forward``.
 
@@ -98,7 +99,7 @@ class RowWiseModule(NetworkModule):
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         if generator is None:
-            found = row_wise(partial(self.through, affine), rows, *self.hidden_sizes)
+            found = with_padded_rows(partial(self.through, affine), rows, *self.hidden_sizes)
         else:
             found = self.through(F.linear, rows, generator)
         return found.view(*x.shape[:-1], found.shape[-1])

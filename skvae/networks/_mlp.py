@@ -17,7 +17,7 @@ from skvae._rules import Rule, number, one_of, whole
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.operations import linear
 from skvae._torch.random import draw_bernoulli
-from skvae._torch.row_wise import UNIT, affine, row_wise
+from skvae._torch.row_wise import UNIT, affine, linear_map, with_padded_rows
 from skvae._torch.runtime import cpu_has_bfloat16
 from skvae._torch.vjp import Backward
 from skvae.networks._base import SKIP, Network, NetworkModule, layer_sizes
@@ -144,19 +144,20 @@ class _MLPModule(NetworkModule):
         self.layers = list(zip(self.weights, self.biases, strict=True))
         self.activation = ACTIVATIONS[activation]
         self.dropout = dropout
+        self.hidden_sizes = [len(bias) for bias in biases[:-1]]
         self.rows_at_once = max(CACHED_ELEMENTS // max(map(len, biases)) // UNIT, 1) * UNIT
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.jit.is_tracing():  # type: ignore[attr-defined,no-untyped-call]
             return self._for_any_rows(x)
         rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])
-        found = row_wise(self._in_parts, rows, *map(len, self.biases[:-1]))
+        at_once = self.rows_at_once if x.device.type == "cpu" else max(len(rows), 1)
+        parts = [
+            with_padded_rows(self._through, piece, *self.hidden_sizes)
+            for piece in rows.split(at_once)
+        ]
+        found = parts[0] if len(parts) == 1 else torch.cat(parts)
         return found.view(*x.shape[:-1], found.shape[-1])
-
-    def _in_parts(self, rows: Tensor) -> Tensor:
-        at_once = self.rows_at_once if rows.device.type == "cpu" else max(len(rows), 1)
-        parts = [self._through(piece) for piece in rows.split(at_once)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _for_any_rows(self, x: Tensor) -> Tensor:
         """The same, in operations that a trace can record and apply to any number of rows."""
@@ -186,7 +187,7 @@ class _MLPModule(NetworkModule):
         for weight, bias in hidden:
             h = self.activation.overwrite(affine(h, weight, bias))
         found = affine(h, last_weight, last_bias)
-        return found if self.skip is None else found.add_(affine(x, self.skip))
+        return found if self.skip is None else found.add_(linear_map(x, self.skip))
 
     def vjp(self, x: Tensor, generator: Generator, *, to_x: bool) -> tuple[Tensor, Backward]:
         """In closed form, since autograd would take most of the time in a small network."""

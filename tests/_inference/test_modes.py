@@ -9,6 +9,7 @@ from skvae._inference.modes import (
     Search,
     _bfgs,
     _highest,
+    _jacobian,
     at_modes,
     climb,
     laplace,
@@ -34,6 +35,53 @@ def test_laplace_finds_a_normal_exactly(n_components):
     torch.testing.assert_close(
         found.whiten @ found.root, torch.eye(n_components).double().expand(4, -1, -1)
     )
+
+
+class Cubed(torch.autograd.Function):
+    """z^3, whose backward pass cannot be batched."""
+
+    @staticmethod
+    def forward(context, z):
+        context.save_for_backward(z)
+        return z**3
+
+    @staticmethod
+    def backward(context, gradient):
+        (z,) = context.saved_tensors
+        return gradient * Squared.apply(z)
+
+
+class Squared(torch.autograd.Function):
+    """3 z^2."""
+
+    @staticmethod
+    def forward(context, z):
+        context.save_for_backward(z)
+        return 3 * z**2
+
+    @staticmethod
+    def backward(context, gradient):
+        (z,) = context.saved_tensors
+        return gradient * torch.from_numpy(6 * z.numpy())
+
+
+@pytest.mark.parametrize("cube", [lambda z: z**3, Cubed.apply])
+def test_derivatives_of_a_gradient_also_of_what_cannot_be_batched(cube):
+    z = draw(5, 3, seed=0).requires_grad_()
+    weight = torch.tensor([1.0, 2.0, -1.0]).double()
+    value = (cube(z) * weight).sum() + (z[:, 0] * z[:, 1]).sum()
+    (gradient,) = torch.autograd.grad(value, z, create_graph=True)
+    expected = torch.diag_embed(6 * z.detach() * weight)
+    expected[:, 0, 1] = expected[:, 1, 0] = 1.0
+    torch.testing.assert_close(_jacobian(gradient, z), expected)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_constant_gradient_has_no_derivatives(n):
+    z = draw(n, 2, seed=0).requires_grad_()
+    other = torch.ones(2, requires_grad=True).double()
+    assert not _jacobian(torch.ones(n, 2).double(), z).any()
+    assert _jacobian((other * torch.ones(n, 2)).clone(), z).shape == (n, 2, 2)
 
 
 def test_a_mode_climbs_from_where_the_curvature_is_of_the_wrong_sign():

@@ -137,6 +137,7 @@ def test_normals_at_modes_find_what_the_posterior_misses(n_components):
     noise = quasi(512, n_components)
     z = posterior.sample(noise)
     log_weight = log_joint(z, torch.arange(3)) - posterior.log_prob(z)
+    assert effective_size(log_weight).max() < 0.2 * len(z)
     assert importance_weighted_bound(log_weight).mean() < -8
     torch.testing.assert_close(
         bound(log_joint, posterior), torch.full((3,), -7.0).double(), atol=0.1, rtol=0

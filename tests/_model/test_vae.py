@@ -279,12 +279,15 @@ def test_log_std_beyond_its_range_has_no_gradient():
     assert (gradient[:3] != 0).all()
 
 
+@pytest.mark.skipif(not is_row_wise(), reason="scores here are in the type of the table")
 @pytest.mark.parametrize(("groups", "phase"), CASES)
-def test_a_fast_copy_is_the_same_model(groups, phase):
+def test_a_copy_with_networks_in_float32_is_the_same_model(groups, phase):
     model, x = build(groups)
     x[0, 0] = torch.nan
-    precise, fast = (model.float().in_precision(torch.float64, fast=fast) for fast in (False, True))
-    assert [one.fast for one in (precise, fast)] == [False, is_row_wise()]
+    precise, fast = (
+        model.float().in_precision(torch.float64, float32_networks=fast) for fast in (False, True)
+    )
+    assert [one.float32_networks for one in (precise, fast)] == [False, True]
     cells = model.cells(x)
     for mean, expected in zip(fast.encode(cells), precise.encode(cells), strict=True):
         torch.testing.assert_close(mean, expected, rtol=1e-5, atol=1e-5)
@@ -299,8 +302,45 @@ def test_a_fast_copy_is_the_same_model(groups, phase):
     assert drawn.dtype == torch.float64
 
 
-def test_a_copy_is_fast_only_if_all_networks_are_row_wise():
+@pytest.mark.skipif(not is_row_wise(), reason="scores here are in the type of the table")
+def test_networks_stay_in_float32_only_if_all_are_row_wise_and_torch_is_exact(monkeypatch):
     model, _ = build(PLAIN)
-    assert model.in_precision(torch.float64, fast=True).fast == is_row_wise()
+    assert model.in_precision(torch.float64, float32_networks=True).float32_networks
+    monkeypatch.setattr("skvae._model.vae.is_exact", lambda: False)
+    assert not model.in_precision(torch.float64, float32_networks=True).float32_networks
+    monkeypatch.undo()
     model.decoder.row_wise = False
-    assert not model.in_precision(torch.float64, fast=True).fast
+    assert not model.in_precision(torch.float64, float32_networks=True).float32_networks
+
+
+@pytest.mark.skipif(not is_row_wise(), reason="scores here are in the type of the table")
+def test_values_beyond_float32_have_finite_codes():
+    model, x = build([(StudentT(), [8], None)])
+    fast = model.float().in_precision(torch.float64, float32_networks=True)
+    x[0] = 1e60
+    assert all(part.isfinite().all() for part in fast.encode(fast.cells(x)))
+    z = torch.zeros(1, len(x), 3).double()
+    found = fast.log_prob(fast.cells(x), fast.decode(z))
+    expected = model.double().log_prob(model.cells(x), model.decode(z))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not is_row_wise(), reason="scores here are in the type of the table")
+@pytest.mark.parametrize("groups", [groups for groups, _ in TABLES.values()], ids=TABLES)
+def test_in_float32_other_rows_do_not_matter_either(groups):
+    model, x = build(groups)
+    fast = model.float().in_precision(torch.float64, float32_networks=True)
+    x = x.repeat(11, 1)
+    z = torch.randn(3, len(x), 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def derivatives(rows):
+        cells = fast.cells(x[rows])
+        codes = z[:, rows].clone().requires_grad_()
+        found = fast.log_prob(cells, fast.decode(codes))
+        return found, torch.autograd.grad(found.sum(), codes)[0], torch.stack(fast.encode(cells))
+
+    whole = derivatives(torch.arange(len(x)))
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    for n in (len(x), 37, 5, 1):
+        for part, of_all in zip(derivatives(order[:n]), whole, strict=True):
+            torch.testing.assert_close(part, of_all[:, order[:n]], rtol=1e-13, atol=1e-13)

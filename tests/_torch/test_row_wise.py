@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 import skvae._torch.row_wise
-from skvae._torch.row_wise import affine, is_row_wise, row_wise
+from skvae._torch.row_wise import affine, is_exact, is_row_wise, linear_map, with_padded_rows
 
 
 def normal(*shape, dtype=torch.float32):
@@ -19,7 +19,7 @@ def test_affine_is_its_formula(shape, dtype):
     x, weight = normal(n, n_inputs, dtype=dtype), normal(n_outputs, n_inputs, dtype=dtype)
     bias = normal(n_outputs, dtype=dtype)
     torch.testing.assert_close(affine(x, weight, bias), x @ weight.T + bias)
-    torch.testing.assert_close(affine(x, weight), x @ weight.T)
+    torch.testing.assert_close(linear_map(x, weight), x @ weight.T)
 
 
 def test_further_rows_are_removed():
@@ -30,9 +30,9 @@ def test_further_rows_are_removed():
         n_rows.append(len(rows))
         return rows[:, :1]
 
-    assert torch.equal(row_wise(network, x, 64), x[:, :1])
-    assert torch.equal(row_wise(network, x, 64, 5), x[:, :1])
-    assert torch.equal(row_wise(network, x.double(), 5), x[:, :1].double())
+    assert torch.equal(with_padded_rows(network, x, 64), x[:, :1])
+    assert torch.equal(with_padded_rows(network, x, 64, 5), x[:, :1])
+    assert torch.equal(with_padded_rows(network, x.double(), 5), x[:, :1].double())
     assert n_rows == [16, 32, 15]
 
 
@@ -43,11 +43,11 @@ def test_a_row_and_its_gradient_do_not_depend_on_other_rows(n_inputs, n_outputs)
     first, last = normal(7, n_inputs), normal(n_outputs, 7)
 
     def network(rows):
-        return affine(F.silu(affine(rows, first, normal(7))), last)
+        return linear_map(F.silu(affine(rows, first, normal(7))), last)
 
     def both(x):
         x = x.clone().requires_grad_()
-        found = row_wise(network, x, 7)
+        found = with_padded_rows(network, x, 7)
         return found.detach(), torch.autograd.grad(found.square().sum(), x)[0]
 
     x = normal(500, n_inputs)
@@ -66,3 +66,28 @@ def test_a_library_whose_sums_depend_on_the_place_of_a_row_is_found(monkeypatch)
 
     monkeypatch.setattr(skvae._torch.row_wise.F, "linear", by_place)
     assert not is_row_wise.__wrapped__()
+
+
+def test_products_in_another_precision_are_found(monkeypatch):
+    assert is_exact()
+    true = F.linear
+
+    def short(x, weight):
+        rounded = x.bfloat16().float() if x.dtype == torch.float32 else x
+        return true(rounded, weight)
+
+    monkeypatch.setattr(skvae._torch.row_wise.F, "linear", short)
+    assert not is_exact()
+
+
+def test_default_types_of_the_caller_do_not_matter():
+    expected = is_row_wise()
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        assert is_row_wise.__wrapped__() == expected
+        assert is_exact()
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(before)

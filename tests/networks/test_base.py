@@ -12,6 +12,7 @@ from sklearn.datasets import load_wine
 from torch import nn
 
 from skvae import VAETransformer
+from skvae._torch.row_wise import is_row_wise
 from skvae._torch.runtime import seeded
 from skvae.networks import MLP, Conv, Network, Recurrent, ResidualMLP
 from skvae.networks._base import build_network, he_start
@@ -41,6 +42,30 @@ class TestEveryNetwork:
     def test_rows_do_not_mix(self, network):
         module, x = stirred(build(network)), normal(5, 6)
         torch.testing.assert_close(module(x)[2], module(x[2]))
+
+    def test_a_row_wise_module_has_the_same_bits_for_a_row_whatever_the_others(self, network):
+        module = stirred(build(network))
+        if not (module.row_wise and is_row_wise()):
+            pytest.skip("scores with this network are in the type of the table")
+
+        def derivatives(x):
+            x = x.clone().requires_grad_()
+            found = module(x)
+            (gradient,) = torch.autograd.grad(found.square().sum(), x, create_graph=True)
+            parts = [found, gradient]
+            if gradient.requires_grad:
+                parts += torch.autograd.grad(gradient[:, 0].sum(), x)
+            return parts
+
+        n = 2 * getattr(module, "rows_at_once", 300) + 3  # the last piece is small
+        x = normal(min(n, 20_000), 6)
+        x = x if len(x) == n else x[:301]
+        whole = derivatives(x)
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+        for size in (len(x), 37, 3, 1):
+            some = order[:size]
+            for part, of_all in zip(derivatives(x[some]), whole, strict=True):
+                assert torch.equal(part, of_all[some])
 
     def test_start_weights_come_from_their_generator(self, network):
         one, same, other = (build(network, seed=seed) for seed in (0, 0, 1))

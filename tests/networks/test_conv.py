@@ -41,6 +41,7 @@ def test_a_decoder_draws_neighbouring_pixels_together():
             found.view(32, 3, 4, 3)[1, 1, 2, 0] += 1.0
         return found
 
+    # enough rows that equal ones have equal bits
     one, other, *_ = module.through(linear, normal(1, 4).repeat(32, 1)).view(32, 6, 8, 2)
     changed = (one != other).any(-1).nonzero().tolist()
     # a kernel of size 4, stride 2 and padding 1
