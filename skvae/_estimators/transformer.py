@@ -29,7 +29,7 @@ from skvae._estimators.saving import SavedEstimator
 from skvae._files.checkpoint import Checkpoint, identity
 from skvae._files.tree import Unknown
 from skvae._fit import train, train_once
-from skvae._inference.effort import ERROR_IN_MEAN, STANDARD_ERROR
+from skvae._inference.effort import STANDARD_ERROR
 from skvae._interrupts import interrupts_held
 from skvae._judgement import no_gain, retreats
 from skvae._rules import NOTHING, TRUTH, number, one_of, whole
@@ -1001,7 +1001,8 @@ class VAETransformer(
         ------
         ValueError
             If the observed values of a row with missing values have a likelihood of 0 in floating
-            point. The message names the row and the column of its farthest value.
+            point. The message names the row and the column of its farthest value. Or if the dtype
+            that a column had in training cannot hold an observed value, such as 1.5 among int.
 
         Warns
         -----
@@ -1285,13 +1286,12 @@ class VAETransformer(
         return self._fitted.elbo(table, dtype, _checked_draws("n_draws", n_draws))
 
     def score(
-        self, X, y=None, sample_weight=None, *, n_importance=None, standard_error=ERROR_IN_MEAN
+        self, X, y=None, sample_weight=None, *, n_importance=None, standard_error=STANDARD_ERROR
     ):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
 
-        By default, each row has fewer draws than in :meth:`score_samples`, so that a search takes
-        less time. The errors of rows largely average out. The mean of the log of an average is too
-        low, by up to 0.05 nats; with ``standard_error=0.1``, by up to 0.01.
+        All rows share their draws, so that their errors do not average out entirely. Errors of the
+        mean were up to 0.05 nats, mostly too low.
 
         Parameters
         ----------
@@ -1302,7 +1302,7 @@ class VAETransformer(
             Weights of the mean.
         n_importance : int, default=None
             As in :meth:`score_samples`.
-        standard_error : float, default=0.3
+        standard_error : float, default=0.1
             That of the score of each row in nats, as in :meth:`score_samples`.
 
         Returns

@@ -15,9 +15,6 @@ STANDARD_ERROR = 0.1  # of a score, in nats
 # The first draws of a score for up to FEW_COMPONENTS latent dimensions, and for more, in which few
 # draws would underestimate their own error.
 FEW_COMPONENTS, FIRST_DRAWS = 8, (64, 128)
-# The error of each score in a mean over rows, which is more accurate, and the first draws for
-# errors from this size up.
-ERROR_IN_MEAN, FIRST_IN_MEAN = 0.3, (16, 64)
 # The most draws of a score, which reach the standard error if the effective sample size is at least
 # this share of them. With less, a row gets a thorough search for modes.
 MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
@@ -46,8 +43,7 @@ class Effort(NamedTuple):
         """``n_draws`` draws, or as many as a row needs for this standard error, in nats."""
         if n_draws is not None:
             return cls(n_draws, n_draws, error=0.0)
-        firsts = FIRST_IN_MEAN if error >= ERROR_IN_MEAN else FIRST_DRAWS
-        first = firsts[n_components > FEW_COMPONENTS]
+        first = FIRST_DRAWS[n_components > FEW_COMPONENTS]
         wanted = _power_of_two((1 / WORST_SHARE - 1) / error**2)
         return cls(first, min(max(wanted, first), MOST_DRAWS), error)
 

@@ -240,7 +240,8 @@ def check_room(column: Column, x: Array, field: Field) -> None:
     if len(bad):
         raise ValueError(
             f"Column {field.name!r} holds {column.objects()[bad[0]]}, but in training it held "
-            f"{field.text} of dtype {_shown(field.dtype)}."
+            f"{field.text} of dtype {_shown(field.dtype)}, as the result would. Round the value, "
+            "or replace it by NaN."
         )
 
 
