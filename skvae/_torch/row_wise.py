@@ -89,7 +89,7 @@ def is_exact() -> bool:
 def is_row_wise() -> bool:
     """Whether padded products and convolutions in float32 on this CPU depend only on their row.
 
-    It tries some sizes on one thread, as inference uses. This takes 0.2 s, once in a process.
+    It tries some sizes on one thread, as inference uses. This takes 0.1 s, once in a process.
     """
     with torch_runtime(torch.device("cpu")):
         for n_inputs, n_outputs in product(_TRIED_INPUTS, _TRIED_OUTPUTS):
