@@ -72,7 +72,7 @@ def _in_float32_on_cpu(x: Tensor) -> bool:
 def is_exact() -> bool:
     """Whether products and convolutions of float32 on a CPU are in float32 with these settings.
 
-    torch's settings may allow them in bfloat16. The result is that for a single thread.
+    torch's settings may allow them in bfloat16.
     """
     images, kernel = _normal(2, 64, 3, 3), _normal(2, 64, 3, 3)
     pairs = [

@@ -129,7 +129,7 @@ def test_weights_of_draws_from_a_far_normal_are_not_nan(mean):
 @pytest.mark.parametrize("n_components", [1, 2, 10])
 def test_normals_at_modes_find_what_the_posterior_misses(n_components):
     truth = correlated(3, n_components)
-    posterior = narrow(torch.zeros(3, n_components))
+    posterior = narrow(torch.zeros(3, n_components), -4.0)
 
     def log_joint(z, rows):
         return truth[rows].log_prob(z) - 7.0
@@ -137,7 +137,7 @@ def test_normals_at_modes_find_what_the_posterior_misses(n_components):
     noise = quasi(512, n_components)
     z = posterior.sample(noise)
     log_weight = log_joint(z, torch.arange(3)) - posterior.log_prob(z)
-    assert effective_size(log_weight).max() < 0.2 * len(z)
+    assert not is_good(log_weight).any()
     assert importance_weighted_bound(log_weight).mean() < -8
     torch.testing.assert_close(
         bound(log_joint, posterior), torch.full((3,), -7.0).double(), atol=0.1, rtol=0

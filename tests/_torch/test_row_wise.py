@@ -68,6 +68,11 @@ def test_a_library_whose_sums_depend_on_the_place_of_a_row_is_found(monkeypatch)
     assert not is_row_wise.__wrapped__()
 
 
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="known of MKL only")
+def test_products_of_mkl_depend_only_on_their_row():
+    assert is_row_wise()
+
+
 def test_products_in_another_precision_are_found(monkeypatch):
     assert is_exact()
     true = F.linear
