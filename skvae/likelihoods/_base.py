@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from skvae._torch.vjp import Backward, Later, by_autograd
 from skvae._value import Value
+from skvae.likelihoods._missing import missing_by_autograd
 from skvae.likelihoods._sample import ColumnSample
 
 Array = NDArray[Any]
@@ -36,9 +37,10 @@ class Likelihood(Value, ABC):
     autograd records nothing. A tensor that is kept must be made under
     ``torch.inference_mode(False)``.
 
-    A subclass does not inherit ``vjp``, ``takes_bfloat16``, ``takes_float32``, ``replayable`` and
-    ``at_size``, since they may be wrong once it overrides another method. A subclass with the
-    density of its parent declares them, as in ``vjp = Parent.vjp``.
+    A subclass does not inherit ``vjp``, ``missing``, ``missing_vjp``, ``takes_bfloat16``,
+    ``takes_float32``, ``replayable`` and ``at_size``, since they may be wrong once it overrides
+    another method. A subclass with the density of its parent declares them, as in
+    ``vjp = Parent.vjp``.
 
     Attributes
     ----------
@@ -93,7 +95,15 @@ class Likelihood(Value, ABC):
     replayable: ClassVar[bool] = False
     learned_features: ClassVar[frozenset[str]] = frozenset()
     not_inherited: ClassVar[frozenset[str]] = frozenset(
-        {"vjp", "takes_bfloat16", "takes_float32", "replayable", "at_size"}
+        {
+            "vjp",
+            "missing",
+            "missing_vjp",
+            "takes_bfloat16",
+            "takes_float32",
+            "replayable",
+            "at_size",
+        }
     )
 
     @property
@@ -105,6 +115,11 @@ class Likelihood(Value, ABC):
     def has_jacobian(self) -> bool:
         """Whether ``log_jacobian`` is anything but 0."""
         return type(self).log_jacobian is not Likelihood.log_jacobian
+
+    @property
+    def masks_itself(self) -> bool:
+        """Whether there is a model of values that are ``missing`` because of what they are."""
+        return type(self).missing is not Likelihood.missing
 
     @classmethod
     def auto_score(cls, column: ColumnSample) -> float | None:
@@ -274,6 +289,53 @@ class Likelihood(Value, ABC):
         """
         found, backward = by_autograd(lambda out, x: self.log_prob(x, out, parameters), outputs, x)
         return lambda: found, backward
+
+    def missing(
+        self, outputs: Tensor, parameters: Parameters, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Later]:
+        """log P(missing | z) of some values, if P(missing | x) = Phi(bias + slope . features).
+
+        Phi is the standard normal distribution function. The features of levels, as those of
+        observed values, are clipped to [-5, 5]. By default there is no such model, and values count
+        as missing at random.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (S, N, P)
+        parameters : dict of Tensor
+        cells : Tensor of int of shape (M,)
+            The numbers of the values, row * d + column, each at most once.
+        bias : Tensor of shape (M,)
+        slope : Tensor of shape (d, F)
+
+        Returns
+        -------
+        log_prob : Tensor of shape (S, M)
+        later : callable
+            ``later()`` returns outputs (S, N, P) with which p(x|z) of these values is p(x|z,
+            missing), or close to it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no model of missing values.")
+
+    def missing_vjp(
+        self, outputs: Tensor, parameters: Parameters, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Backward]:
+        """``missing`` in training, and its gradients. By default autograd computes both.
+
+        Returns
+        -------
+        log_prob : Tensor of shape (S, M)
+        backward : callable
+            ``backward(gradient)`` returns the gradients by outputs, bias and slope, and adds those
+            by learned tensors to their ``grad``.
+        """
+
+        def missing(
+            out: Tensor, cells: Tensor, bias: Tensor, slope: Tensor
+        ) -> tuple[Tensor, Later]:
+            return self.missing(out, parameters, cells, bias, slope)
+
+        return missing_by_autograd(missing, outputs, cells, bias, slope)
 
     @abstractmethod
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:

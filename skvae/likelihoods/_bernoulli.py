@@ -16,6 +16,8 @@ from skvae._torch.fused import kernels
 from skvae._torch.random import draw_bernoulli
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Parameters
+from skvae.likelihoods._missing import probability
+from skvae.likelihoods._numerics import distinct
 from skvae.likelihoods._sample import ColumnSample
 from skvae.likelihoods._unit_interval import _UnitInterval
 
@@ -76,6 +78,22 @@ class Bernoulli(_UnitInterval):
             return torch.sub(x, mean, out=mean).mul_(gradient)
 
         return lambda: self.log_prob(x, outputs.to(x.dtype), parameters), backward
+
+    def missing(
+        self, outputs: Tensor, parameters: Parameters, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Later]:
+        # of a 0 and of a 1, which are their own features
+        own = slope[cells % outputs.shape[-1], 0]
+        of_zero, of_one = probability(bias), probability(bias + own)
+        known = distinct(outputs).flatten(1)
+        p = torch.sigmoid(known.index_select(1, cells % known.shape[1]))
+        log_prob = torch.lerp(of_zero, of_one, p).log()
+
+        def given_missing() -> Tensor:
+            more = (of_one.log() - of_zero.log()).expand(len(outputs), -1)
+            return outputs.flatten(1).index_add(1, cells, more).view_as(outputs)
+
+        return log_prob, given_missing
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return torch.sigmoid(outputs)

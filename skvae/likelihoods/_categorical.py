@@ -28,6 +28,8 @@ class Categorical(_Softmax, _Values):
     """
 
     vjp = _Softmax.vjp
+    missing = _Softmax.missing
+    missing_vjp = _Softmax.missing_vjp
     takes_float32: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
 

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from skvae._rules import Rule, number, one_of
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Parameters
+from skvae.likelihoods._missing import MissingNormal
 from skvae.likelihoods._numerics import LOG_SPEED, float32
 from skvae.likelihoods._sample import ColumnSample
 from skvae.likelihoods._standardised import _Standardised
@@ -57,6 +58,29 @@ class _Normal(_Standardised):
 
         return log_prob, backward
 
+    def missing(
+        self, outputs: Tensor, parameters: Parameters, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Later]:
+        # with the mean of p(x|z, missing), and the larger variance of p(x|z)
+        found = MissingNormal(outputs, self.sigma(parameters), cells, bias, slope)
+        return found.log_prob, found.given_missing
+
+    def missing_vjp(
+        self, outputs: Tensor, parameters: Parameters, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Backward]:
+        log_sigma, sigma = parameters["log_sigma"], self.sigma(parameters)
+        found = MissingNormal(outputs, sigma, cells, bias, slope)
+
+        def backward(gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            by_outputs, by_bias, by_slope, by_log_sigma = found.backward(gradient)
+            if log_sigma.grad is not None:
+                share = (self.free_sigma(parameters) / sigma).square()
+                by_log_sigma = (by_log_sigma * share).sum_to_size(log_sigma.shape)
+                log_sigma.grad.add_(by_log_sigma, alpha=LOG_SPEED)
+            return by_outputs, by_bias, by_slope
+
+        return found.log_prob, backward
+
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
         return outputs + self.sigma(parameters) * torch.empty_like(outputs).normal_(
             generator=generator
@@ -94,6 +118,8 @@ class Gaussian(_Normal):
     """
 
     vjp = _Normal.vjp
+    missing = _Normal.missing
+    missing_vjp = _Normal.missing_vjp
     replayable: ClassVar[bool] = True
 
     scale: str | float = "column"

@@ -12,7 +12,6 @@ from torch import Generator, Tensor, nn
 
 from skvae._floats import float_errors_ignored
 from skvae._rules import Rule, whole
-from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Parameters
 from skvae.likelihoods._bins import (
     FEWEST_BINS,
@@ -26,7 +25,7 @@ from skvae.likelihoods._bins import (
     resolution,
     tail_scales,
 )
-from skvae.likelihoods._levels import _Softmax, gradient_of_logits, level_of
+from skvae.likelihoods._levels import _Softmax
 from skvae.likelihoods._numerics import (
     LOG_SPEED,
     are_whole,
@@ -102,6 +101,9 @@ class Histogram(_Softmax):
         "rows_per_bin": whole(1, MOST_ROWS_PER_BIN),
     }
 
+    vjp = _Softmax.vjp
+    missing = _Softmax.missing
+    missing_vjp = _Softmax.missing_vjp
     takes_float32: ClassVar[bool] = True
     replayable: ClassVar[bool] = True
     support: ClassVar[str] = "the finite numbers, or the whole ones if training held no others"
@@ -292,23 +294,16 @@ class Histogram(_Softmax):
         location, rest = outputs.split([d, d * n_levels], dim=-1)
         return location, rest.unflatten(-1, (d, n_levels))
 
-    def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
+    def logits_backward(self, by_logits: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         score, sharpness = parameters["score"], self._sharpness(parameters)
         location, _ = self._split_outputs(outputs, parameters)
-        log_mass = self.log_mass(outputs, parameters)
-        level = level_of(x, log_mass)
-
-        def backward(gradient: Tensor) -> Tensor:
-            by_logits = gradient_of_logits(gradient, log_mass, level)
-            by_score = torch.einsum("sndl,dl->snd", by_logits, score)
-            learned = parameters["log_sharpness"].grad
-            if learned is not None:
-                by_square = (by_logits.sum((0, 1)) * score.square()).sum(-1)
-                by_sharpness = (by_score * location).sum((0, 1)) - 0.5 * by_square
-                learned.add_(by_sharpness * sharpness, alpha=LOG_SPEED)
-            return torch.cat([by_score * sharpness, by_logits.flatten(-2)], dim=-1)
-
-        return lambda: log_mass.gather(-1, level).squeeze(-1), backward
+        by_score = torch.einsum("sndl,dl->snd", by_logits, score)
+        learned = parameters["log_sharpness"].grad
+        if learned is not None:
+            by_square = (by_logits.sum((0, 1)) * score.square()).sum(-1)
+            by_sharpness = (by_score * location).sum((0, 1)) - 0.5 * by_square
+            learned.add_(by_sharpness * sharpness, alpha=LOG_SPEED)
+        return torch.cat([by_score * sharpness, by_logits.flatten(-2)], dim=-1)
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return (self.log_mass(outputs, parameters).exp() * parameters["value"]).sum(-1)

@@ -13,7 +13,8 @@ from torch import Generator, Tensor
 from skvae._floats import float_errors_ignored
 from skvae._torch.vjp import Backward, Later
 from skvae.likelihoods._base import Array, Constants, Likelihood, Parameters
-from skvae.likelihoods._numerics import float32, pick
+from skvae.likelihoods._missing import clipped, probability, ratio
+from skvae.likelihoods._numerics import distinct, float32, pick
 
 
 class _Levels(Likelihood):
@@ -47,9 +48,7 @@ class _Levels(Likelihood):
         """log p of each level. (S, N, P) -> (S, N, d, L)."""
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
-        # codes that all rows share, as a view (S, N, P), have their masses computed once
-        distinct = outputs[:, :1] if outputs.stride(1) == 0 else outputs
-        log_mass = self.log_mass(distinct, parameters).expand(-1, len(x), -1, -1)
+        log_mass = self.log_mass(distinct(outputs), parameters).expand(-1, len(x), -1, -1)
         return log_mass.gather(-1, level_of(x, log_mass)).squeeze(-1)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
@@ -76,9 +75,72 @@ class _Softmax(_Levels):
         level = level_of(x, log_mass)
 
         def backward(gradient: Tensor) -> Tensor:
-            return gradient_of_logits(gradient, log_mass, level).flatten(-2)
+            by_logits = gradient_of_logits(gradient, log_mass, level)
+            return self.logits_backward(by_logits, outputs, parameters)
 
         return lambda: log_mass.gather(-1, level).squeeze(-1), backward
+
+    def logits_backward(self, by_logits: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
+        """The gradient by outputs; adds those by learned tensors. (S, N, d, L) -> (S, N, P)."""
+        return by_logits.flatten(-2)
+
+    def missing(
+        self, outputs: Tensor, parameters: Parameters, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Later]:
+        d, n_levels = parameters["log_share"].shape
+        probit = self._probits(parameters, cells, bias, slope)
+        p = probability(probit).to(outputs.dtype)
+
+        def given_missing() -> Tensor:
+            rest, logits = outputs.tensor_split([outputs.shape[-1] - d * n_levels], dim=-1)
+            more = p.log().expand(len(outputs), -1, -1)
+            logits = logits.unflatten(-1, (d, n_levels)).flatten(1, 2).index_add(1, cells, more)
+            return torch.cat([rest, logits.reshape(*rest.shape[:-1], -1)], dim=-1)
+
+        return (self._masses(outputs, parameters, cells) * p).sum(-1).log(), given_missing
+
+    def missing_vjp(
+        self, outputs: Tensor, parameters: Parameters, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Backward]:
+        d, n_levels = parameters["log_share"].shape
+        probit = self._probits(parameters, cells, bias, slope)
+        p = probability(probit)
+        mass = self._masses(outputs, parameters, cells)
+        joint = mass * p
+        total = joint.sum(-1, keepdim=True)
+
+        def backward(gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            by_level = gradient.unsqueeze(-1)
+            given_missing = joint / total * by_level  # times the gradient
+            by_logits = outputs.new_zeros(len(outputs), outputs.shape[1] * d, n_levels)
+            by_logits.index_copy_(1, cells, given_missing - mass * by_level)
+            by_outputs = self.logits_backward(by_logits.unflatten(1, (-1, d)), outputs, parameters)
+            by_probit = given_missing.sum(0) * ratio(probit, p)
+            of_column = by_probit.new_zeros(d, n_levels).index_add_(0, cells % d, by_probit)
+            features = self._features_of_levels(parameters, bias)
+            by_slope = torch.einsum("dl,ldf->df", of_column, features)
+            return by_outputs, by_probit.sum(-1), by_slope
+
+        return total[..., 0].log(), backward
+
+    def _features_of_levels(self, parameters: Parameters, like: Tensor) -> Tensor:
+        """The clipped features of each level. (L, d, F)."""
+        d, n_levels = parameters["log_share"].shape
+        level = torch.arange(n_levels, dtype=like.dtype, device=like.device)
+        return clipped(self.features(level.unsqueeze(-1).expand(-1, d), parameters))
+
+    def _probits(
+        self, parameters: Parameters, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> Tensor:
+        """The probit of missing at each level, for M cells. -> (M, L)."""
+        features = self._features_of_levels(parameters, bias)
+        own = torch.einsum("ldf,df->dl", features, slope)
+        return bias.unsqueeze(-1) + own.index_select(0, cells % len(own))
+
+    def _masses(self, outputs: Tensor, parameters: Parameters, cells: Tensor) -> Tensor:
+        """The mass of each level, for M cells. -> (S, M, L)."""
+        logits = self.logits(distinct(outputs), parameters).flatten(1, 2)
+        return torch.softmax(logits.index_select(1, cells % logits.shape[1]), dim=-1)
 
 
 class _Values(_Levels):

@@ -27,6 +27,8 @@ class LogNormal(_Normal):
     """
 
     vjp = _Normal.vjp
+    missing = _Normal.missing
+    missing_vjp = _Normal.missing_vjp
     replayable: ClassVar[bool] = True
     support: ClassVar[str] = "the positive numbers"
 

@@ -92,6 +92,8 @@ class NormalScores(_Normal):
         "rows_per_knot": whole(1, MOST_ROWS_PER_KNOT),
     }
 
+    missing = _Normal.missing
+    missing_vjp = _Normal.missing_vjp
     replayable: ClassVar[bool] = True
     ragged: ClassVar[bool] = True
     is_equivariant: ClassVar[bool] = True

@@ -61,6 +61,11 @@ def pick(table: Array, at: Array) -> Array:
     return np.take_along_axis(table, at, axis=0)
 
 
+def distinct(outputs: Tensor) -> Tensor:
+    """The outputs of codes that all rows share, a view (S, N, P), as (S, 1, P)."""
+    return outputs[:, :1] if outputs.stride(1) == 0 else outputs
+
+
 def widened(limits: Array, x: Array) -> Array:
     """Smallest and largest values (d, 2), moved so that values (n, d) lie between them. (d, 2)."""
     low, high = limits.T
