@@ -28,6 +28,7 @@ class Architecture(NamedTuple):
     bounds: Any
     resolution: Any
     prior: Prior  # that of training
+    self_masking: bool = False
 
     def build(self, columns: Columns, seed: int, learned_prior: PriorModule | None) -> VAE:
         """The module with its initial weights, on the CPU."""
@@ -41,6 +42,7 @@ class Architecture(NamedTuple):
                 generator_from(derive(seed, "weights"), CPU),
                 learned_prior,
                 columns.order,
+                self_masking=self.self_masking,
             )
 
     def build_prior(self, n_rows: int, seed: int) -> PriorModule | None:

@@ -93,6 +93,7 @@ def architecture(parameters: Any, columns: Columns) -> Architecture:
             parameters.bounds,
             parameters.resolution,
             prior if prior.is_learned else Normal(),
+            bool(parameters.self_masking),
         )
     )
 

@@ -37,6 +37,9 @@ OnEpoch = Callable[[Callable[[], None]], bool]
 SMALLEST_SCALE = 1e-3
 # Number of rows for the divergence of components, and for judging a fit.
 JUDGED_ROWS = 1000
+# Largest product of rows, features and columns of the regressions of missing values, from a
+# thousand rows on.
+MASKING_ELEMENTS = 2**28
 
 
 def train(
@@ -146,11 +149,18 @@ def _plain(value: Any) -> Any:
 
 
 def _start(fitted: Fitted, rows: WeightedRows) -> None:
-    """Initialise the weights by PCA."""
+    """Initialise the weights by PCA, and those of self-masking by regressions."""
     seed, device = derive(fitted.seed, "start"), fitted.device
     with interrupts_held() as hold, torch_runtime(device), hold.lifted():
         sample = rows.sample(rows_to_start_from(fitted.module), generator_from(seed, device))
         start_from_pca(fitted.module, sample.cells, sample.share, seed)
+        masking = fitted.module.self_masking
+        if masking is not None:
+            n_rows = max(JUDGED_ROWS, MASKING_ELEMENTS // masking.weight.numel())
+            if n_rows < len(sample):
+                sample = rows.sample(n_rows, generator_from(derive(seed, "masking"), device))
+            features = fitted.module.features(sample.cells)
+            masking.start(features, sample.cells.missing, sample.share, len(rows))
 
 
 def _run(
@@ -169,6 +179,8 @@ def _run(
     If fitting the prior fails or is interrupted, the prior is that of training.
     """
     seed = derive(fitted.seed, "prior", fitted.training.n_epochs)
+    if fitted.module.self_masking is not None:
+        fitted.module.self_masking.n_rows.clamp_(min=len(rows))
     describe = partial(_describe_components, fitted, rows, whiten=parameters.whiten)
 
     def at_epoch(so_far: TrainingState) -> bool:

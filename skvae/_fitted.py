@@ -260,16 +260,21 @@ class Fitted:
 
     # -- missing values and new rows ----------------------------------------------------
 
-    def conditional_mean(self, table: Array, numbers: Array, dtype: Any) -> Array:
+    def conditional_mean(
+        self, table: Array, numbers: Array, dtype: Any, *, evidence: bool = False
+    ) -> Array:
         """E[x | x_observed] of missing values; arbitrary for observed ones. -> (n, d).
 
-        ``numbers`` name the rows in errors.
+        With ``evidence``, that a value is missing says something about it, if the model knows what.
+        Without, it is just not given. ``numbers`` name the rows in errors.
         """
 
         def mean(model: VAE, cells: Cells, z: Tensor, weight: Tensor) -> Tensor:
-            return weighted_mean(model, z, weight, cells.context, cells.missing)
+            return weighted_mean(model, z, weight, cells)
 
-        return self._conditional(mean, table, numbers, dtype, finish=self.columns.from_mean)
+        return self._conditional(
+            mean, table, numbers, dtype, finish=self.columns.from_mean, evidence=evidence
+        )
 
     def conditional_masses(
         self,
@@ -286,7 +291,7 @@ class Fitted:
         _, order = self.container.sorted_values(place, self.columns.values[place])
 
         def masses(model: VAE, cells: Cells, z: Tensor, weight: Tensor) -> Tensor:
-            return weighted_masses(model, g, z, weight, cells.context)[:, i, order]
+            return weighted_masses(model, g, z, weight, cells)[:, i, order]
 
         return self._conditional(masses, table, np.arange(len(table)), dtype, finish)
 
@@ -302,13 +307,16 @@ class Fitted:
         numbers: Array,
         dtype: Any,
         finish: Callable[[Array], Array] = np.asarray,
+        *,
+        evidence: bool = False,
     ) -> Array:
         """``call`` with rows and weighted codes given their observed values. -> (n, ...)."""
         effort = Effort.of_mean()
         noise = self._scoring_noise(effort.n_noise)
 
         def of_rows(model: VAE, x: Tensor, rows: slice) -> Tensor:
-            return self._by_weighted_codes(model, x, noise, numbers[rows], effort, call)
+            cells = _cells(model, x, evidence)
+            return self._by_weighted_codes(model, cells, noise, numbers[rows], effort, call)
 
         source = self._rows(table, dtype)
         return map_rows(
@@ -328,6 +336,7 @@ class Fitted:
         n: int,
         seed: int,
         *,
+        evidence: bool = False,
         missing: bool = False,
     ) -> Array:
         """Draws from p(x | x_observed), as in ``conditional_mean``. -> (n_rows, n, d).
@@ -348,11 +357,11 @@ class Fitted:
             return z.gather(0, picked[..., None].expand(-1, -1, z.shape[-1])).transpose(0, 1)
 
         def draw(model: VAE, x: Tensor, rows: slice) -> Tensor:
-            codes = self._by_weighted_codes(model, x, noise, numbers[rows], effort, pick)
-            context, parts = model.cells(x).context, []
+            cells, parts = _cells(model, x, evidence), []
+            codes = self._by_weighted_codes(model, cells, noise, numbers[rows], effort, pick)
             # with many levels, all n draws at once would not fit in memory
             for some in chunks(n, DRAWS_AT_ONCE):
-                parts.append(model.sample(codes[:, some].transpose(0, 1), generator, context))
+                parts.append(model.sample(codes[:, some].transpose(0, 1), generator, cells))
                 if missing:
                     is_missing[some, rows] = self._missing(model, parts[-1], x, rng)
             return torch.cat(parts).transpose(0, 1)
@@ -430,15 +439,15 @@ class Fitted:
     def _by_weighted_codes(
         self,
         model: VAE,
-        x: Tensor,
+        cells: Cells,
         noise: Array,
         numbers: Array,
         effort: Effort,
         call: Callable[[VAE, Cells, Tensor, Tensor], Tensor],
     ) -> Tensor:
         """``call`` with rows, codes (S, n, K) and weights (S, n) that sum to 1. -> (N, ...)."""
-        cells, parts, places = model.cells(x), [], []
-        for rows, z, log_weight in weighted_codes(model, cells, x.new_tensor(noise), effort=effort):
+        parts, places, noises = [], [], cells.values.new_tensor(noise)
+        for rows, z, log_weight in weighted_codes(model, cells, noises, effort=effort):
             some = cells.take(rows)
             self._check_weights(log_weight, some, numbers[rows.cpu().numpy()])
             parts.append(call(model, some, z, torch.softmax(log_weight, dim=0)))
@@ -505,6 +514,11 @@ def _as_unpickled(columns: Columns) -> Columns:
     except (AttributeError, TypeError, pickle.PicklingError):  # of a class within a function
         return columns
     return copied
+
+
+def _cells(model: VAE, x: Tensor, evidence: bool) -> Cells:
+    """The rows as cells, whose missing values may be evidence of themselves."""
+    return model.with_evidence(model.cells(x)) if evidence else model.cells(x)
 
 
 def _codes(z: Array) -> Input:

@@ -31,8 +31,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         The model. None uses a model that is configured for imputation, with half as many components
         as columns, rounded up, and at most 12. It maximises the importance-weighted bound of 5
         draws [1]_, with one hidden layer of 128 ReLU units, a dropout of 0.1, and 100 epochs. It
-        does not use early stopping, since the values that this hides from training are worth more
-        in it. It takes as long as two to five fits of ``VAETransformer(8)``.
+        learns whether values are missing because of what they are (``self_masking`` [2]_). It does
+        not use early stopping, since the values that this hides from training are worth more in
+        it. It takes as long as two to seven fits of ``VAETransformer(8)``.
     sample_posterior : bool, default=False
         Whether ``transform`` replaces missing values by draws from their conditional distribution
         instead of its means, as in :class:`~sklearn.impute.IterativeImputer`. Several completed
@@ -60,6 +61,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
     ----------
     .. [1] P.-A. Mattei and J. Frellsen, "MIWAE: Deep Generative Modelling and Imputation of
            Incomplete Data Sets", ICML 2019.
+    .. [2] N. B. Ipsen, P.-A. Mattei and J. Frellsen, "not-MIWAE: Deep Generative Modelling with
+           Missing not at Random Data", ICLR 2021.
 
     Examples
     --------
@@ -93,6 +96,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
             objective="iwae",
             n_draws=5,
             dropout=0.1,
+            self_masking=True,
             learning_rate="cosine",
             learning_rate_init=4e-3,
             early_stopping=False,

@@ -160,6 +160,18 @@ class VAETransformer(
         training rows more closely, likelihoods are higher for most tables with a thousand rows or
         more, and training takes two to three times as long; see :class:`~skvae.priors.Mixture`.
 
+    self_masking : bool, default=False
+        Whether training also learns how the probability that a value is missing depends on the
+        value itself, as in tables where high incomes are missing more often than low ones [8]_.
+        :meth:`impute` then takes it into account. The probability depends on the observed values of
+        the row too, so that values missing at random are recognised as such.
+
+        It applies to columns with missing values in the first call of ``fit`` or ``partial_fit``
+        whose likelihood is Gaussian, normal scores, log-normal, a histogram, Bernoulli or
+        categorical with up to 1,024 categories. If it finds that the values of a column are missing
+        because of what they are, the bounds of training, as in ``loss_curve_`` and
+        ``validation_scores_``, include the probability of which values are missing.
+
     objective : {"elbo", "iwae"} or Objective, default="elbo"
         The bound that training maximises: the ELBO averaged over ``n_draws`` posterior draws, or
         the tighter importance-weighted bound of that many draws [3]_. An instance of a class of
@@ -387,6 +399,8 @@ class VAETransformer(
     .. [6] B. T. Polyak and A. B. Juditsky, "Acceleration of Stochastic Approximation by
            Averaging", SIAM Journal on Control and Optimization, 1992.
     .. [7] I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+    .. [8] N. B. Ipsen, P.-A. Mattei and J. Frellsen, "not-MIWAE: Deep Generative Modelling with
+           Missing not at Random Data", ICLR 2021.
 
     Examples
     --------
@@ -437,6 +451,7 @@ class VAETransformer(
         "bounds": [StrOptions({"auto"}), dict],
         "whiten": ["boolean"],
         "prior": [StrOptions(set(PRIORS)), Prior],
+        "self_masking": ["boolean"],
         "objective": [StrOptions(set(OBJECTIVES)), Objective],
         "beta": [Ruled(number(0, LARGEST_WEIGHT))],
         "kl_warmup": [Ruled(number(0, 1)), StrOptions({"auto"})],
@@ -476,6 +491,7 @@ class VAETransformer(
         bounds="auto",
         whiten=False,
         prior="normal",
+        self_masking=False,
         objective="elbo",
         beta=1.0,
         kl_warmup="auto",
@@ -511,6 +527,7 @@ class VAETransformer(
         self.bounds = bounds
         self.whiten = whiten
         self.prior = prior
+        self.self_masking = self_masking
         self.objective = objective
         self.beta = beta
         self.kl_warmup = kl_warmup
@@ -1019,10 +1036,11 @@ class VAETransformer(
         table, fitted = np.asarray(table), self._fitted
         rows = np.flatnonzero(np.isnan(table).any(axis=1))
         if n_imputations is None:
-            filled = fitted.conditional_mean(table[rows], rows, dtype)
+            filled = fitted.conditional_mean(table[rows], rows, dtype, evidence=True)
             return fitted.container.fill(X, _completed(table, rows, filled))
         n = int(n_imputations)
-        draws = fitted.conditional_draws(table[rows], rows, dtype, n, seed_from(random_state))
+        seed = seed_from(random_state)
+        draws = fitted.conditional_draws(table[rows], rows, dtype, n, seed, evidence=True)
         return [
             fitted.container.fill(X, _completed(table, rows, draws[:, draw])) for draw in range(n)
         ]

@@ -1,6 +1,7 @@
 """Means, modes and masses of values, averaged over weighted codes.
 
-S codes of each of N rows, (S, N, K), have weights (S, N) that sum to 1, and context (N, C) or None.
+S codes of each of N rows, (S, N, K), have weights (S, N) that sum to 1. With the N rows as
+``cells``, averages are those for their context and their missing values.
 """
 
 from __future__ import annotations
@@ -12,30 +13,25 @@ import torch
 from torch import Tensor
 
 from skvae._blocks import DRAWS_AT_ONCE, STATISTICS_ELEMENTS, chunks, codes_at_once
-from skvae._model.cells import join, split
+from skvae._model.cells import Cells, join, split
 from skvae._model.vae import VAE
 
 
-def decoded_mean(model: VAE, z: Tensor, context: Tensor | None = None) -> Tensor:
-    """E[x|z] in the units of means; for categories, the mode. (N, K), (N, C) -> (N, D)."""
-    return weighted_mean(model, z[None], z.new_ones(1, len(z)), context)
+def decoded_mean(model: VAE, z: Tensor) -> Tensor:
+    """E[x|z] in the units of means; for categories, the mode. (N, K) -> (N, D)."""
+    return weighted_mean(model, z[None], z.new_ones(1, len(z)))
 
 
-def weighted_mean(
-    model: VAE,
-    z: Tensor,
-    weight: Tensor,
-    context: Tensor | None = None,
-    wanted: Tensor | None = None,
-) -> Tensor:
+def weighted_mean(model: VAE, z: Tensor, weight: Tensor, cells: Cells | None = None) -> Tensor:
     """E[x] over the codes; for categories, the mode. -> (N, D).
 
-    Groups of columns without a ``wanted`` value (N, D) have the mean of any code, which takes less
-    time. None if all are wanted.
+    Groups of columns without a missing value in ``cells`` have the mean of any code, which takes
+    less time.
     """
+    wanted = None if cells is None else cells.missing
 
     def means(numbers: Sequence[int], z: Tensor, weight: Tensor, rows: slice) -> dict[int, Tensor]:
-        found = _statistics(model, numbers, z, weight, context, rows)
+        found = _statistics(model, numbers, z, weight, cells, rows)
         return {i: model.groups[i].likelihood.summary(found[i]) for i in numbers}
 
     @cache
@@ -56,13 +52,13 @@ def weighted_mean(
 
 
 def weighted_masses(
-    model: VAE, number: int, z: Tensor, weight: Tensor, context: Tensor | None = None
+    model: VAE, number: int, z: Tensor, weight: Tensor, cells: Cells | None = None
 ) -> Tensor:
     """p(x) over the codes, of each value of the columns in a group. -> (N, d, L)."""
     masses = model.groups[number].likelihood.masses
     blocks = _blocks(model, [number], *weight.shape)
     return torch.cat(
-        [masses(_statistics(model, [number], z, weight, context, rows)[number]) for rows in blocks]
+        [masses(_statistics(model, [number], z, weight, cells, rows)[number]) for rows in blocks]
     )
 
 
@@ -86,18 +82,18 @@ def _statistics(
     numbers: Sequence[int],
     z: Tensor,
     weight: Tensor,
-    context: Tensor | None,
+    cells: Cells | None,
     rows: slice,
 ) -> dict[int, Tensor]:
     """The statistics of groups over the codes of some rows, by their numbers. -> (n, d, M) each."""
     if not numbers:
         return {}
     z, weight = z[:, rows], weight[:, rows]
-    context = None if context is None else context[rows]
+    cells = None if cells is None else cells[rows]
     totals = dict.fromkeys(numbers, z.new_zeros(()))
     at_once = min(DRAWS_AT_ONCE, codes_at_once(weight.shape[1], model.width))
     for some, share in zip(z.split(at_once), weight.split(at_once), strict=True):
-        outputs = model.decode(some, context)
+        outputs = model.decode_for(cells, some)
         for number in numbers:
             statistics = model.groups[number].statistics(outputs[number]).to(share.dtype)
             totals[number] = totals[number] + torch.einsum("sn,sndm->ndm", share, statistics)

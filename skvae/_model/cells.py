@@ -15,11 +15,13 @@ class Cells:
 
     ``observed`` (N, D) is True for observed values, and None if all values are observed. Encoder,
     decoder and prior are conditional on ``context`` (N, C); None if the model has no context.
+    ``probit`` (N, D) is that of ``SelfMasking``; None unless missing values count as evidence.
     """
 
     values: Tensor
     observed: Tensor | None
     context: Tensor | None = None
+    probit: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -36,7 +38,7 @@ class Cells:
         return self._each(lambda part: part.index_select(0, rows))
 
     def copy_(self, other: Cells) -> None:
-        """Copy from cells of the same shape, in place."""
+        """Copy from cells of the same shape and without ``probit``, in place."""
         self.values.copy_(other.values)
         if self.observed is not None and other.observed is not None:
             self.observed.copy_(other.observed)
@@ -47,9 +49,10 @@ class Cells:
         return self._each(lambda part: part[rows])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Cells:
-        observed = None if self.observed is None else change(self.observed)
-        context = None if self.context is None else change(self.context)
-        return Cells(change(self.values), observed, context)
+        others = (self.observed, self.context, self.probit)
+        return Cells(
+            change(self.values), *(None if part is None else change(part) for part in others)
+        )
 
 
 def observed_sum(x: Tensor, observed: Tensor | None) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from skvae._model.observation import ObservationModel
 from skvae._torch.vjp import Backward, Later
+from skvae.likelihoods._missing import MissingNormal
 from skvae.objectives import LOG_2PI
 
 # The lower limit of the noise, unless PCA leaves less, and the speed at which the logarithm of the
@@ -55,6 +56,35 @@ class LocationNoise(nn.Module):
             return group.emphasised(gradient * standard / noise)
 
         return lambda: self._log_density(standard, noise), backward
+
+    def missing(
+        self, group: ObservationModel, outputs: Tensor, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Later]:
+        """``Likelihood.missing`` of located columns, which depends on their locations."""
+        noise, _ = self._noise()
+        found = MissingNormal(outputs, self._sigma(group, noise), cells, bias, slope)
+        return found.log_prob, found.given_missing
+
+    def missing_vjp(
+        self, group: ObservationModel, outputs: Tensor, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Backward]:
+        """``Likelihood.missing_vjp`` of located columns."""
+        noise, excess = self._noise()
+        found = MissingNormal(outputs, self._sigma(group, noise), cells, bias, slope)
+
+        def backward(gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            by_outputs, by_bias, by_slope, by_log_noise = found.backward(gradient)
+            if self.log_excess.grad is not None:
+                self.log_excess.grad.add_(
+                    by_log_noise.sum() * (excess / noise).square(), alpha=NOISE_SPEED
+                )
+            return by_outputs, by_bias, by_slope
+
+        return found.log_prob, backward
+
+    def _sigma(self, group: ObservationModel, noise: Tensor) -> Tensor:
+        """The noise in the units of each column's location. (d,)."""
+        return noise / group.emphasised(noise.new_ones(group.n_columns))
 
     def _noise(self) -> tuple[Tensor, Tensor]:
         """The noise, and its excess."""

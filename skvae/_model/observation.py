@@ -22,6 +22,10 @@ class ObservationModel(nn.Module):
     n_outputs, n_shape_outputs, n_features, n_statistics : int
         The number of its inputs from the decoder, how many of these are from the network for
         shapes, and the numbers of its features for the encoder and of its statistics.
+    masks_itself : bool
+        That of the likelihood.
+    has_levels : bool
+        Whether the columns have few values, each with a mass.
     is_located : bool
         Whether training finds the codes from the locations of these columns.
     """
@@ -42,6 +46,8 @@ class ObservationModel(nn.Module):
         self.n_shape_outputs = likelihood.n_shape_outputs(constants) * n_columns
         self.n_features = likelihood.n_features(constants) * n_columns
         self.n_statistics = likelihood.n_statistics(constants) * n_columns
+        self.masks_itself = likelihood.masks_itself
+        self.has_levels = likelihood.values(constants) is not None
         self.is_located = likelihood.location_first or emphasis is not None
         own = likelihood.parameters(constants)
         # a prefix, since a likelihood may give a tensor the name of an attribute of a module
@@ -74,6 +80,16 @@ class ObservationModel(nn.Module):
     def emphasised(self, locations: Tensor) -> Tensor:
         """Locations on the scale on which all columns share one noise. (..., d) -> (..., d)."""
         return locations if self.emphasis is None else locations * self.emphasis
+
+    def missing(
+        self, outputs: Tensor, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Later]:
+        return self.likelihood.missing(outputs, self.tensors, cells, bias, slope)
+
+    def missing_vjp(
+        self, outputs: Tensor, cells: Tensor, bias: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Backward]:
+        return self.likelihood.missing_vjp(outputs, self.tensors, cells, bias, slope)
 
     def location(self, x: Tensor) -> Tensor:
         """The locations of the values on that scale. (N, d) -> (N, d)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache, partial
 
 import torch
@@ -16,6 +17,7 @@ from skvae._model.locations import LocationNoise
 from skvae._model.observation import Group, ObservationModel
 from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._model.positions import positions
+from skvae._model.self_masking import SelfMasking
 from skvae._torch.operations import clamp_backward
 from skvae._torch.row_wise import is_exact, is_row_wise
 from skvae._torch.vjp import Backward, Later
@@ -56,6 +58,8 @@ class VAE(nn.Module):
     n_context : int, default=0
         C, the number of conditioning variables of a row. The networks take them as further inputs,
         and ``log_prob`` and ``sample`` of the prior as an argument ``context`` (N, C).
+    self_masking : bool, default=False
+        Whether training learns how missing values depend on what they are.
     """
 
     gaps: Tensor
@@ -71,6 +75,7 @@ class VAE(nn.Module):
         learned_prior: PriorModule | None = None,
         places: Sequence[int] | None = None,
         n_context: int = 0,
+        self_masking: bool = False,
     ) -> None:
         super().__init__()
         self.n_context = n_context
@@ -94,6 +99,8 @@ class VAE(nn.Module):
         n_shapes = [group.n_shape_outputs for group in self.groups]
         self.shapes = build(n_shapes, 0.0, "shapes") if sum(n_shapes) else None
         self.location_noise = LocationNoise()
+        masking = SelfMasking(self.groups, gaps) if self_masking else None
+        self.self_masking = masking if masking is not None and len(masking.columns) else None
         self.components = ComponentOrder(n_components)
         self.float32_networks = False  # whatever the type of the rows
         # the prior in training, if one is learned, and the prior for sampling and scores
@@ -137,7 +144,13 @@ class VAE(nn.Module):
 
     @property
     def replayable(self) -> bool:
-        """Whether a step of training may be recorded and replayed on a GPU, and undone on a CPU."""
+        """Whether a step of training may be recorded and replayed on a GPU."""
+        # the number of missing values differs from step to step
+        return self.undoable and self.self_masking is None
+
+    @property
+    def undoable(self) -> bool:
+        """Whether a step of training may be undone, since it changes nothing but tensors."""
         prior = self.learned_prior
         return (
             all(module.replayable for module in self._networks())
@@ -203,6 +216,8 @@ class VAE(nn.Module):
         parts += [g for g in self.groups if not (phase.by_location and g.is_located)]
         if self.learned_prior is not None:
             parts.append(self.learned_prior)
+        if self.self_masking is not None:
+            parts.append(self.self_masking)
         if phase.by_location:
             parts.append(self.location_noise)
         found = [p for part in parts for p in part.parameters() if p.requires_grad]
@@ -240,6 +255,12 @@ class VAE(nn.Module):
         missing = x.isnan()
         fillers = [group.likelihood.filler for group in self.groups for _ in range(group.n_columns)]
         return Cells(torch.where(missing, x.new_tensor(fillers), x), ~missing, context)
+
+    def with_evidence(self, cells: Cells) -> Cells:
+        """The rows, with missing values as evidence of themselves if ``self_masking`` is needed."""
+        if self.self_masking is None or not self.self_masking.is_needed:
+            return cells
+        return replace(cells, probit=self.self_masking.probit(self._features_of_values(cells)))
 
     def draw_target(self, cells: Cells, generator: Generator) -> Cells:
         """The values that a training step uses for the rows."""
@@ -319,6 +340,14 @@ class VAE(nn.Module):
 
         The flags are those of the columns in ``gaps``.
         """
+        parts = [self._features_of_values(cells)]
+        if len(self.gaps):
+            everywhere = torch.ones_like(cells.values) if cells.observed is None else cells.observed
+            parts.append(everywhere.index_select(1, self.gaps).to(cells.values.dtype))
+        return join(parts)
+
+    def _features_of_values(self, cells: Cells) -> Tensor:
+        """The features without flags."""
         parts = [
             group.features(x)
             for group, x in zip(self.groups, split(cells.values, self.n_columns), strict=True)
@@ -326,18 +355,14 @@ class VAE(nn.Module):
         if cells.observed is not None:
             observed = split(cells.observed.unsqueeze(-1), self.n_columns, dim=-2)
             parts = [part * there for part, there in zip(parts, observed, strict=True)]
-        parts = [part.flatten(-2) for part in parts]
-        if len(self.gaps):
-            everywhere = torch.ones_like(cells.values) if cells.observed is None else cells.observed
-            parts.append(everywhere.index_select(1, self.gaps).to(cells.values.dtype))
-        return join(parts)
+        return join([part.flatten(-2) for part in parts])
 
     # -- p(x|z) ---------------------------------------------------------------------
 
     def log_prob(self, cells: Cells, outputs: Sequence[Tensor], phase: Phase = WHOLE) -> Tensor:
         """log p(x|z), given the outputs decoded from z. N rows, (S, N, P) of each group -> (S, N).
 
-        Only observed values count.
+        Only observed values count, and the missing ones if the cells have a ``probit``.
         """
 
         def of_group(group: ObservationModel, x: Tensor, outputs: Tensor) -> Tensor:
@@ -353,6 +378,9 @@ class VAE(nn.Module):
             observed_sum(of_group(group, x, out).to(x.dtype), there)
             for group, x, out, there in zip(self.groups, values, outputs, known, strict=True)
         ]
+        if self.self_masking is not None and cells.probit is not None:
+            noise = self.location_noise if phase.by_location else None
+            sums.append(self.self_masking.log_prob(self.groups, cells, outputs, noise))
         return torch.stack(sums).sum(0)
 
     def log_prob_vjp(
@@ -368,8 +396,16 @@ class VAE(nn.Module):
             )
         ]
 
+        masks = None
+        if self.self_masking is not None and self.self_masking.is_needed:
+            noise = self.location_noise if phase.by_location else None
+            features = self._features_of_values(cells)
+            rows = replace(cells, probit=self.self_masking.probit(features))
+            masks = self.self_masking.vjp(self.groups, rows, features, outputs, noise)
+
         def log_prob() -> Tensor:
-            return observed_sum(join([of_group() for of_group, _ in pieces]), cells.observed)
+            log_px = observed_sum(join([of_group() for of_group, _ in pieces]), cells.observed)
+            return log_px if masks is None else log_px + masks[0]()
 
         def backward(gradient: Tensor) -> list[Tensor]:
             by_cell = gradient.unsqueeze(-1)
@@ -378,13 +414,25 @@ class VAE(nn.Module):
             else:
                 by_cell = by_cell * cells.observed
             by_group = split(by_cell, self.n_columns)
-            return [back(part) for (_, back), part in zip(pieces, by_group, strict=True)]
+            found = [back(part) for (_, back), part in zip(pieces, by_group, strict=True)]
+            if masks is None:
+                return found
+            more = masks[1](gradient)
+            pairs = zip(found, more, strict=True)
+            return [one if other is None else one + other for one, other in pairs]
 
         return log_prob, backward
 
-    def sample(self, z: Tensor, generator: Generator, context: Tensor | None = None) -> Tensor:
-        """Draws from p(x|z) in working units. (S, N, K), (N, C) -> (S, N, D)."""
-        pairs = zip(self.groups, self.decode(z, context), strict=True)
+    def decode_for(self, cells: Cells | None, z: Tensor) -> list[Tensor]:
+        """``decode`` for N rows, with p(x|z, missing) for missing values if they are evidence."""
+        outputs = self.decode(z, None if cells is None else cells.context)
+        if cells is None or cells.probit is None or self.self_masking is None:
+            return outputs
+        return self.self_masking.given_missing(self.groups, cells, outputs)
+
+    def sample(self, z: Tensor, generator: Generator, cells: Cells | None = None) -> Tensor:
+        """Draws from p(x|z) in working units, for N rows. (S, N, K) -> (S, N, D)."""
+        pairs = zip(self.groups, self.decode_for(cells, z), strict=True)
         return join([group.sample(outputs, generator).to(z.dtype) for group, outputs in pairs])
 
     # -- bounds ---------------------------------------------------------------------

@@ -42,7 +42,12 @@ class MeanBound:
         """The bound of each row, in working units. -> (n,)."""
         bound = torch.cat(
             [
-                self.model.bound(self.objective, self.cells[rows], self.noise[:, rows], self.phase)
+                self.model.bound(
+                    self.objective,
+                    self.model.with_evidence(self.cells[rows]),
+                    self.noise[:, rows],
+                    self.phase,
+                )
                 for rows in chunks(len(self.cells), CHUNK_ROWS // len(self.noise))
             ]
         )

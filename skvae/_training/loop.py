@@ -236,7 +236,7 @@ class Run:
 def _may_be_undone(model: VAE, plan: Plan) -> bool:
     """Whether a step changes nothing but weights, moments and the generator, all in float32."""
     on_cpu = next(model.parameters()).device.type == "cpu"
-    built_in = model.replayable and plan.objective.replayable
+    built_in = model.undoable and plan.objective.replayable
     return on_cpu and built_in and plan.precision == "float32"
 
 

@@ -46,7 +46,8 @@ class Optimizer:
     ) -> None:
         networks = [m for m in module.children() if getattr(m, "closed_form", False)]
         closed = {p for network in networks for p in network.parameters()}
-        others = [getattr(module, name, None) for name in ("observations", "learned_prior")]
+        names = "observations", "learned_prior", "self_masking"
+        others = [getattr(module, name, None) for name in names]
         not_of_networks = {p for other in others if other is not None for p in other.parameters()}
 
         def is_decayed(p: nn.Parameter) -> bool:

@@ -32,7 +32,7 @@ ODD = {
 }
 # what is lawful and harmless among these
 FLAGS = (
-    *("whiten", "early_stopping", "warm_start", "missing", "sample_posterior"),
+    *("whiten", "self_masking", "early_stopping", "warm_start", "missing", "sample_posterior"),
     *("skip", "binarize", "library_size", "learned"),
 )
 FINE = {

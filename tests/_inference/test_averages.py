@@ -6,6 +6,7 @@ import torch
 
 from skvae._inference.averages import decoded_mean, weighted_masses, weighted_mean
 from skvae._inference.slopes import mean_slopes
+from skvae._model.cells import Cells
 from skvae._model.vae import VAE
 from skvae.likelihoods import Gaussian, Histogram
 from skvae.likelihoods._clusters import ClusteredCategorical
@@ -67,12 +68,12 @@ def test_blocks_give_what_all_rows_at_once_give(model, codes, weight, monkeypatc
         torch.testing.assert_close(one, other)
 
 
-def test_only_groups_with_wanted_values_are_averaged(model, codes, weight):
-    wanted = torch.zeros(N_ROWS, 4, dtype=torch.bool)
-    wanted[3, [0, 3]] = True
+def test_only_groups_with_missing_values_are_averaged(model, codes, weight):
+    observed = torch.ones(N_ROWS, 4, dtype=torch.bool)
+    observed[3, [0, 3]] = False
     mean, part = (
         weighted_mean(model, codes, weight),
-        weighted_mean(model, codes, weight, None, wanted),
+        weighted_mean(model, codes, weight, Cells(torch.zeros(N_ROWS, 4), observed)),
     )
     torch.testing.assert_close(part[:, [0, 1, 3]], mean[:, [0, 1, 3]])
     with torch.no_grad():

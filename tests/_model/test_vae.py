@@ -6,7 +6,9 @@ import torch
 from torch.distributions import Normal
 
 from skvae._model.locations import NOISE_SPEED
+from skvae._model.missing_regressions import PRECISION
 from skvae._model.phases import CODES, DECODER, WHOLE
+from skvae._model.self_masking import OWN_VARIANCE
 from skvae._model.vae import VAE
 from skvae._table.group import stack
 from skvae._torch.row_wise import is_row_wise
@@ -69,7 +71,7 @@ CASES = [
 ]
 
 
-def build(groups, gaps=()):
+def build(groups, gaps=(), self_masking=False):
     """A model in float64 of the groups of columns, and the working units of their table."""
     fitted, working = [], []
     for likelihood, places, emphasis in groups:
@@ -79,24 +81,43 @@ def build(groups, gaps=()):
         fitted.append((likelihood, constants, len(places), emphasis))
         working.append(likelihood.to_working(x, constants))
     generator = torch.Generator().manual_seed(0)
-    model = VAE(fitted, gaps, MLP((7,)), MLP((5,), "elu"), 3, generator).double()
+    networks = MLP((7,)), MLP((5,), "elu")
+    model = VAE(fitted, gaps, *networks, 3, generator, self_masking=self_masking).double()
     for parameter in model.parameters():  # many start at zero
         parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
     return model, torch.from_numpy(np.column_stack(working))
 
 
+def log_prior_of(masking):
+    """The log prior of the weights, up to a constant."""
+    own = masking.weight.view(-1)[masking.own_weights].square().sum()
+    others = masking.weight.square().sum() - own
+    n = len(masking.columns)
+    return -PRECISION / 2 * others - n / 2 * (own / n + OWN_VARIANCE).log()
+
+
 @pytest.mark.parametrize("objective", [ELBO(0.7, free_bits=0.1), IWAE(0.7)])
-@pytest.mark.parametrize("share_missing", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("share_missing", "self_masking"), [(0.0, False), (0.3, False), (0.3, True)]
+)
 @pytest.mark.parametrize(("groups", "phase"), CASES)
-def test_the_gradient_is_that_of_the_objective(groups, phase, share_missing, objective):
+def test_the_gradient_is_that_of_the_objective(
+    groups, phase, share_missing, self_masking, objective
+):
     generator = torch.Generator().manual_seed(1)
-    model, x = build(groups, gaps=[0, 1] if share_missing else [])
+    n_columns = sum(len(places) for _, places, _ in groups)
+    gaps = range(n_columns - self_masking) if share_missing else []
+    model, x = build(groups, gaps, self_masking)
     x[torch.rand(x.shape, generator=generator) < share_missing] = torch.nan
     cells = model.cells(x)
     noise = torch.randn(4, len(x), 3, generator=generator).double()
-    expected_bound = model.bound(objective, cells, noise, phase)
+    with_masks = model.with_evidence(cells)
+    expected_bound = model.bound(objective, with_masks, noise, phase)
     parameters = model.learned(phase)
-    expected = torch.autograd.grad(-expected_bound.mean(), parameters)
+    loss = -expected_bound.mean()
+    if model.self_masking is not None:  # n_rows is 1
+        loss = loss - log_prior_of(model.self_masking)
+    expected = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
     for parameter in parameters:  # as in training: others have none
         parameter.grad = torch.zeros_like(parameter)
     with torch.inference_mode():  # as in training, where minibatches are made
@@ -105,9 +126,8 @@ def test_the_gradient_is_that_of_the_objective(groups, phase, share_missing, obj
         bound, log_px, kl = find()
     draws = Draws.of(*model.encode(cells), noise)
     torch.testing.assert_close(bound, expected_bound)
-    torch.testing.assert_close(
-        log_px, model.log_prob(cells, model.decode(draws.z, None, phase), phase)
-    )
+    outputs = model.decode(draws.z, None, phase)
+    torch.testing.assert_close(log_px, model.log_prob(with_masks, outputs, phase))
     torch.testing.assert_close(kl, draws.kl())
     for parameter, gradient in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)

@@ -45,7 +45,7 @@ class Walk(nn.Module):
     -(theta - target)^2.
     """
 
-    n_components, replayable, learned_prior = 1, False, None
+    n_components, replayable, undoable, learned_prior = 1, False, False, None
 
     def __init__(self, target=0.32, loss=lambda theta: -theta):
         super().__init__()
@@ -58,6 +58,9 @@ class Walk(nn.Module):
         return []
 
     def draw_target(self, cells, generator):
+        return cells
+
+    def with_evidence(self, cells):
         return cells
 
     def value(self, x):
