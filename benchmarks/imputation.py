@@ -1,15 +1,17 @@
 """Imputation of numeric tables: errors, times, and what multiple imputations cover.
 
     python benchmarks/imputation.py [vae simple knn bayes trees]
-    SKVAE_DATA=folder python benchmarks/imputation.py --larger --seeds 1 [vae knn trees forest]
+    SKVAE_DATA=folder python benchmarks/imputation.py --larger --seeds 1 [vae random knn trees]
 
 Mean squared error of the hidden cells, columns standardised, mean of the seeds. Each imputer is
 fitted to the table with its gaps and fills it. `vae` is VAEImputer with its default model; the
 others stand at usual settings. `forest` is miceforest, and needs it and lightgbm 4.5.
 
 Half of the cells are hidden at random. `--larger` takes six tables of 12 or more columns, and 1,000
-rows of each: 30 and 50 % hidden at random, and 40 % hidden by their own value, the larger the more
-often ("MNAR"). It adds for `vae`:
+rows of each: 30 and 50 % hidden at random, 40 % hidden by their own value, the larger the more
+often ("MNAR"), and columns whose values are hidden by that of another, complete one ("MAR").
+`--hidden` and `--tables` select some of these, or other tables. `random` is VAEImputer without
+`self_masking`. Added for `vae`:
 
 fits   seconds to fit over those of VAETransformer(8)
 cover  share of hidden cells between the smallest and the largest of 20 draws. Draws from the true
@@ -45,6 +47,7 @@ TABLES = {
 }
 IMPUTERS = {
     "vae": lambda seed: VAEImputer(random_state=seed),
+    "random": lambda seed: AtRandom(seed),
     "simple": lambda seed: SimpleImputer(),
     "knn": lambda seed: KNNImputer(n_neighbors=10),
     "bayes": lambda seed: IterativeImputer(random_state=seed, max_iter=20),
@@ -61,7 +64,26 @@ PATTERNS = {
     "30 %": lambda X, rng: rng.random(X.shape) < 0.3,
     "50 %": lambda X, rng: rng.random(X.shape) < 0.5,
     "MNAR": lambda X, rng: rng.random(X.shape) < expit(2 * X - 0.6),
+    "MAR": lambda X, rng: by_another(X, rng),
 }
+
+
+class AtRandom:
+    """VAEImputer that takes values as missing at random."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def fit_transform(self, X):
+        model = VAEImputer()._default(X).set_params(self_masking=False)
+        return VAEImputer(model, random_state=self.seed).fit_transform(X)
+
+
+def by_another(X, rng):
+    """Hide values of 70 % of the columns, each by one of the other columns."""
+    is_complete = rng.permutation(X.shape[1]) < 0.3 * X.shape[1]
+    by = rng.choice(np.flatnonzero(is_complete), X.shape[1])
+    return (rng.random(X.shape) < expit(2 * X[:, by] - 1)) & ~is_complete
 
 
 class MiceForest:
@@ -84,13 +106,16 @@ def main():
     parser.add_argument("imputers", nargs="*", choices=[*IMPUTERS, []], metavar="imputer")
     parser.add_argument("--larger", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--hidden", nargs="*", choices=PATTERNS, default=list(PATTERNS))
+    parser.add_argument("--tables", nargs="*", default=LARGER)
     arguments = parser.parse_args()
     if arguments.larger:
         names = arguments.imputers or ["vae", "knn", "trees"]
-        larger(names, range(FIRST_SEED, FIRST_SEED + (arguments.seeds)))
+        seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
+        larger(names, seeds, arguments.tables, arguments.hidden)
     else:
-        names = arguments.imputers or [name for name in IMPUTERS if name != "forest"]
-        small(names, range(FIRST_SEED, FIRST_SEED + (arguments.seeds)))
+        names = arguments.imputers or ["vae", "simple", "knn", "bayes", "trees"]
+        small(names, range(FIRST_SEED, FIRST_SEED + arguments.seeds))
 
 
 def small(names, seeds):
@@ -110,13 +135,14 @@ def small(names, seeds):
             )
 
 
-def larger(names, seeds):
+def larger(names, seeds, tables, patterns):
     print(f"{'table':18}{'hidden':8}" + "".join(f"{name:>9}" for name in names), end="")
     print("     fits   cover  seconds" if "vae" in names else "")
-    rows = {pattern: [] for pattern in PATTERNS}
-    for table in LARGER:
+    rows = {pattern: [] for pattern in patterns}
+    for table in tables:
         X = read(table)
-        for pattern, hide in PATTERNS.items():
+        for pattern in patterns:
+            hide = PATTERNS[pattern]
             found = np.zeros(len(names) + 3)
             for seed in seeds:
                 hidden = hide(X, np.random.default_rng(seed))
