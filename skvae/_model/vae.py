@@ -256,11 +256,17 @@ class VAE(nn.Module):
         fillers = [group.likelihood.filler for group in self.groups for _ in range(group.n_columns)]
         return Cells(torch.where(missing, x.new_tensor(fillers), x), ~missing, context)
 
+    @property
+    def masking(self) -> SelfMasking | None:
+        """``self_masking``, None unless missing values say something about themselves."""
+        found = self.self_masking
+        return found if found is not None and found.is_needed else None
+
     def with_evidence(self, cells: Cells) -> Cells:
-        """The rows, with missing values as evidence of themselves if ``self_masking`` is needed."""
-        if self.self_masking is None or not self.self_masking.is_needed:
+        """The rows, with missing values as evidence of themselves if there is ``masking``."""
+        if self.masking is None:
             return cells
-        return replace(cells, probit=self.self_masking.probit(self._features_of_values(cells)))
+        return replace(cells, probit=self.masking.probit(self._features_of_values(cells)))
 
     def draw_target(self, cells: Cells, generator: Generator) -> Cells:
         """The values that a training step uses for the rows."""
@@ -396,12 +402,12 @@ class VAE(nn.Module):
             )
         ]
 
-        masks = None
-        if self.self_masking is not None and self.self_masking.is_needed:
+        masks, masking = None, self.masking
+        if masking is not None:
             noise = self.location_noise if phase.by_location else None
             features = self._features_of_values(cells)
-            rows = replace(cells, probit=self.self_masking.probit(features))
-            masks = self.self_masking.vjp(self.groups, rows, features, outputs, noise)
+            rows = replace(cells, probit=masking.probit(features))
+            masks = masking.vjp(self.groups, rows, features, outputs, noise)
 
         def log_prob() -> Tensor:
             log_px = observed_sum(join([of_group() for of_group, _ in pieces]), cells.observed)
