@@ -31,7 +31,9 @@ PRECISION = 20.0
 MOST_STEPS = 50  # of the regressions
 RIDGE = 0.01  # added to the variances of the features
 LARGEST_START = 1.0  # of an own weight
-EVIDENCE = 4.0  # twice the log-likelihood of an own weight, below which it may be chance
+# Twice the log-likelihood of an own weight, below which it may be chance: a level of 5 % for one of
+# them. With 2 log J more it is 5 % for one among J columns.
+EVIDENCE = 4.0
 # Number of features beyond which values are taken as missing at random at first, and number of
 # parameters that count in the criterion: a regression on hundreds of features is no explanation.
 MOST_FEATURES, MOST_PARAMETERS = 1000, 32
@@ -50,7 +52,8 @@ def simpler_explanation(
     If values are missing because of what they are, other columns tell about it what they tell about
     the value. The regression on the value as they predict it then suffices. The regression on all
     of them is taken if it is better by the Bayesian information criterion [1]_. Own weights are 0
-    in it: values are then missing at random. They are 0 too if the value is no better than chance.
+    in it: values are then missing at random. They are 0 too if the value is no better than chance,
+    by a level of about 5 % for all columns together.
     """
     n_features = x.shape[1]
     is_other = np.ones((n_features, len(columns)))
@@ -67,7 +70,8 @@ def simpler_explanation(
     is_better = 2 * (of_others - of_value) > MARGIN * more * np.log(weight.sum())
     rate = (weight @ y) / weight.sum()
     of_chance = weight.sum() * (xlogy(rate, rate) + xlog1py(1 - rate, -rate))
-    is_chance = 2 * (of_value - of_chance) < EVIDENCE * n_own
+    least = EVIDENCE * n_own + 2 * np.log(len(columns))
+    is_chance = 2 * (of_value - of_chance) < least
     by_value[1:, is_chance] = 0
     return np.where(is_better, by_others, by_value)
 

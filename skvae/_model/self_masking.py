@@ -19,7 +19,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -56,12 +56,16 @@ class SelfMasking(nn.Module):
     columns : Tensor of int of shape (J,)
         The columns that are not left out.
     bias, weight : Parameter of shape (J,) and (P, J)
-        Own weights without ``has_own`` stay 0.
+        Own weights without ``has_own`` stay 0, and so do all weights of columns without any: their
+        values are missing at random, which says nothing about codes.
+    kept : Tensor of int of shape (A,)
+        Which of ``columns`` have an own weight.
     n_rows : Tensor of shape ()
         The number of rows of training, in the call that had most.
     """
 
     columns: Tensor
+    kept: Tensor
     own_features: Tensor
     own_columns: Tensor
     own_weights: Tensor
@@ -95,6 +99,7 @@ class SelfMasking(nn.Module):
         self.register_buffer("is_level", levels, persistent=False)
         self.register_buffer("has_own", zeros(len(own)) + 1)
         self.register_buffer("n_rows", zeros() + 1)
+        self.register_buffer("kept", numbers(range(len(columns))), persistent=False)
         self.bias = nn.Parameter(zeros(len(columns)))
         self.weight = nn.Parameter(zeros(len(owner), len(columns)))
 
@@ -105,7 +110,7 @@ class SelfMasking(nn.Module):
         Features (N, P), missing values (N, D) and shares (N,) of a sample of the ``n_rows`` rows.
         """
         self.n_rows.fill_(n_rows)
-        features, of_row = clipped(features[:, : len(self.weight)]).double(), len(share) * share
+        features, of_row = self._clipped(features).double(), len(share) * share
         own, observed = features[:, self.own_features], ~missing[:, self.own_columns]
         weight = of_row.double()[:, None] * observed
         total = weight.sum(0).clamp(min=torch.finfo(weight.dtype).tiny)
@@ -122,22 +127,42 @@ class SelfMasking(nn.Module):
         own_features = [column.cpu().numpy() for column in columns]
         start = simpler_explanation(x, y, weights, own_features, counts.cpu().numpy())
         found = torch.from_numpy(start)
-        self.bias.copy_(found[0])
         self.weight.copy_(found[1:])
         self.has_own.copy_(self._own() != 0)
+        self._keep()
+        self.bias.zero_()[self.kept] = found[0].to(self.bias)[self.kept]
+        self.weight.zero_()[:, self.kept] = found[1:].to(self.weight)[:, self.kept]
+
+    def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
+        super()._load_from_state_dict(*arguments, **named)
+        self._keep()
+
+    def _keep(self) -> None:
+        """Set ``kept`` by ``has_own``."""
+        owners = self.own_columns[self.has_own > 0]
+        self.kept = torch.isin(self.columns, owners).nonzero()[:, 0]
 
     @property
     def is_needed(self) -> bool:
         """Whether any value says something about itself by being missing."""
-        return bool(self.has_own.any())
+        return len(self.kept) > 0
+
+    @property
+    def kept_columns(self) -> Tensor:
+        """The columns with an own weight. (A,)."""
+        return self.columns.index_select(0, self.kept)
 
     def probit(self, features: Tensor) -> Tensor:
-        """The probits by the observed values, 0 where left out. (N, P) -> (N, D).
+        """The probits by the observed values, 0 for columns without an own weight. -> (N, D).
 
-        Features of missing values are 0.
+        Features (N, P) of missing values are 0. Flags of observed values after them don't count.
         """
-        found = torch.addmm(self.bias, clipped(features).to(self.bias.dtype), self.weight)
-        return found.new_zeros(len(found), sum(self.n_columns)).index_copy(1, self.columns, found)
+        bias, weight = (p.index_select(-1, self.kept) for p in (self.bias, self.weight))
+        # in place, which autocast doesn't compute in bfloat16
+        found = bias.repeat(len(features), 1)
+        found = found.addmm_(self._clipped(features).to(bias.dtype), weight)
+        all_columns = found.new_zeros(len(found), sum(self.n_columns))
+        return all_columns.index_copy(1, self.kept_columns, found)
 
     def log_prob(
         self,
@@ -170,7 +195,7 @@ class SelfMasking(nn.Module):
         outputs: Sequence[Tensor],
         noise: LocationNoise | None,
     ) -> tuple[Later, Callable[[Tensor], list[Tensor | None]]]:
-        """A function that computes ``log_prob``, and its backward function.
+        """A function that computes ``log_prob``, and its backward function, for rows with features.
 
         That adds the gradients by bias and weight, and that of the weights' prior. It returns those
         by the outputs of each group, None for 0.
@@ -226,13 +251,15 @@ class SelfMasking(nn.Module):
 
         Those of the prior, of which each row has a share, are multiplied by ``scale``.
         """
-        by_probit, per_row = by_probit.index_select(1, self.columns), scale / self.n_rows
+        by_probit, per_row = by_probit.index_select(1, self.kept_columns), scale / self.n_rows
         if self.bias.grad is not None:
-            self.bias.grad.add_(by_probit.sum(0))
+            self.bias.grad.index_add_(0, self.kept, by_probit.sum(0))
         if self.weight.grad is None:
             return
-        gradient = self.weight.grad.addmm_(clipped(features).T, by_probit)
-        gradient.add_(self.weight * (per_row * PRECISION))
+        by_weight = self.weight.new_zeros(len(self.weight), len(self.kept))
+        by_weight.addmm_(self._clipped(features).T, by_probit)
+        self.weight.grad.index_add_(1, self.kept, by_weight)
+        gradient = self.weight.grad.add_(self.weight * (per_row * PRECISION))
         own = self._own()
         variance = own.square().sum() / len(self.columns) + OWN_VARIANCE
         flat = gradient.view(-1)
@@ -250,10 +277,10 @@ class SelfMasking(nn.Module):
         ]
 
     def _missing(self, groups: Sequence[ObservationModel], cells: Cells) -> Iterator[Missing]:
-        """The missing values of each group that are not left out."""
+        """The missing values of each group, of columns with an own weight."""
         assert cells.probit is not None
         modelled = cells.missing.new_zeros(cells.probit.shape[-1])
-        modelled = modelled.index_fill(0, self.columns, True)
+        modelled = modelled.index_fill(0, self.kept_columns, True)
         masks = split(cells.missing & modelled, self.n_columns)
         slopes = self.weight.new_zeros(sum(self.n_features))
         slopes = slopes.index_copy(0, self.own_features, self._own())
@@ -271,15 +298,20 @@ class SelfMasking(nn.Module):
             slope = group.emphasised(slope.view(group.n_columns, -1).T).T
             yield Missing(numbers, biases, slope)
 
+    def _clipped(self, features: Tensor) -> Tensor:
+        """Features without outliers, and without flags of observed values."""
+        return clipped(features[:, : len(self.weight)])
+
     def _own(self) -> Tensor:
         """The own weights of all columns."""
         return self.weight.view(-1).index_select(0, self.own_weights)
 
     def _log_observed(self, cells: Cells) -> Tensor:
-        """log P that the observed values are not missing. -> (N,)."""
+        """log P that the observed values are not missing, of columns with an own weight. (N,)."""
         assert cells.probit is not None
-        probit = cells.probit.index_select(-1, self.columns)
-        observed = ~cells.missing.index_select(-1, self.columns)
+        columns = self.kept_columns
+        probit = cells.probit.index_select(-1, columns)
+        observed = ~cells.missing.index_select(-1, columns)
         return torch.where(observed, probability(-probit).log(), 0.0).sum(-1)
 
 

@@ -266,7 +266,7 @@ class VAE(nn.Module):
         """The rows, with missing values as evidence of themselves if there is ``masking``."""
         if self.masking is None:
             return cells
-        return replace(cells, probit=self.masking.probit(self._features_of_values(cells)))
+        return replace(cells, probit=self.masking.probit(self.features(cells)))
 
     def draw_target(self, cells: Cells, generator: Generator) -> Cells:
         """The values that a training step uses for the rows."""
@@ -310,7 +310,7 @@ class VAE(nn.Module):
 
     def encode(self, cells: Cells) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x) for observed values x. -> 2 x (N, K)."""
-        x = self._encoder_input(cells)
+        x = with_context(self.features(cells), cells.context)
         if self.float32_networks:
             x = x.clamp(-LARGEST_FLOAT32, LARGEST_FLOAT32).float()
         codes = self.encoder(x).to(cells.values.dtype)
@@ -345,22 +345,11 @@ class VAE(nn.Module):
             parts = [torch.cat(pair, dim=-1) if pair[1].shape[-1] else pair[0] for pair in pairs]
         return parts
 
-    def _encoder_input(self, cells: Cells) -> Tensor:
-        return with_context(self.features(cells), cells.context)
-
     def features(self, cells: Cells) -> Tensor:
         """Features of the rows, 0 for missing values, and flags of observed values.
 
         The flags are those of the columns in ``gaps``.
         """
-        parts = [self._features_of_values(cells)]
-        if len(self.gaps):
-            everywhere = torch.ones_like(cells.values) if cells.observed is None else cells.observed
-            parts.append(everywhere.index_select(1, self.gaps).to(cells.values.dtype))
-        return join(parts)
-
-    def _features_of_values(self, cells: Cells) -> Tensor:
-        """The features without flags."""
         parts = [
             group.features(x)
             for group, x in zip(self.groups, split(cells.values, self.n_columns), strict=True)
@@ -368,7 +357,11 @@ class VAE(nn.Module):
         if cells.observed is not None:
             observed = split(cells.observed.unsqueeze(-1), self.n_columns, dim=-2)
             parts = [part * there for part, there in zip(parts, observed, strict=True)]
-        return join([part.flatten(-2) for part in parts])
+        parts = [part.flatten(-2) for part in parts]
+        if len(self.gaps):
+            everywhere = torch.ones_like(cells.values) if cells.observed is None else cells.observed
+            parts.append(everywhere.index_select(1, self.gaps).to(cells.values.dtype))
+        return join(parts)
 
     # -- p(x|z) ---------------------------------------------------------------------
 
@@ -397,9 +390,12 @@ class VAE(nn.Module):
         return torch.stack(sums).sum(0)
 
     def log_prob_vjp(
-        self, cells: Cells, outputs: Sequence[Tensor], phase: Phase
+        self, cells: Cells, features: Tensor, outputs: Sequence[Tensor], phase: Phase
     ) -> tuple[Later, Backward]:
-        """A function that computes ``log_prob`` in training, and the backward of ``outputs``."""
+        """A function that computes ``log_prob`` in training, and the backward of ``outputs``.
+
+        ``features`` are those of the cells.
+        """
         pieces = [
             self.location_noise.vjp(group, x, out)
             if phase.by_location and group.is_located
@@ -412,7 +408,6 @@ class VAE(nn.Module):
         masks, masking = None, self.masking
         if masking is not None:
             noise = self.location_noise if phase.by_location else None
-            features = self._features_of_values(cells)
             rows = replace(cells, probit=masking.probit(features))
             masks = masking.vjp(self.groups, rows, features, outputs, noise)
 
@@ -478,22 +473,23 @@ class VAE(nn.Module):
         Returns a function that computes the bound (N,), log p(x|z) of each draw (S, N) and
         ``Draws.kl``. It is valid until the parameters change.
         """
-        mean, log_std, into_encoder = self._encode_vjp(cells, generator, phase)
+        features = self.features(cells)
+        inputs = with_context(features, cells.context)
+        mean, log_std, into_encoder = self._encode_vjp(inputs, generator, phase)
         posterior = mean.to(noise.dtype), log_std.to(noise.dtype)
         log_prior = self.log_prior_in_training(cells.context)
         draws = Draws.of(*posterior, noise, log_prior=log_prior)
         outputs, into_decoder = self._decode_vjp(draws.z, cells.context, generator, phase)
-        log_px, into_outputs = self.log_prob_vjp(cells, outputs, phase)
+        log_px, into_outputs = self.log_prob_vjp(cells, features, outputs, phase)
         log_px = cache(log_px)
         bound, by_log_px, into_codes = objective.vjp(log_px, draws, scale=-1 / len(cells))
         into_encoder(*into_codes(into_decoder(into_outputs(by_log_px))))
         return lambda: (bound(), log_px(), draws.kl())
 
     def _encode_vjp(
-        self, cells: Cells, generator: Generator, phase: Phase
+        self, x: Tensor, generator: Generator, phase: Phase
     ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
         """Mean and log standard deviation, in the networks' order, and their backward function."""
-        x = self._encoder_input(cells)
         if not phase.encoder:  # then the encoder is applied as after training, without dropout
             mean, log_std = self.encoder(x).chunk(2, dim=-1)
             return mean, log_std.clamp(*LOG_STD_RANGE), lambda by_mean, by_log_std: None
