@@ -33,7 +33,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         draws [1]_, with one hidden layer of 128 ReLU units, a dropout of 0.1, and 100 epochs. It
         learns whether values are missing because of what they are (``self_masking`` [2]_). It does
         not use early stopping, since the values that this hides from training are worth more in
-        it. It takes as long as about two to eight fits of ``VAETransformer(8)``.
+        it. It takes as long as about one to five fits of ``VAETransformer(8)``, and up to eight
+        where values are missing because of what they are.
     sample_posterior : bool, default=False
         Whether ``transform`` replaces missing values by draws from their conditional distribution
         instead of its means, as in :class:`~sklearn.impute.IterativeImputer`. Several completed

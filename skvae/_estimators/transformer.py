@@ -168,9 +168,9 @@ class VAETransformer(
 
         It applies to columns with missing values in the first call of ``fit`` or ``partial_fit``
         whose likelihood is Gaussian, normal scores, log-normal, a histogram, Bernoulli or
-        categorical with up to 1,024 categories. If it finds that the values of a column are missing
-        because of what they are, the bounds of training, as in ``loss_curve_`` and
-        ``validation_scores_``, include the probability of which values are missing.
+        categorical with up to 1,024 categories. If values of some columns are missing because of
+        what they are, the bounds of training, as in ``loss_curve_`` and ``validation_scores_``,
+        include the probability of which values of these are missing.
 
     objective : {"elbo", "iwae"} or Objective, default="elbo"
         The bound that training maximises: the ELBO averaged over ``n_draws`` posterior draws, or

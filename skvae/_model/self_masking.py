@@ -195,10 +195,10 @@ class SelfMasking(nn.Module):
         outputs: Sequence[Tensor],
         noise: LocationNoise | None,
     ) -> tuple[Later, Callable[[Tensor], list[Tensor | None]]]:
-        """A function that computes ``log_prob``, and its backward function, for rows with features.
+        """A function that computes ``log_prob``, and its backward function.
 
-        That adds the gradients by bias and weight, and that of the weights' prior. It returns those
-        by the outputs of each group, None for 0.
+        The latter adds the gradients by bias and weight, and that of the weights' prior. It returns
+        those by the outputs of each group, None for 0. ``features`` are those of the rows.
         """
         parts = list(self._missing(groups, cells))
 
