@@ -198,6 +198,10 @@ def _run(
         checkpoint=checkpoint,
     )
 
+    if fitted.module.masking is not None:
+        # where values are missing because of what they are, observed ones end too soon
+        ends = fitted.module.masking.ends_by_masking()
+        fitted.columns = fitted.columns.opened(ends.cpu().numpy())
     describe(order=is_fresh)
     _fit_missingness(fitted, rows)
     _fit_prior(fitted, rows, Normal(), seed)

@@ -33,7 +33,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         draws [1]_, with one hidden layer of 128 ReLU units, a dropout of 0.1, and 100 epochs. It
         learns whether values are missing because of what they are (``self_masking`` [2]_). It does
         not use early stopping, since the values that this hides from training are worth more in
-        it. It takes as long as about one to five fits of ``VAETransformer(8)``, and up to eight
+        it. It takes as long as about one to five fits of ``VAETransformer(8)``, and up to twelve
         where values are missing because of what they are.
     sample_posterior : bool, default=False
         Whether ``transform`` replaces missing values by draws from their conditional distribution

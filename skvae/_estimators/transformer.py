@@ -141,12 +141,13 @@ class VAETransformer(
     bounds : "auto" or dict, default="auto"
         The range of the values of a column of numbers. With "auto", draws stay within the range of
         the training rows where a column ends sooner than a normal one would, and means of columns
-        with normal scores or a histogram are within it too. A dict gives pairs ``(low, high)`` by
-        column name or position, such as ``{"price": (0, None)}``, where None is no bound. Draws and
-        means of these columns stay within their bounds, and draws may go beyond the range of
-        training, up to the bounds. They are values of the column, so those of dates are dates.
-        Training values beyond them are an error, and log p does not depend on bounds. Columns that
-        are not in the dict use "auto".
+        with normal scores or a histogram are within it too. With ``self_masking``, draws may leave
+        the range where values are missing because of what they are. A dict gives pairs
+        ``(low, high)`` by column name or position, such as ``{"price": (0, None)}``, where None is
+        no bound. Draws and means of these columns stay within their bounds, and draws may go beyond
+        the range of training, up to the bounds. They are values of the column, so those of dates
+        are dates. Training values beyond them are an error, and log p does not depend on bounds.
+        Columns that are not in the dict use "auto".
 
     whiten : bool, default=False
         Whether components have the scale of the prior, N(0, 1), as in textbooks. If False, each
@@ -168,7 +169,8 @@ class VAETransformer(
 
         It applies to columns with missing values in the first call of ``fit`` or ``partial_fit``
         whose likelihood is Gaussian, normal scores, log-normal, a histogram, Bernoulli or
-        categorical with up to 1,024 categories. If values of some columns are missing because of
+        categorical with up to 1,024 categories, in tables whose columns have up to 1,000 features
+        (one for a number, one for each category). If values of some columns are missing because of
         what they are, the bounds of training, as in ``loss_curve_`` and ``validation_scores_``,
         include the probability of which values of these are missing.
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from skvae._blocks import CHUNK_BYTES, chunks
 from skvae._inference.abandon import listen_to
-from skvae._inference.copies import in_precision
 from skvae._interrupts import interrupts_held
 from skvae._model.vae import VAE
 from skvae._torch.runtime import torch_runtime
@@ -65,7 +64,7 @@ def map_rows(
 
     Computes in the dtype of the caller's rows. In float32 arithmetic on float64 rows, the result of
     a row would depend on the other rows of its chunk. With ``float32_networks`` and rows in
-    float64, networks compute in float32 where that is not so (see ``VAE.takes_float32``).
+    float64, networks compute in float32 where that is not so (see ``VAE.in_precision``).
 
     As many chunks run in parallel as torch has threads, each on one thread. Several threads for
     one operation would wait for each other, and long if another process occupies a core. With
@@ -76,8 +75,7 @@ def map_rows(
     device, precision = parameters[0].device, torch.from_numpy(np.empty(0, dtype)).dtype
     if precision != parameters[0].dtype:
         with torch_runtime(device):  # outside inference mode, so that autograd may record the copy
-            mixed = float32_networks and model.takes_float32()
-            model = in_precision(model, precision, float32_networks=mixed)
+            model = model.in_precision(precision, float32_networks=float32_networks)
     work = n_rows * max(size) * sum(parameter.numel() for parameter in parameters)
     together = work >= SHARED_WORK and device.type == "cpu" and not in_order
     n_threads = torch.get_num_threads() if together else 1

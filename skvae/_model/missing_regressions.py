@@ -34,7 +34,7 @@ LARGEST_START = 1.0  # of an own weight
 # Twice the log-likelihood of an own weight, below which it may be chance: a level of 5 % for one of
 # them. With 2 log J more it is 5 % for one among J columns.
 EVIDENCE = 4.0
-# Number of features beyond which values are taken as missing at random at first, and number of
+# Number of features beyond which values are taken as missing at random, and number of
 # parameters that count in the criterion: a regression on hundreds of features is no explanation.
 MOST_FEATURES, MOST_PARAMETERS = 1000, 32
 MARGIN = 2.0  # by which their number is multiplied, since predictions are only linear
@@ -64,7 +64,7 @@ def simpler_explanation(
         if n_features > MOST_FEATURES:
             return by_others
         counting = [own[counts[own]] for own in columns]
-        by_value, of_value = _by_value(_predictions(x, weight, columns), y, weight, counting)
+        by_value, of_value = _by_value(*_predictions(x, weight, columns), y, weight, counting)
     n_own = np.array([len(own) for own in counting])
     more = (np.minimum(n_features - n_own, MOST_PARAMETERS) - n_own).clip(0)
     is_better = 2 * (of_others - of_value) > MARGIN * more * np.log(weight.sum())
@@ -76,16 +76,20 @@ def simpler_explanation(
     return np.where(is_better, by_others, by_value)
 
 
-def _predictions(x: Array, weight: Array, columns: Sequence[Places]) -> Array:
-    """The features as linearly predicted by those of other columns. (N, P)."""
+def _predictions(x: Array, weight: Array, columns: Sequence[Places]) -> tuple[Array, Array]:
+    """The features as linearly predicted by those of other columns, (N, P).
+
+    Returns the sums of the squared coefficients of these too, (P,).
+    """
     centred = x - weight @ x / weight.sum()
     covariance = centred.T @ (weight[:, None] * centred) / weight.sum()
     precision = np.linalg.inv(covariance + RIDGE * np.eye(len(covariance)))
     # E[x_own | x_other] = x_own - P_own,own^-1 P_own x
-    product, found = centred @ precision, np.zeros_like(x)
+    coefficients = np.zeros_like(precision)
     for own in columns:
-        found[:, own] = centred[:, own] - product[:, own] @ np.linalg.inv(precision[own][:, own])
-    return found
+        coefficients[:, own] = -precision[:, own] @ np.linalg.inv(precision[own][:, own])
+        coefficients[own[:, None], own] = 0
+    return centred @ coefficients, np.square(coefficients).sum(axis=0)
 
 
 def _by_others(x: Array, y: Array, weight: Array, is_other: Array) -> tuple[Array, Array]:
@@ -93,7 +97,7 @@ def _by_others(x: Array, y: Array, weight: Array, is_other: Array) -> tuple[Arra
     bias, slopes, log_likelihood = _regressions(
         y,
         weight,
-        is_other.size,
+        np.full(is_other.size, PRECISION),
         lambda w: x @ (w.reshape(is_other.shape) * is_other),
         lambda by_eta: ((x.T @ by_eta) * is_other).ravel(),
     )
@@ -101,9 +105,13 @@ def _by_others(x: Array, y: Array, weight: Array, is_other: Array) -> tuple[Arra
 
 
 def _by_value(
-    predicted: Array, y: Array, weight: Array, columns: Sequence[Places]
+    predicted: Array, squares: Array, y: Array, weight: Array, columns: Sequence[Places]
 ) -> tuple[Array, Array]:
-    """Regressions on the predicted features of the columns themselves. -> as ``_by_others``."""
+    """Regressions on the predicted features of the columns themselves. -> as ``_by_others``.
+
+    They are regressions on the other columns with fewer parameters: the prior is that of the
+    weights of these, by ``squares`` (P,) of ``_predictions``.
+    """
     own = np.concatenate(columns)
     column = np.repeat(np.arange(len(columns)), [len(one) for one in columns])
     scale = np.sqrt(weight @ np.square(predicted[:, own]) / weight.sum())
@@ -114,7 +122,7 @@ def _by_value(
     bias, slopes, log_likelihood = _regressions(
         y,
         weight,
-        len(own),
+        PRECISION * np.divide(squares[own], scale**2, out=np.ones(len(own)), where=scale > 0),
         lambda w: (standard * w) @ to_column,
         lambda by_eta: np.einsum("nq,nq->q", standard, by_eta[:, column]),
     )
@@ -128,14 +136,15 @@ def _by_value(
 def _regressions(
     y: Array,
     weight: Array,
-    n_slopes: int,
+    precision: Array,
     product: Callable[[Array], Array],
     pulled_back: Callable[[Array], Array],
 ) -> tuple[Array, Array, Array]:
-    """Probit regressions of all columns of y (N, J). -> (J,), (n_slopes,), (J,).
+    """Probit regressions of all columns of y (N, J). -> (J,), (Q,), (J,).
 
-    ``product`` maps slopes to their part of the probits, and ``pulled_back`` the gradient by
-    probits to that by slopes. Returns biases, slopes and log-likelihoods.
+    ``product`` maps slopes, with normal priors of this precision (Q,), to their part of the
+    probits, and ``pulled_back`` the gradient by probits to that by slopes. Returns biases, slopes
+    and log-likelihoods.
     """
     n_targets, sign = y.shape[1], np.where(y, 1.0, -1.0)
 
@@ -147,10 +156,10 @@ def _regressions(
         eta, log_phi = log_p(flat)
         by_eta = -weight[:, None] * sign * np.exp(-0.5 * (np.square(eta) + LOG_2PI) - log_phi)
         slopes = flat[n_targets:]
-        total = 0.5 * PRECISION * slopes @ slopes - (weight @ log_phi).sum()
-        return float(total), np.r_[by_eta.sum(axis=0), pulled_back(by_eta) + PRECISION * slopes]
+        total = 0.5 * precision @ np.square(slopes) - (weight @ log_phi).sum()
+        return float(total), np.r_[by_eta.sum(axis=0), pulled_back(by_eta) + precision * slopes]
 
     options = {"maxiter": MOST_STEPS}
-    start = np.zeros(n_targets + n_slopes)
+    start = np.zeros(n_targets + len(precision))
     fit: Any = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
     return fit.x[:n_targets], fit.x[n_targets:], weight @ log_p(fit.x)[1]

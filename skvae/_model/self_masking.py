@@ -58,6 +58,8 @@ class SelfMasking(nn.Module):
     bias, weight : Parameter of shape (J,) and (P, J)
         Own weights without ``has_own`` stay 0, and so do all weights of columns without any: their
         values are missing at random, which says nothing about codes.
+    has_own : Tensor of shape (Q,)
+        1 for each feature of these columns with an own weight, else 0.
     kept : Tensor of int of shape (A,)
         Which of ``columns`` have an own weight.
     n_rows : Tensor of shape ()
@@ -126,12 +128,12 @@ class SelfMasking(nn.Module):
         x, y, weights = (part.cpu().numpy() for part in parts)
         own_features = [column.cpu().numpy() for column in columns]
         start = simpler_explanation(x, y, weights, own_features, counts.cpu().numpy())
-        found = torch.from_numpy(start)
-        self.weight.copy_(found[1:])
-        self.has_own.copy_(self._own() != 0)
+        found = torch.from_numpy(start).to(self.weight)
+        self.has_own.copy_(found[1:].reshape(-1)[self.own_weights] != 0)
         self._keep()
-        self.bias.zero_()[self.kept] = found[0].to(self.bias)[self.kept]
-        self.weight.zero_()[:, self.kept] = found[1:].to(self.weight)[:, self.kept]
+        is_kept = torch.zeros_like(found[0]).index_fill(0, self.kept, 1.0)
+        self.bias.copy_(found[0] * is_kept)
+        self.weight.copy_(found[1:] * is_kept)
 
     def _load_from_state_dict(self, *arguments: Any, **named: Any) -> None:
         super()._load_from_state_dict(*arguments, **named)
@@ -151,6 +153,15 @@ class SelfMasking(nn.Module):
     def kept_columns(self) -> Tensor:
         """The columns with an own weight. (A,)."""
         return self.columns.index_select(0, self.kept)
+
+    def ends_by_masking(self) -> Tensor:
+        """Whether the observed values of each column end sooner because others are missing. (D, 2).
+
+        At the upper end if larger values are missing more often, else at the lower end.
+        """
+        own = self.weight.new_zeros(sum(self.n_columns))
+        own = own.index_add(0, self.own_columns, self._own())
+        return torch.stack([own < 0, own > 0], dim=1)
 
     def probit(self, features: Tensor) -> Tensor:
         """The probits by the observed values, 0 for columns without an own weight. -> (N, D).
@@ -258,7 +269,7 @@ class SelfMasking(nn.Module):
             return
         by_weight = self.weight.new_zeros(len(self.weight), len(self.kept))
         by_weight.addmm_(self._clipped(features).T, by_probit)
-        self.weight.grad.index_add_(1, self.kept, by_weight)
+        self.weight.grad.index_add_(1, self.kept, by_weight)  # each column once
         gradient = self.weight.grad.add_(self.weight * (per_row * PRECISION))
         own = self._own()
         variance = own.square().sum() / len(self.columns) + OWN_VARIANCE

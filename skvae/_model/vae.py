@@ -146,7 +146,7 @@ class VAE(nn.Module):
     def replayable(self) -> bool:
         """Whether a step of training may be recorded and replayed on a GPU."""
         # the number of missing values differs from step to step
-        return self.undoable and self.self_masking is None
+        return self.undoable and self.masking is None
 
     @property
     def undoable(self) -> bool:
@@ -277,28 +277,21 @@ class VAE(nn.Module):
             return cells
         return Cells(join(drawn), cells.observed, cells.context)
 
-    def takes_float32(self) -> bool:
-        """Whether float32 is enough for networks in scores of rows in float64.
-
-        This requires a CPU, networks that are ``row_wise``, so that results of a row don't depend
-        on the other rows, and torch's full precision of float32.
-        """
-        on_cpu = next(self.parameters()).device.type == "cpu"
-        row_wise = on_cpu and all(network.row_wise for network in self._networks())
-        return row_wise and is_row_wise() and is_exact()
-
     def in_precision(self, dtype: torch.dtype, *, float32_networks: bool = False) -> VAE:
         """A copy in another precision, on the same device.
 
-        With ``float32_networks``, the networks and the likelihoods for which that is enough are in
-        float32, which takes half the time.
+        With ``float32_networks``, the networks and the likelihoods for which that is enough stay in
+        float32, which takes half the time. This requires a CPU, networks that are ``row_wise``, so
+        that results of a row don't depend on the other rows, and torch's full precision of float32.
         """
         parameter = next(self.parameters())
         copied = copy.deepcopy(self).to(parameter.device, dtype)  # a copied prior is on the CPU
-        if float32_networks:
+        networks = copied._networks()
+        row_wise = parameter.device.type == "cpu" and all(n.row_wise for n in networks)
+        if float32_networks and row_wise and is_row_wise() and is_exact():
             copied.float32_networks = True
             stays = [group for group in copied.groups if group.likelihood.takes_float32]
-            for part in [*copied._networks(), *stays]:
+            for part in [*networks, *stays]:
                 part.float()
         return copied
 
@@ -475,6 +468,8 @@ class VAE(nn.Module):
         """
         features = self.features(cells)
         inputs = with_context(features, cells.context)
+        if self.masking is not None and inputs is features:
+            inputs = features.clone()  # a custom encoder may overwrite them
         mean, log_std, into_encoder = self._encode_vjp(inputs, generator, phase)
         posterior = mean.to(noise.dtype), log_std.to(noise.dtype)
         log_prior = self.log_prior_in_training(cells.context)

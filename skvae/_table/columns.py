@@ -141,6 +141,13 @@ class Columns:
         groups = [group.bounded(bounds[group.places]) for group in self.groups]
         return Columns(self.names, groups, self.gaps, self.spread, self.ranges, self.origin)
 
+    def opened(self, ends: NDArray[np.bool_]) -> Columns:
+        """The columns without limits of draws at some ends (d, 2), in working order."""
+        starts = np.cumsum([len(group.places) for group in self.groups])[:-1]
+        pairs = zip(self.groups, np.split(ends, starts), strict=True)
+        groups = [group.opened(own) for group, own in pairs]
+        return Columns(self.names, groups, self.gaps, self.spread, self.ranges, self.origin)
+
     @property
     def order(self) -> list[int]:
         """The place in the table of each column in working order."""

@@ -61,6 +61,11 @@ class ColumnGroup:
         constants = self.likelihood.with_limits(self.constants, limits)
         return replace(self, constants=constants, bounds=bounds)
 
+    def opened(self, ends: Array) -> ColumnGroup:
+        """The group without limits of draws at some ends (d, 2) bool, except named ones."""
+        found = self.likelihood.without_limits(self.constants, ends & np.isnan(self.bounds))
+        return replace(self, constants=found)
+
     @property
     def limits(self) -> Array:
         """The smallest and the largest draw in the caller's units, infinite for none. (d, 2)."""

@@ -215,6 +215,10 @@ class Likelihood(Value, ABC):
         kept = np.isnan(limits)
         return constants | {"limits": np.where(kept, constants["limits"], limits)}
 
+    def without_limits(self, constants: Constants, ends: Array) -> Constants:
+        """The constants without limits of draws at some ends (d, 2) bool."""
+        return self.with_limits(constants, np.where(ends, [-np.inf, np.inf], np.nan))
+
     def update_constants(self, x: Array, constants: Constants) -> Constants:
         """The constants for training that continues with the rows ``x`` (n, d)."""
         return constants

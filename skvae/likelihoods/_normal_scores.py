@@ -173,6 +173,9 @@ class NormalScores(_Normal):
         is_whole = np.array([one.whole for one in constants["map"]])
         return super().with_limits(constants, whole_limits(limits, is_whole))
 
+    def without_limits(self, constants: Constants, ends: Array) -> Constants:
+        return constants  # means would not have them either, and tails can be very long
+
     def update_constants(self, x: Array, constants: Constants) -> Constants:
         return constants | {"limits": widened(constants["limits"], x)}
 

@@ -81,6 +81,29 @@ def test_columns_that_are_missing_by_another_have_no_weights(fitted):
     assert not masking.bias.any()
 
 
+def test_draws_have_no_limit_where_values_are_missing():
+    x = 50 + 10 * TABLE[:, :1]
+    hidden = expit(x - 55) > CHANCE[:, :1]
+    others = TABLE[:, :1] + 0.3 * RNG.normal(size=(N, 3))
+    table = np.hstack([np.where(hidden, np.nan, x), others])
+    largest, draws, bounds = np.nanmax(table[:, 0]), {}, {}
+    for name, changes in {
+        "default": {},
+        "at random": {"self_masking": False},
+        "named": {"bounds": {0: (None, 70)}},
+    }.items():
+        model = imputer(n_components=2, max_iter=20, **changes).fit(table)
+        draws[name] = np.array(model.impute(table, n_imputations=5))[:, :, 0]
+        bounds[name] = model.estimator_.bounds_[0]
+    # observed values end sooner than normal ones would
+    assert bounds["at random"][1] == largest == draws["at random"].max()
+    assert bounds["default"][1] == np.inf
+    assert bounds["default"][0] == bounds["at random"][0]
+    assert draws["default"].max() > 75
+    assert bounds["named"][1] == 70
+    assert largest < draws["named"].max() <= 70
+
+
 def test_only_imputation_takes_missing_values_as_evidence(fitted):
     model = fitted["by size"].estimator_
     rows = with_gaps(BY_SIZE)[:50]

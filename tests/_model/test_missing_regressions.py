@@ -56,10 +56,23 @@ def test_weights_count_rows():
 
 
 def test_predictions_are_linear_regressions():
-    found = _predictions(X, np.ones(N), OWN)[:, 0]
+    found, squares = (part[..., 0] for part in _predictions(X, np.ones(N), OWN))
     others = np.column_stack([np.ones(N), X[:, 1:]])
-    expected = others @ np.linalg.lstsq(others, X[:, 0], rcond=None)[0]
+    coefficients = np.linalg.lstsq(others, X[:, 0], rcond=None)[0]
+    expected = others @ coefficients
     np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=0.05)
+    assert squares == pytest.approx(np.square(coefficients[1:]).sum(), rel=0.05)
+
+
+def test_a_sharp_limit_of_the_values_is_found():
+    # the others are nearly copies, and a regression on all of them has more parameters
+    x = X[:, :1] + 0.3 * RNG.normal(size=(N, 4))
+    x[:, 0] = X[:, 0]
+    y = x[:, :1] > 0.5
+    x[:, 0] = np.where(y[:, 0], 0.0, x[:, 0])
+    _, own, *others = simpler_explanation(x, y, np.ones(N), OWN, np.ones(4, bool))[:, 0]
+    assert own > 0.3
+    assert others == [0, 0, 0]
 
 
 @pytest.mark.parametrize("slope", [-1.0, 1.0])
@@ -80,6 +93,18 @@ def test_values_missing_by_chance():
     bias, *weights = explanation(missing(np.full(N, -0.5)))
     np.testing.assert_allclose(weights, 0, atol=0.1)
     assert abs(bias + 0.5) < 0.1
+
+
+def test_chance_is_judged_for_all_columns_together():
+    rng, n_tables, found = np.random.default_rng(0), 40, 0
+    for _ in range(n_tables):
+        x = rng.normal(size=(500, 10)) + rng.normal(size=(500, 1))
+        y = rng.random(x.shape) < 0.3
+        own = [np.array([j]) for j in range(10)]
+        start = simpler_explanation(np.where(y, 0.0, x), y, np.ones(500), own, np.ones(10, bool))
+        found += start[1:].diagonal().any()
+    # 5 % for each column would be 16 tables
+    assert found <= 6
 
 
 def test_own_features_that_do_not_count():

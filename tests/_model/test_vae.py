@@ -325,12 +325,12 @@ def test_a_copy_with_networks_in_float32_is_the_same_model(groups, phase):
 @pytest.mark.skipif(not is_row_wise(), reason="scores here are in the type of the table")
 def test_networks_stay_in_float32_only_if_all_are_row_wise_and_torch_is_exact(monkeypatch):
     model, _ = build(PLAIN)
-    assert model.takes_float32()
+    assert model.in_precision(torch.float64, float32_networks=True).float32_networks
     monkeypatch.setattr("skvae._model.vae.is_exact", lambda: False)
-    assert not model.takes_float32()
+    assert not model.in_precision(torch.float64, float32_networks=True).float32_networks
     monkeypatch.undo()
     model.decoder.row_wise = False
-    assert not model.takes_float32()
+    assert not model.in_precision(torch.float64, float32_networks=True).float32_networks
 
 
 @pytest.mark.skipif(not is_row_wise(), reason="scores here are in the type of the table")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cases import fit, start
 
-from skvae.likelihoods import Gaussian, LogNormal, StudentT
+from skvae.likelihoods import Gaussian, Histogram, LogNormal, NormalScores, StudentT
 
 RNG = np.random.default_rng(0)
 EXPONENTIAL = RNG.exponential(3.0, size=(400, 1)) + 1.0
@@ -33,6 +33,20 @@ def test_limits_are_those_of_the_number_of_rows_that_weights_stand_for():
     alone = Gaussian().fit(x, np.full(40, 0.05))["limits"]
     assert np.isinf(alone).all()
     assert Gaussian().fit(x, np.full(40, 10.0))["limits"][0, 0] == x[0, 0]
+
+
+def test_limits_are_left_out_at_some_ends():
+    ends = np.array([[False, True], [True, False]])
+    x = np.exp(np.tile(RNG.uniform(1.0, 2.0, size=(4000, 1)), 2))
+    for likelihood in (Gaussian(), LogNormal(), Histogram()):
+        constants = fit(likelihood, x)
+        limits = likelihood.limits(constants)
+        assert np.isfinite(limits).all()
+        found = likelihood.limits(likelihood.without_limits(constants, ends))
+        lowest = 0 if isinstance(likelihood, LogNormal) else -np.inf
+        assert found.tolist() == [[limits[0, 0], np.inf], [lowest, limits[1, 1]]]
+    scores = fit(NormalScores(), x[:, :1])
+    assert NormalScores().without_limits(scores, ends[:1]) is scores
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=str)
