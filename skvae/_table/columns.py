@@ -139,13 +139,16 @@ class Columns:
     def bounded(self, bounds: Array) -> Columns:
         """The columns with bounds (d, 2) of draws and means, NaN for a column without."""
         groups = [group.bounded(bounds[group.places]) for group in self.groups]
-        return Columns(self.names, groups, self.gaps, self.spread, self.ranges, self.origin)
+        return self._with(groups)
 
     def opened(self, ends: NDArray[np.bool_]) -> Columns:
         """The columns without limits of draws at some ends (d, 2), in working order."""
         starts = np.cumsum([len(group.places) for group in self.groups])[:-1]
         pairs = zip(self.groups, np.split(ends, starts), strict=True)
         groups = [group.opened(own) for group, own in pairs]
+        return self._with(groups)
+
+    def _with(self, groups: Sequence[ColumnGroup]) -> Columns:
         return Columns(self.names, groups, self.gaps, self.spread, self.ranges, self.origin)
 
     @property
