@@ -27,13 +27,21 @@ from torch import Tensor
 
 from skvae._interrupts import interrupts_held
 from skvae._rules import Rule, number
-from skvae._torch.vjp import Later
+from skvae._torch.vjp import Backward, Later
 from skvae._value import Value
 
 LOG_2PI = math.log(2 * math.pi)
 
-# log p(z) of codes, (..., K) -> (...), in nats.
-LogPrior = Callable[[Tensor], Tensor]
+
+@dataclass(frozen=True)
+class LogPrior:
+    """log p(z) of codes, (..., K) -> (...), in nats: a function, and its ``vjp``."""
+
+    log_prob: Callable[[Tensor], Tensor]
+    vjp: Callable[[Tensor], tuple[Tensor, Backward]]
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.log_prob(z)
 
 
 def kl_to_standard_normal(mean: Tensor, log_std: Tensor) -> Tensor:
@@ -103,7 +111,7 @@ class Draws:
     def _kl(self) -> Tensor:
         if self.log_prior is None:
             return kl_to_standard_normal(self.mean, self.log_std)
-        return self.log_ratio().mean(0).unsqueeze(-1)
+        return _mean_ratio(self.log_ratio())
 
     def take_kl(self, other: Draws) -> None:
         """Keep the KL divergence that the same draws have computed, if they have."""
@@ -115,12 +123,32 @@ class Draws:
         if self.log_prior is None:
             # from the noise, since z - mean would lose its digits if std is small
             return (0.5 * (self.z.square() - self.noise.square()) - self.log_std).sum(-1)
-        log_q = (-0.5 * (self.noise.square() + LOG_2PI) - self.log_std).sum(-1)
-        return log_q - self.log_prior(self.z)
+        return self._log_q() - self.log_prior(self.z)
+
+    def log_ratio_vjp(self) -> tuple[Tensor, Backward]:
+        """``log_ratio``, and its backward function to z. Its gradient by each log_std is -1.
+
+        It is also kept for ``kl``, since that of a learned prior takes long to compute again.
+        """
+        if self.log_prior is None:
+            return self.log_ratio(), lambda gradient: gradient.unsqueeze(-1) * self.z
+        log_p, into_z = self.log_prior.vjp(self.z)
+        log_ratio = self._log_q() - log_p.to(self.z.dtype)  # that of a custom prior may differ
+        vars(self)["_kl"] = _mean_ratio(log_ratio)
+        return log_ratio, lambda gradient: into_z(-gradient.to(log_p.dtype))
+
+    def _log_q(self) -> Tensor:
+        """log q(z|x) of each draw. -> (S, N)."""
+        return (-0.5 * (self.noise.square() + LOG_2PI) - self.log_std).sum(-1)
 
     def pulled_back(self, by_z: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients by mean and std of a function with gradient ``by_z``. -> 2 x (N, K)."""
         return by_z.sum(0), (by_z * self.noise).sum(0)
+
+
+def _mean_ratio(log_ratio: Tensor) -> Tensor:
+    """The KL divergence, estimated by draws. (S, N) -> (N, 1)."""
+    return log_ratio.mean(0).unsqueeze(-1)
 
 
 # Maps the gradient by z, through p(x|z), to the total gradients by mean and log_std.
@@ -219,19 +247,23 @@ class ELBO(Objective):
         return elbo(log_px, draws.kl(), beta=self.beta, free_bits=self.free_bits)
 
     def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
-        if draws.log_prior is not None:
-            return super().vjp(log_px, draws, scale=scale)
-        std = draws.std
-        by_log_px = std.new_full(draws.z.shape[:-1], scale / len(draws.z))
+        std, n_draws = draws.std, len(draws.z)
+        by_log_px = std.new_full(draws.z.shape[:-1], scale / n_draws)
+        into_z = None if draws.log_prior is None else draws.log_ratio_vjp()[1]
         by_kl = std.new_full((), -self.beta * scale)
         if self.free_bits > 0:
             by_kl = by_kl * (draws.kl() >= self.free_bits)
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
-            by_mean, by_std = draws.pulled_back(by_z)
-            # the gradient of kl is mean by mean, and std^2 - 1 by log_std
-            by_mean = torch.addcmul(by_mean, by_kl, draws.mean)
-            return by_mean, torch.addcmul(by_std, by_kl, std) * std - by_kl
+            if into_z is None:
+                by_mean, by_std = draws.pulled_back(by_z)
+                # the gradient of kl is mean by mean, and std^2 - 1 by log_std
+                by_mean = torch.addcmul(by_mean, by_kl, draws.mean)
+                return by_mean, torch.addcmul(by_std, by_kl, std) * std - by_kl
+            # kl is the mean of log_ratio over draws
+            by_ratio = (by_kl / n_draws).expand(len(std), 1).T.expand_as(by_log_px)
+            by_mean, by_std = draws.pulled_back(by_z + into_z(by_ratio))
+            return by_mean, by_std * std - by_kl
 
         return lambda: self.bound(log_px(), draws), by_log_px, into_codes
 
@@ -252,21 +284,16 @@ class IWAE(Objective):
             )
 
     def bound(self, log_px: Tensor, draws: Draws) -> Tensor:
-        return importance_weighted_bound(self._log_weight(log_px, draws))
-
-    def _log_weight(self, log_px: Tensor, draws: Draws) -> Tensor:
-        return log_px - self.beta * draws.log_ratio()
+        return importance_weighted_bound(log_px - self.beta * draws.log_ratio())
 
     def vjp(self, log_px: Later, draws: Draws, *, scale: float) -> tuple[Later, Tensor, IntoCodes]:
-        if draws.log_prior is not None:
-            return super().vjp(log_px, draws, scale=scale)
-        log_weight = self._log_weight(log_px(), draws)
-        weight = scale * torch.softmax(
-            log_weight, dim=0
-        )  # the weights of the draws of a row sum to scale
+        log_ratio, into_z = draws.log_ratio_vjp()
+        log_weight = log_px() - self.beta * log_ratio
+        # the weights of the draws of a row sum to scale
+        weight = scale * torch.softmax(log_weight, dim=0)
 
         def into_codes(by_z: Tensor) -> tuple[Tensor, Tensor]:
-            by_mean, by_std = draws.pulled_back(by_z - self.beta * weight.unsqueeze(-1) * draws.z)
+            by_mean, by_std = draws.pulled_back(by_z + into_z(-self.beta * weight))
             return by_mean, by_std * draws.std + self.beta * scale
 
         return lambda: importance_weighted_bound(log_weight), weight, into_codes

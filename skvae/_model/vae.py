@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -33,6 +34,8 @@ ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
 LOG_STD_RANGE = (-10.0, 5.0)
 # Features beyond this are clipped where networks compute in float32, so that sums stay finite.
 LARGEST_FLOAT32 = torch.finfo(torch.float32).max ** 0.75
+
+T = TypeVar("T")
 
 
 class VAE(nn.Module):
@@ -145,8 +148,9 @@ class VAE(nn.Module):
     @property
     def replayable(self) -> bool:
         """Whether a step of training may be recorded and replayed on a GPU."""
-        # the number of missing values differs from step to step
-        return self.undoable and self.masking is None
+        prior = self.learned_prior
+        # with masking, the number of missing values differs from step to step
+        return self.undoable and self.masking is None and (prior is None or prior.replayable)
 
     @property
     def undoable(self) -> bool:
@@ -155,7 +159,7 @@ class VAE(nn.Module):
         return (
             all(module.replayable for module in self._networks())
             and all(group.likelihood.replayable for group in self.groups)
-            and (prior is None or prior.replayable)
+            and (prior is None or prior.replayable or prior.undoable)
         )
 
     @property
@@ -182,7 +186,10 @@ class VAE(nn.Module):
 
     def log_prior_in_training(self, context: Tensor | None) -> LogPrior | None:
         """log p(z) of the prior that training learns; None for N(0, I)."""
-        return None if self.learned_prior is None else _given(self.learned_prior.log_prob, context)
+        prior = self.learned_prior
+        if prior is None:
+            return None
+        return LogPrior(_given(prior.log_prob, context), _given(prior.vjp, context))
 
     @property
     def prior_of_training(self) -> PriorModule:
@@ -529,9 +536,9 @@ class VAE(nn.Module):
         return torch.stack(bounds).sum(0)
 
 
-def _given(log_prob: Callable[..., Tensor], context: Tensor | None) -> LogPrior:
-    """log p(z) given the context of the rows, which is not passed if there is none."""
+def _given(function: Callable[..., T], context: Tensor | None) -> Callable[[Tensor], T]:
+    """A function of codes, given the context of the rows, which is not passed if there is none."""
     if context is None:
-        return log_prob
+        return function
     # a copy, since autograd cannot record a tensor of inference mode
-    return lambda z: log_prob(z, context=context.clone())
+    return lambda z: function(z, context=context.clone())

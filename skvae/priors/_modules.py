@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from skvae._interrupts import interrupts_held
+from skvae._torch.vjp import Backward, by_autograd
 from skvae.objectives import LOG_2PI
 
 START_STD = 0.5  # of each normal of a mixture before training
@@ -22,11 +23,15 @@ class PriorModule(nn.Module):
     Attributes
     ----------
     replayable : bool
-        Whether a GPU may record the operations of ``log_prob`` once and replay them, as that of
+        Whether a GPU may record the operations of ``vjp`` once and replay them, as that of
         :class:`~skvae.networks.NetworkModule`.
+    undoable : bool
+        Whether training may repeat a step, since ``vjp`` changes nothing but gradients, and its
+        result does not depend on the number of threads. It is so if ``replayable``.
     """
 
     replayable: ClassVar[bool] = False
+    undoable: ClassVar[bool] = False
 
     @property
     def n_numbers(self) -> int:
@@ -36,6 +41,18 @@ class PriorModule(nn.Module):
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) in nats. (..., K) -> (...)."""
         raise NotImplementedError(f"{type(self).__name__} has no method log_prob(z).")
+
+    def vjp(self, z: Tensor, **context: Tensor) -> tuple[Tensor, Backward]:
+        """``log_prob`` in training, and its backward function (see ``skvae._torch.vjp``).
+
+        By autograd. A subclass can override it with a gradient in closed form, which is faster. If
+        a subclass of that overrides ``log_prob``, it has to override ``vjp`` too.
+        """
+
+        def log_prob(z: Tensor, *values: Tensor) -> Tensor:
+            return self.log_prob(z, **dict(zip(context, values, strict=True)))
+
+        return by_autograd(log_prob, z, *context.values())
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         """Draw n codes with the generator. -> (n, K)."""
@@ -133,16 +150,23 @@ class _Mixture(PriorModule):
 
     def log_prob(self, z: Tensor) -> Tensor:
         # log sum_c share_c N(z; mean_c, root_c root_c')
-        with torch.autocast(z.device.type, enabled=False):  # the difference below would be rounded
-            mean, whiten = self.mean, self.whiten
-            rows = z.reshape(-1, z.shape[-1])
-            # root_c^-1 (z - mean_c), by one product of matrices for all normals
-            own = (whiten @ mean.unsqueeze(-1)).flatten()
-            standard = torch.addmm(-own, rows, whiten.flatten(0, 1).T)
-            square = standard.view(*z.shape[:-1], *mean.shape).square().sum(-1)
-            log_scale = whiten.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-            constant = self.log_share + log_scale - 0.5 * LOG_2PI * z.shape[-1]
-            return torch.logsumexp(constant - 0.5 * square, dim=-1)
+        with torch.autocast(z.device.type, enabled=False):  # a difference would be rounded
+            whiten = self.whiten
+            log_parts = self._log_parts(self._standard(z, whiten), whiten)
+            return torch.logsumexp(log_parts, dim=-1)
+
+    def _standard(self, z: Tensor, whiten: Tensor) -> Tensor:
+        """root_c^-1 (z - mean_c), by one product of matrices for all normals. -> (..., C, K)."""
+        mean = self.mean
+        own = (whiten @ mean.unsqueeze(-1)).flatten()
+        standard = torch.addmm(-own, z.reshape(-1, z.shape[-1]), whiten.flatten(0, 1).T)
+        return standard.view(*z.shape[:-1], *mean.shape)
+
+    def _log_parts(self, standard: Tensor, whiten: Tensor) -> Tensor:
+        """log share_c N(z; mean_c, root_c root_c'), from ``standard``. -> (..., C)."""
+        log_scale = whiten.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        constant = self.log_share + log_scale - 0.5 * LOG_2PI * standard.shape[-1]
+        return torch.sub(constant, standard.square().sum(-1), alpha=0.5)
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         mean, root = self.mean, self.root
@@ -193,6 +217,7 @@ class LearnedMixture(_Mixture):
         The elements of ``whiten`` below the diagonals, row by row.
     """
 
+    undoable = True
     arguments = ("free_log_share", "mean", "log_diagonal", "below")
 
     def __init__(
@@ -210,6 +235,44 @@ class LearnedMixture(_Mixture):
         log_diagonal = np.full(mean.shape, -np.log(START_STD))
         return cls.of_arrays(np.zeros(n_normals), mean.numpy(), log_diagonal, below)
 
+    @torch.no_grad()
+    def vjp(self, z: Tensor) -> tuple[Tensor, Backward]:  # type: ignore[override]
+        whiten = self.whiten
+        with torch.autocast(z.device.type, enabled=False):
+            standard = self._standard(z, whiten)
+            log_parts = self._log_parts(standard, whiten)
+            log_p = torch.logsumexp(log_parts, dim=-1)
+
+        @torch.no_grad()
+        def backward(gradient: Tensor) -> Tensor:
+            with torch.autocast(z.device.type, enabled=False):
+                by_part = (log_parts - log_p.unsqueeze(-1)).exp() * gradient.unsqueeze(-1)
+                by_standard = (by_part.unsqueeze(-1) * standard).neg_().view(-1, *self.mean.shape)
+                by_constant = by_part.view(-1, self.n_normals).sum(0)
+                self._add_gradients(by_constant, by_standard, z, whiten)
+                return (by_standard.flatten(1) @ whiten.flatten(0, 1)).view_as(z)
+
+        return log_p, backward
+
+    def _add_gradients(
+        self, by_constant: Tensor, by_standard: Tensor, z: Tensor, whiten: Tensor
+    ) -> None:
+        """Add the gradients of the parameters. (C,), (M, C, K), M codes (..., K), (C, K, K)."""
+        by_own = -by_standard.sum(0)
+        by_whiten = (by_standard.flatten(1).T @ z.reshape(-1, z.shape[-1])).view_as(whiten)
+        by_whiten += by_own.unsqueeze(-1) * self.mean.unsqueeze(-2)
+        diagonal = whiten.diagonal(dim1=-2, dim2=-1) * by_whiten.diagonal(dim1=-2, dim2=-1)
+        rows, columns = self._places_below(whiten)
+        share = self.log_share.exp()
+        for parameter, found in (
+            (self.free_log_share, by_constant - share * by_constant.sum()),
+            (self.mean, (by_own.unsqueeze(-2) @ whiten).squeeze(-2)),
+            (self.log_diagonal, diagonal + by_constant.unsqueeze(-1)),
+            (self.below, by_whiten[:, rows, columns]),
+        ):
+            if parameter.grad is not None:
+                parameter.grad.add_(found)
+
     @property
     def log_share(self) -> Tensor:
         return torch.log_softmax(self.free_log_share, dim=0)
@@ -217,10 +280,15 @@ class LearnedMixture(_Mixture):
     @property
     def whiten(self) -> Tensor:
         found = torch.diag_embed(self.log_diagonal.exp())
-        size, device = found.shape[-1], found.device
-        rows, columns = torch.tril_indices(size, size, offset=-1, device=device)
-        each = torch.arange(len(found), device=device).unsqueeze(-1)
+        rows, columns = self._places_below(found)
+        each = torch.arange(len(found), device=found.device).unsqueeze(-1)
         return found.index_put((each, rows, columns), self.below)
+
+    @staticmethod
+    def _places_below(matrices: Tensor) -> Tensor:
+        """The rows and columns of the elements below the diagonals. (C, K, K) -> (2, n)."""
+        size = matrices.shape[-1]
+        return torch.tril_indices(size, size, offset=-1, device=matrices.device)
 
     @property
     def root(self) -> Tensor:

@@ -24,6 +24,7 @@ from skvae.likelihoods import (
 from skvae.likelihoods._clusters import ClusteredCategorical
 from skvae.networks import MLP
 from skvae.objectives import ELBO, IWAE, Draws
+from skvae.priors._modules import LearnedMixture
 
 RNG = np.random.default_rng(0)
 TABLE = np.column_stack(
@@ -275,10 +276,17 @@ def test_a_step_is_replayable_if_all_its_parts_are():
             module.replayable = False
             return module
 
-    def replayable(likelihood, network):
+    def build(likelihood, network, prior=None):
         group = (likelihood, likelihood.fit(TABLE[:, :2], np.ones(20)), 2, None)
-        return VAE([group], [], MLP(3), network, 3, torch.Generator()).replayable
+        return VAE([group], [], MLP(3), network, 3, torch.Generator(), prior)
 
+    def replayable(likelihood, network):
+        return build(likelihood, network).replayable
+
+    mixture = LearnedMixture.near_standard_normal(4, 3, torch.Generator())
+    with_mixture = build(Gaussian(), MLP(3), mixture)
+    assert with_mixture.undoable
+    assert not with_mixture.replayable
     assert replayable(Gaussian(), MLP(3))
     assert replayable(Told(), MLP(3))
     assert not replayable(Own(), MLP(3))

@@ -80,6 +80,27 @@ def test_a_pickle_of_a_module_holds_arrays(make):
     torch.testing.assert_close(pickle.loads(pickled).log_prob(z), module.log_prob(z))
 
 
+def test_the_gradient_of_a_learned_mixture():
+    prior = learned_mixture().double()
+    z = torch.tensor(RNG.normal(size=(4, 5, 3)), requires_grad=True)
+    gradient = torch.tensor(RNG.normal(size=(4, 5)))
+    parameters = list(prior.parameters())
+    log_p = prior.log_prob(z)
+    expected = torch.autograd.grad(log_p, [z, *parameters], gradient)
+    prior.mean.requires_grad_(False)  # one that is not learned
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found, backward = prior.vjp(z)
+        by_z = backward(gradient)
+    torch.testing.assert_close(found, log_p)
+    torch.testing.assert_close(by_z, expected[0])
+    assert prior.mean.grad is None
+    for parameter, by_parameter in zip(parameters, expected[1:], strict=True):
+        if parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, 1 + by_parameter)
+
+
 def test_a_missing_method_of_a_module_is_named():
     with pytest.raises(NotImplementedError, match=r"PriorModule has no method log_prob\(z\)"):
         PriorModule().log_prob(torch.zeros(2))
@@ -132,6 +153,16 @@ def test_a_prior_in_float64_scores_rows_of_each_dtype(wine, dtype, n_importance)
     vae = VAETransformer(2, prior=FittedDoubled(), max_iter=2, random_state=0).fit(wine)
     score = vae.score_samples(wine[:5].astype(dtype), n_importance=n_importance)
     assert np.isfinite(score).all()
+
+
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+def test_a_learned_prior_may_compute_in_float64(wine, objective):
+    class LearnedDoubled(Prior):
+        def build(self, n_components, n_rows, generator):
+            return Doubled(n_components)
+
+    vae = VAETransformer(2, prior=LearnedDoubled(), objective=objective, n_draws=3, max_iter=2)
+    assert np.isfinite(vae.fit(wine).loss_curve_).all()
 
 
 @pytest.mark.parametrize("objective", ["elbo", "iwae"])
@@ -316,3 +347,27 @@ def test_invalid_number_of_normals(n_components):
 def test_is_a_value(prior):
     assert clone(prior) == prior
     assert type(prior)(**prior.get_params()) == prior
+
+
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+def test_training_of_a_mixture_does_not_depend_on_the_number_of_threads(objective):
+    X = np.random.default_rng(0).normal(size=(3000, 20))
+    vae = VAETransformer(
+        12,
+        prior="mixture",
+        objective=objective,
+        n_draws=5,
+        batch_size=1024,
+        precision="float32",
+        max_iter=2,
+        random_state=0,
+    )
+    before = torch.get_num_threads()
+    weights = []
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            weights.append(list(clone(vae).fit(X).module_.parameters()))
+    finally:
+        torch.set_num_threads(before)
+    assert all(map(torch.equal, *weights))
