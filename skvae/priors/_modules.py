@@ -247,8 +247,9 @@ class LearnedMixture(_Mixture):
         def backward(gradient: Tensor) -> Tensor:
             with torch.autocast(z.device.type, enabled=False):
                 by_part = (log_parts - log_p.unsqueeze(-1)).exp() * gradient.unsqueeze(-1)
-                by_standard = (by_part.unsqueeze(-1) * standard).neg_().view(-1, *self.mean.shape)
-                by_constant = by_part.view(-1, self.n_normals).sum(0)
+                by_standard = (by_part.unsqueeze(-1) * standard).neg_()
+                by_standard = by_standard.reshape(-1, *self.mean.shape)
+                by_constant = by_part.reshape(-1, self.n_normals).sum(0)
                 self._add_gradients(by_constant, by_standard, z, whiten)
                 return (by_standard.flatten(1) @ whiten.flatten(0, 1)).view_as(z)
 
