@@ -154,8 +154,6 @@ def test_levels_that_are_missing_because_of_what_they_are(levels):
     assert abs(truth - shares[True]) < 0.7 * (truth - shares[False])
 
 
-# the two rows with another value may be far from the mixture that is the prior, and are named then
-@pytest.mark.filterwarnings("ignore:A few rows are far less likely")
 def test_a_column_with_hardly_any_other_value_masks_nothing():
     rare = np.zeros(N)
     rare[:2] = 50.0
