@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -21,7 +20,7 @@ from skvae._model.positions import positions
 from skvae._model.self_masking import SelfMasking
 from skvae._torch.operations import clamp_backward
 from skvae._torch.row_wise import is_exact, is_row_wise
-from skvae._torch.vjp import Backward, Later
+from skvae._torch.vjp import Backward, Later, by_autograd
 from skvae.networks import Network, NetworkModule
 from skvae.networks._base import build_network
 from skvae.objectives import ELBO, Draws, LogPrior, Objective
@@ -34,8 +33,6 @@ ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
 LOG_STD_RANGE = (-10.0, 5.0)
 # Features beyond this are clipped where networks compute in float32, so that sums stay finite.
 LARGEST_FLOAT32 = torch.finfo(torch.float32).max ** 0.75
-
-T = TypeVar("T")
 
 
 class VAE(nn.Module):
@@ -189,7 +186,10 @@ class VAE(nn.Module):
         prior = self.learned_prior
         if prior is None:
             return None
-        return LogPrior(_given(prior.log_prob, context), _given(prior.vjp, context))
+        if context is None:
+            return LogPrior(prior.log_prob, prior.vjp)
+        log_prob = _given(prior.log_prob, context)
+        return LogPrior(log_prob, partial(by_autograd, log_prob))
 
     @property
     def prior_of_training(self) -> PriorModule:
@@ -536,9 +536,9 @@ class VAE(nn.Module):
         return torch.stack(bounds).sum(0)
 
 
-def _given(function: Callable[..., T], context: Tensor | None) -> Callable[[Tensor], T]:
-    """A function of codes, given the context of the rows, which is not passed if there is none."""
+def _given(log_prob: Callable[..., Tensor], context: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """log p(z) given the context of the rows, which is not passed if there is none."""
     if context is None:
-        return function
+        return log_prob
     # a copy, since autograd cannot record a tensor of inference mode
-    return lambda z: function(z, context=context.clone())
+    return lambda z: log_prob(z, context=context.clone())

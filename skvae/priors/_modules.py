@@ -42,17 +42,14 @@ class PriorModule(nn.Module):
         """log p(z) in nats. (..., K) -> (...)."""
         raise NotImplementedError(f"{type(self).__name__} has no method log_prob(z).")
 
-    def vjp(self, z: Tensor, **context: Tensor) -> tuple[Tensor, Backward]:
+    def vjp(self, z: Tensor) -> tuple[Tensor, Backward]:
         """``log_prob`` in training, and its backward function (see ``skvae._torch.vjp``).
 
         By autograd. A subclass can override it with a gradient in closed form, which is faster. If
-        a subclass of that overrides ``log_prob``, it has to override ``vjp`` too.
+        a subclass of that overrides ``log_prob``, it has to override ``vjp`` too. If ``log_prob``
+        takes a context, training does not call ``vjp`` and uses autograd.
         """
-
-        def log_prob(z: Tensor, *values: Tensor) -> Tensor:
-            return self.log_prob(z, **dict(zip(context, values, strict=True)))
-
-        return by_autograd(log_prob, z, *context.values())
+        return by_autograd(self.log_prob, z)
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         """Draw n codes with the generator. -> (n, K)."""
@@ -236,7 +233,7 @@ class LearnedMixture(_Mixture):
         return cls.of_arrays(np.zeros(n_normals), mean.numpy(), log_diagonal, below)
 
     @torch.no_grad()
-    def vjp(self, z: Tensor) -> tuple[Tensor, Backward]:  # type: ignore[override]
+    def vjp(self, z: Tensor) -> tuple[Tensor, Backward]:
         whiten = self.whiten
         with torch.autocast(z.device.type, enabled=False):
             standard = self._standard(z, whiten)
