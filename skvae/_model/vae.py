@@ -18,7 +18,6 @@ from skvae._model.observation import Group, ObservationModel
 from skvae._model.phases import CODES, WHOLE, Phase
 from skvae._model.positions import positions
 from skvae._model.self_masking import SelfMasking
-from skvae._torch.operations import clamp_backward
 from skvae._torch.row_wise import is_exact, is_row_wise
 from skvae._torch.vjp import Backward, Later, by_autograd
 from skvae.networks import Network, NetworkModule
@@ -29,8 +28,9 @@ from skvae.priors._modules import PriorModule, StandardNormal
 # Hidden layers start with small outputs, so that the encoder starts close to the prior and the
 # decoder close to the mean of the data, or both close to PCA.
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
-# Bounds on log std of the posterior, so that rows far outside the training data stay finite.
-LOG_STD_RANGE = (-10.0, 5.0)
+# Bounds on log std of the posterior, so that rows far outside the training data stay finite, and
+# rows far from the others don't disturb training.
+LOG_STD_RANGE = (-10.0, 2.0)
 # Features beyond this are clipped where networks compute in float32, so that sums stay finite.
 LARGEST_FLOAT32 = torch.finfo(torch.float32).max ** 0.75
 
@@ -497,13 +497,15 @@ class VAE(nn.Module):
             return mean, log_std.clamp(*LOG_STD_RANGE), lambda by_mean, by_log_std: None
         codes, into_encoder = self.encoder.vjp(x, generator, to_x=False)
         mean, free_log_std = codes.chunk(2, dim=-1)
+        log_std = free_log_std.clamp(*LOG_STD_RANGE)
 
         def backward(by_mean: Tensor, by_log_std: Tensor) -> None:
-            free = free_log_std.to(by_log_std.dtype)
-            by_log_std = clamp_backward(by_log_std, free, *LOG_STD_RANGE)
+            # beyond a bound, a step may lead back inside, but not further out
+            is_outward = (free_log_std - log_std) * by_log_std < 0
+            by_log_std = by_log_std.masked_fill(is_outward, 0.0)
             into_encoder(torch.cat([by_mean, by_log_std], dim=-1))
 
-        return mean, free_log_std.clamp(*LOG_STD_RANGE), backward
+        return mean, log_std, backward
 
     def _decode_vjp(
         self, z: Tensor, context: Tensor | None, generator: Generator, phase: Phase

@@ -95,15 +95,6 @@ def gelu_(x: Tensor) -> Tensor:
     return x.copy_(F.gelu(x))
 
 
-@private(
-    "ops.aten.hardtanh_backward",
-    lambda operation: lambda g, x, low, high: operation(g, x, low, high),
-)
-def clamp_backward(gradient: Tensor, argument: Tensor, low: float, high: float) -> Tensor:
-    """The gradient by the argument of a clamp, 0 at its bounds. It does not overwrite anything."""
-    return torch.where((argument > low) & (argument < high), gradient, 0.0)
-
-
 # -- others ----------------------------------------------------------------------------------------
 
 

@@ -243,14 +243,24 @@ def test_a_model_that_training_made_worse_is_reported(wine, warm_start):
 
 def test_early_stopping_keeps_the_start_where_no_epoch_is_better(wine):
     vae = VAETransformer(
-        2, hidden_layer_sizes=(), learning_rate_init=0.5, max_iter=20, random_state=0
+        2, hidden_layer_sizes=(), learning_rate_init=2.0, max_iter=20, random_state=0
     )
-    with pytest.warns(ConvergenceWarning, match="did not improve .* Lower learning_rate_init=0.5"):
+    with pytest.warns(ConvergenceWarning, match="did not improve .* Lower learning_rate_init=2.0"):
         vae.fit(wine)
     assert vae.best_validation_score_ > max(vae.validation_scores_)
     scaled = StandardScaler().fit(wine)
     pca = PCA(2).fit(scaled.transform(wine)).score(scaled.transform(wine))
     assert vae.score(wine) > pca - np.log(scaled.scale_).sum() - 0.5
+
+
+def test_rows_far_from_the_others_do_not_disturb_training():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 8)) + 0.5 * rng.normal(size=(500, 8))
+    X[:3] *= 100
+    settings = {"likelihood": "gaussian", "prior": "mixture", "max_iter": 60, "random_state": 0}
+    vae = VAETransformer(4, **settings).fit(X)
+    assert max(vae.loss_curve_[5:]) < 1000  # in nats per row
+    assert vae.loss_curve_[-1] < 30
 
 
 def test_weights_of_the_last_epoch_are_not_called_those_from_before(wine):

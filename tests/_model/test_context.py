@@ -37,8 +37,10 @@ def build(network, prior=None, places=range(D)):
     constants = Gaussian().fit(x.numpy(), np.ones(N))
     groups = [(Gaussian(), constants, D, None)]
     model = VAE(groups, [], network, network, K, generator, prior, places, n_context=C).double()
-    for parameter in model.parameters():  # many start at zero
-        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+    for name, parameter in model.named_parameters():  # many start at zero
+        # log std stays within its range
+        scale = 0.1 if name.startswith("encoder") else 0.3
+        parameter.data += scale * torch.randn(parameter.shape, generator=generator)
     return model, model.cells(x, context)
 
 
