@@ -223,7 +223,7 @@ def _describe_components(
     model, few = fitted.module, _sample(fitted, rows)
     with torch_runtime(fitted.device):
         generator = fitted.generator_of_moments()
-        if order and model.learned_prior is None:  # the dimensions of a learned prior differ
+        if order and model.is_sortable:
             kl, _ = posterior_means(model, few, generator)
             _, loadings = fitted.loadings()
             model.components.sort(torch.from_numpy(kl), torch.from_numpy(loadings.T))

@@ -355,8 +355,8 @@ class VAETransformer(
         mean is over the training rows of the last call, or over a sample of 1,000 of them by their
         weights. ``fit`` sorts components by it, the largest first, and makes the largest loading of
         each positive, as PCA does. If training learns the prior, the divergence is from a normal
-        with the prior's mean and variance of the component, and components keep the order and signs
-        of training.
+        with the prior's mean and variance of the component. With a custom prior that training
+        learns, components may keep the order and signs of training.
 
     scale_ : ndarray of shape (n_components,)
         The factor between components on the scale of N(0, 1) and those of ``transform``. It is the

@@ -18,7 +18,9 @@ def slopes_in_prior(model: VAE, noise: Tensor, generator: Generator) -> list[Ten
     noise (N, K) -> (K, d, M) of each group.
     """
     center, spread = model.prior_moments(generator)
-    slopes = mean_slopes(model, center + spread * noise)
+    components = model.components
+    own = components.own(center) + spread.index_select(-1, components.place) * noise
+    slopes = mean_slopes(model, own)
     return [slope * spread.view(-1, 1, 1) for slope in slopes]
 
 
@@ -30,7 +32,7 @@ def mean_slopes(model: VAE, z: Tensor, context: Tensor | None = None) -> list[Te
     order and the signs of the networks' own components, the results those that users see.
     -> (K, d, M) of each group.
     """
-    z = z.index_select(-1, model.components.order) * model.components.sign
+    z = model.components.shown(z)
     steps = STEP * torch.eye(model.n_components, dtype=z.dtype, device=z.device)
     widest = max(max(parameter.shape, default=1) for parameter in model.parameters())
     found: list[list[Tensor]] = [[] for _ in model.groups]

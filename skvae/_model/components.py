@@ -24,6 +24,20 @@ class ComponentOrder(nn.Module):
         self.register_buffer("place", self.order.clone())
         self.register_buffer("sign", torch.ones(n_components, dtype=torch.float32, device="cpu"))
 
+    @property
+    def is_own(self) -> bool:
+        """Whether users see the networks' own components."""
+        n = torch.arange(len(self.order), device=self.order.device)
+        return bool((self.order == n).all() and (self.sign == 1).all())
+
+    def shown(self, own: Tensor) -> Tensor:
+        """Codes (..., K) of the networks' own components, as users see them."""
+        return own.index_select(-1, self.order) * self.sign
+
+    def own(self, shown: Tensor) -> Tensor:
+        """The inverse of ``shown``."""
+        return (shown * self.sign).index_select(-1, self.place)
+
     @torch.no_grad()
     def sort(self, kl: Tensor, loading: Tensor) -> None:
         """Sort components by their divergence (K,), the largest first, and fix their signs.

@@ -181,11 +181,16 @@ class VAE(nn.Module):
         """Whether there are columns whose locations training uses to find the codes."""
         return any(group.is_located for group in self.groups)
 
-    def log_prior_in_training(self, context: Tensor | None) -> LogPrior | None:
-        """log p(z) of the prior that training learns; None for N(0, I)."""
-        prior = self.learned_prior
-        if prior is None:
+    def log_prior_in_training(
+        self, context: Tensor | None, *, own: bool = False
+    ) -> LogPrior | None:
+        """log p(z) of the prior that training learns; None for N(0, I).
+
+        With ``own``, the codes are those of the networks' own components.
+        """
+        if self.learned_prior is None:
             return None
+        prior = self.learned_prior if own else self.prior_of_training
         if context is None:
             return LogPrior(prior.log_prob, prior.vjp)
         log_prob = _given(prior.log_prob, context)
@@ -194,8 +199,16 @@ class VAE(nn.Module):
     @property
     def prior_of_training(self) -> PriorModule:
         """The prior in training: what is learned, or N(0, I)."""
-        learned = self.learned_prior
-        return StandardNormal(self.n_components) if learned is None else learned
+        if self.learned_prior is None:
+            return StandardNormal(self.n_components)
+        if self.components.is_own:
+            return self.learned_prior
+        return self.learned_prior.reordered(self.components.order, self.components.sign)
+
+    @property
+    def is_sortable(self) -> bool:
+        """Whether components may get another order: not if it would change a learned prior."""
+        return self.learned_prior is None or self.learned_prior.is_sortable
 
     @torch.no_grad()
     def prior_moments(self, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -315,16 +328,14 @@ class VAE(nn.Module):
             x = x.clamp(-LARGEST_FLOAT32, LARGEST_FLOAT32).float()
         codes = self.encoder(x).to(cells.values.dtype)
         mean, log_std = codes.chunk(2, dim=-1)
-        order, sign = self.components.order, self.components.sign
-        mean, log_std = (part.index_select(-1, order) for part in (mean, log_std))
-        return mean * sign, log_std.clamp(*LOG_STD_RANGE)
+        log_std = log_std.index_select(-1, self.components.order)
+        return self.components.shown(mean), log_std.clamp(*LOG_STD_RANGE)
 
     def decode(
         self, z: Tensor, context: Tensor | None = None, phase: Phase = WHOLE
     ) -> list[Tensor]:
         """The parameters of p(x|z). (S, N, K), (N, C) -> (S, N, P) of each group."""
-        own = (z * self.components.sign).index_select(-1, self.components.place)
-        own = with_context(own, context)
+        own = with_context(self.components.own(z), context)
         if self.float32_networks:
             own = own.float()
         shapes = None if self.shapes is None or phase.by_location else self.shapes(own)
@@ -479,7 +490,7 @@ class VAE(nn.Module):
             inputs = features.clone()  # a custom encoder may overwrite them
         mean, log_std, into_encoder = self._encode_vjp(inputs, generator, phase)
         posterior = mean.to(noise.dtype), log_std.to(noise.dtype)
-        log_prior = self.log_prior_in_training(cells.context)
+        log_prior = self.log_prior_in_training(cells.context, own=True)
         draws = Draws.of(*posterior, noise, log_prior=log_prior)
         outputs, into_decoder = self._decode_vjp(draws.z, cells.context, generator, phase)
         log_px, into_outputs = self.log_prob_vjp(cells, features, outputs, phase)

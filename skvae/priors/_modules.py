@@ -28,10 +28,13 @@ class PriorModule(nn.Module):
     undoable : bool
         Whether training may repeat a step, since ``vjp`` changes nothing but gradients, and its
         result does not depend on the number of threads. It is so if ``replayable``.
+    is_sortable : bool
+        Whether there is a method ``reordered``, so that components can be sorted after training.
     """
 
     replayable: ClassVar[bool] = False
     undoable: ClassVar[bool] = False
+    is_sortable: ClassVar[bool] = False
 
     @property
     def n_numbers(self) -> int:
@@ -54,6 +57,10 @@ class PriorModule(nn.Module):
     def sample(self, n: int, generator: Generator) -> Tensor:
         """Draw n codes with the generator. -> (n, K)."""
         raise NotImplementedError(f"{type(self).__name__} has no method sample(n, generator).")
+
+    def reordered(self, order: Tensor, sign: Tensor) -> PriorModule:
+        """The prior of codes ``z[..., order] * sign``, if this is the prior of z."""
+        raise NotImplementedError(f"{type(self).__name__} has no method reordered(order, sign).")
 
     def search_starts(self) -> Tensor | None:
         """Codes (C, K) from which to search for those of a row, besides codes of N(0, I)."""
@@ -215,6 +222,7 @@ class LearnedMixture(_Mixture):
     """
 
     undoable = True
+    is_sortable = True
     arguments = ("free_log_share", "mean", "log_diagonal", "below")
 
     def __init__(
@@ -270,6 +278,20 @@ class LearnedMixture(_Mixture):
         ):
             if parameter.grad is not None:
                 parameter.grad.add_(found)
+
+    def reordered(self, order: Tensor, sign: Tensor) -> LearnedMixture:
+        with interrupts_held(), torch.inference_mode(False), torch.no_grad():
+            mean = self.mean.index_select(-1, order) * sign
+            # root Q has the same covariance, and Q can make the reordered root triangular
+            root = self.root.double().index_select(-2, order) * sign.unsqueeze(-1)
+            upper = torch.linalg.qr(root.mT).R
+            upper = upper * upper.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-1)
+            one = torch.eye(len(order), dtype=upper.dtype, device=upper.device)
+            whiten = torch.linalg.solve_triangular(upper.mT, one.expand_as(upper), upper=False)
+            log_diagonal = whiten.diagonal(dim1=-2, dim2=-1).log()
+            rows, columns = self._places_below(whiten)
+            free = self.free_log_share.clone(), mean, log_diagonal, whiten[:, rows, columns]
+            return LearnedMixture(*(part.to(self.mean.dtype) for part in free))
 
     @property
     def log_share(self) -> Tensor:

@@ -211,8 +211,12 @@ def test_the_encoder_sees_locations_by_their_emphasis():
     torch.testing.assert_close(model.features(cells), torch.cat([expected, observed], dim=1))
 
 
-def test_components_in_another_order_are_the_same_model():
+@pytest.mark.parametrize("prior", ["N(0, I)", "learned"])
+def test_components_in_another_order_are_the_same_model(prior):
     model, x = build(LOCATED)
+    if prior == "learned":
+        generator = torch.Generator().manual_seed(3)
+        model.learned_prior = LearnedMixture.near_standard_normal(4, 3, generator).double()
     cells = model.cells(x)
     noise = torch.randn(4, len(x), 3, generator=torch.Generator().manual_seed(2)).double()
     mean, log_std = model.encode(cells)

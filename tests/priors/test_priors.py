@@ -240,6 +240,32 @@ def test_a_learned_mixture_starts_close_to_the_standard_normal():
     assert ratio.detach().mean() < 0.1  # the KL divergence in nats
 
 
+def test_a_learned_mixture_in_another_order_has_the_same_density():
+    learned = learned_mixture()
+    z = torch.as_tensor(RNG.normal(size=(50, 3)), dtype=torch.float32)
+    order, sign = torch.tensor([2, 0, 1]), torch.tensor([-1.0, 1.0, -1.0])
+    reordered = learned.reordered(order, sign)
+    torch.testing.assert_close(reordered.log_prob(z[:, order] * sign), learned.log_prob(z))
+    assert not torch.allclose(reordered.log_prob(z), learned.log_prob(z))
+
+
+def test_components_are_sorted_if_training_learns_a_mixture():
+    X = load_wine().data
+    settings = {"max_iter": 40, "early_stopping": False, "random_state": 0}
+    vae = VAETransformer(3, prior="mixture", **settings).fit(X)
+    model = vae.module_
+    assert not model.components.is_own
+    assert (np.diff(vae.kl_divergence_) <= 0).all()
+    # the prior of training and the one that EM improves are both of sorted codes
+    codes = torch.as_tensor(vae.transform(X) / vae.scale_, dtype=torch.float32)
+    trained, fitted = (
+        prior.log_prob(codes).mean().item() for prior in (model.prior_of_training, model.prior)
+    )
+    own = model.learned_prior.log_prob(model.components.own(codes)).mean().item()
+    assert trained == pytest.approx(own, abs=1e-4)
+    assert trained == pytest.approx(fitted, abs=0.3)
+
+
 @pytest.mark.parametrize("prior", [StandardNormal(3), mixture(), learned_mixture()])
 def test_moments(prior):
     generator = torch.Generator().manual_seed(0)
@@ -267,7 +293,11 @@ def test_few_later_rows_do_not_replace_a_learned_mixture():
     vae = VAETransformer(1, prior="mixture", hidden_layer_sizes=8, max_iter=2, random_state=0)
     vae.fit(X)
     assert isinstance(vae.module_.prior, NormalMixture)
-    assert vae.partial_fit(X[:5]).module_.prior is vae.module_.learned_prior
+    model = vae.partial_fit(X[:5]).module_
+    assert isinstance(model.prior, LearnedMixture)
+    own = torch.as_tensor(RNG.normal(size=(9, 1)), dtype=torch.float32)
+    shown = model.components.shown(own)
+    torch.testing.assert_close(model.prior.log_prob(shown), model.learned_prior.log_prob(own))
 
 
 def test_nearly_singular_learned_normals_are_fitted():
