@@ -29,12 +29,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
     ----------
     estimator : VAETransformer, default=None
         The model. None uses a model that is configured for imputation, with half as many components
-        as columns, rounded up, and at most 12. It maximises the importance-weighted bound of 5
-        draws [1]_, with one hidden layer of 128 ReLU units, a dropout of 0.1, and 100 epochs. It
-        learns whether values are missing because of what they are (``self_masking`` [2]_). It does
-        not use early stopping, since the values that this hides from training are worth more in
-        it. It takes as long as about one to five fits of ``VAETransformer(8)``, and up to twelve
-        where values are missing because of what they are.
+        as columns, rounded up, and at most 12. Their prior is a mixture of normals that training
+        learns. The model maximises the importance-weighted bound of 5 draws [1]_, with one hidden
+        layer of 128 ReLU units, a dropout of 0.1, and 100 epochs. It learns whether values are
+        missing because of what they are (``self_masking`` [2]_). It does not use early stopping,
+        since the values that this hides from training are worth more in it. It takes as long as
+        about one to eight fits of ``VAETransformer(8)``, and up to twelve where values are missing
+        because of what they are.
     sample_posterior : bool, default=False
         Whether ``transform`` replaces missing values by draws from their conditional distribution
         instead of its means, as in :class:`~sklearn.impute.IterativeImputer`. Several completed
@@ -94,6 +95,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
             max(1, min(-(-n_columns // 2), MOST_COMPONENTS)),
             hidden_layer_sizes=128,
             activation="relu",
+            prior="mixture",
             objective="iwae",
             n_draws=5,
             dropout=0.1,
