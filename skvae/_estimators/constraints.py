@@ -12,6 +12,8 @@ from sklearn.utils._param_validation import Interval, Options
 
 from skvae._rules import Rule, number
 
+MOST_DRAWS = 10**4  # of codes for a row; larger numbers, mostly mistakes, would exceed the memory
+
 
 class Ruled(Options):
     """The values for which a rule holds."""
