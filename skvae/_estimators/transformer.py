@@ -136,7 +136,7 @@ class VAETransformer(
         The distribution p(z) of the codes that ``sample`` and ``score_samples`` use. "normal" is
         N(0, I). "mixture" is a mixture of normals that training learns. Samples then resemble the
         training rows more closely, likelihoods are higher for most tables with a thousand rows or
-        more, and training takes 1.2 to 1.9 times as long; see :class:`~skvae.priors.Mixture`.
+        more, and training takes 1.5 to 2 times as long; see :class:`~skvae.priors.Mixture`.
 
     self_masking : bool, default=False
         Whether training also learns how the probability that a value is missing depends on the
