@@ -7,8 +7,9 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
+# One process for each core, with one thread each.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # The oldest versions that pyproject.toml promises. The torch of 2024 comes with CUDA: for another
 # one, as for the CPU, call make test-oldest TORCH=2.13.0.
