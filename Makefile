@@ -7,9 +7,10 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
-# One process for each core, with one thread each.
+# One process for each core, with one thread each; a document or a module of tests is not divided.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 
 # The oldest versions that pyproject.toml promises. The torch of 2024 comes with CUDA: for another
 # one, as for the CPU, call make test-oldest TORCH=2.13.0.
@@ -18,7 +19,7 @@ test-oldest:
 	python3 -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install torch==$(TORCH)
 	.venv-oldest/bin/python -m pip install --constraint constraints-oldest.txt --editable ".[test]"
-	.venv-oldest/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest $(PARALLEL)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

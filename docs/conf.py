@@ -4,6 +4,8 @@ import re
 import sys
 from inspect import getdoc
 
+from sphinx.errors import ExtensionError
+
 import skvae
 
 project = "skvae"
@@ -63,5 +65,18 @@ def add_references(app, what, name, obj, options, lines):
         lines += [f".. [{number}] \\{' '.join(listed[number].split())}", ""]
 
 
+def check_methods(app, exception):
+    """Raise an error if the page of an estimator lacks one of its methods."""
+    listed = app.env.get_domain("py").objects
+    for estimator in (skvae.VAETransformer, skvae.VAEImputer, skvae.VAEOutlierDetector):
+        own = [c for c in estimator.__mro__ if c.__module__.startswith("skvae")]
+        methods = {name for c in own for name, value in vars(c).items() if callable(value)}
+        lacking = {name for name in methods if f"skvae.{estimator.__name__}.{name}" not in listed}
+        lacking = {name for name in lacking if name[0] != "_" and not name.endswith("_request")}
+        if exception is None and lacking:
+            raise ExtensionError(f"The page of {estimator.__name__} lacks {sorted(lacking)}.")
+
+
 def setup(app):
+    app.connect("build-finished", check_methods)
     app.connect("autodoc-process-docstring", add_references, priority=0)  # before numpydoc

@@ -277,6 +277,6 @@ def _fit_prior(fitted: Fitted, rows: WeightedRows, prior: Prior, seed: int) -> N
         seeded(derive(seed, "global")),
         hold.lifted(),
     ):
-        trained = fitted.module.prior_of_training
+        trained = fitted.module.prior_of_training()
         found = prior.fit(draw, len(rows), fitted.n_components, seed, trained)
         fitted.module.prior = (trained if found is None else found).to(fitted.device)

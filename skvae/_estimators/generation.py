@@ -13,7 +13,7 @@ from skvae._table.hidden import hide_column
 from skvae._table.validation import validate_given
 from skvae._torch.random import seed_from
 
-MOST_SAMPLES = 2**31 - 1
+MOST_SAMPLES = 2**31 - 1  # of rows; larger numbers, mostly mistakes, would exceed the memory
 
 
 class GenerationMethods(FittedMethods):
@@ -224,9 +224,8 @@ class GenerationMethods(FittedMethods):
         """Draw codes from the prior.
 
         They are the codes of the rows that :meth:`sample` draws with the same ``random_state`` and
-        nothing ``given``.
-        :meth:`inverse_transform` decodes them to the means of p(x|z): rows without the noise of the
-        likelihood, as images are often shown.
+        nothing ``given``. :meth:`inverse_transform` decodes them to the means of p(x|z): rows
+        without the noise of the likelihood, as images are often shown.
 
         Parameters
         ----------

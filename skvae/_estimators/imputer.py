@@ -34,7 +34,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         layer of 128 ReLU units, a dropout of 0.1, and 100 epochs. It learns whether values are
         missing because of what they are (``self_masking`` [2]_). It does not use early stopping,
         since the values that this hides from training are worth more in it. It takes as long as
-        about one to eight fits of ``VAETransformer(8)``, and up to twelve where values are missing
+        about one to six fits of ``VAETransformer(8)``, and up to ten where values are missing
         because of what they are.
     sample_posterior : bool, default=False
         Whether ``transform`` replaces missing values by draws from their conditional distribution

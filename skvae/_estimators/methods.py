@@ -22,7 +22,7 @@ def _learned(path):
 
 
 class FittedMethods:
-    """Base of the methods of ``VAETransformer``, whose attributes are those of ``_fitted``."""
+    """Base of the method classes of ``VAETransformer``. Attributes are read from ``_fitted``."""
 
     _fitted: Fitted
     n_features_in_: int

@@ -1,4 +1,4 @@
-"""Log-likelihoods of rows and of their cells."""
+"""Log-likelihoods of rows and of their cells, and the lower bound on those of rows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from skvae._inference.effort import STANDARD_ERROR
 from skvae._rules import NOTHING, number, whole
 from skvae._table.validation import validate_weight
 
-MOST_SCORING_DRAWS = 2**16
+MOST_SCORING_DRAWS = 2**16  # for a row; larger numbers, mostly mistakes, would exceed the memory
 
 
 class ScoreMethods(FittedMethods):
-    """The methods that return log-likelihoods."""
+    """The methods that return log-likelihoods and their lower bound."""
 
     def score_samples(self, X, *, n_importance=None, standard_error=STANDARD_ERROR):
         """The log-likelihood of each row, log p(x), in nats.

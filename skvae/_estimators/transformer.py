@@ -8,10 +8,7 @@ from numbers import Integral
 from typing import ClassVar
 
 import torch
-from sklearn.base import (
-    BaseEstimator,
-    _fit_context,
-)
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import StrOptions
@@ -31,11 +28,7 @@ from skvae._judgement import no_gain, retreats
 from skvae._rules import number, whole
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
-from skvae._table.validation import (
-    replace_rows_of_no_weight,
-    validate_table,
-    validate_weight,
-)
+from skvae._table.validation import replace_rows_of_no_weight, validate_table, validate_weight
 from skvae._torch.activations import ACTIVATIONS
 from skvae._torch.random import MOST_COMPONENTS, RANDOM_STATE, seed_from
 from skvae._training.schedules import SCHEDULES
@@ -136,7 +129,8 @@ class VAETransformer(
         The distribution p(z) of the codes that ``sample`` and ``score_samples`` use. "normal" is
         N(0, I). "mixture" is a mixture of normals that training learns. Samples then resemble the
         training rows more closely, likelihoods are higher for most tables with a thousand rows or
-        more, and training takes 1.5 to 2 times as long; see :class:`~skvae.priors.Mixture`.
+        more, and training usually takes 1.5 to 2 times as long; see
+        :class:`~skvae.priors.Mixture`.
 
     self_masking : bool, default=False
         Whether training also learns how the probability that a value is missing depends on the
@@ -332,8 +326,9 @@ class VAETransformer(
         mean is over the training rows of the last call, or over a sample of 1,000 of them by their
         weights. ``fit`` sorts components by it, the largest first, and makes the largest loading of
         each positive, as PCA does. If training learns the prior, the divergence is from a normal
-        with the prior's mean and variance of the component. With a custom prior that training
-        learns, components may keep the order and signs of training.
+        with the prior's mean and variance of the component. Components of a custom prior that
+        training learns keep the order and signs of training, unless its module has a method
+        ``reordered``.
 
     scale_ : ndarray of shape (n_components,)
         The factor between components on the scale of N(0, 1) and those of ``transform``. It is the

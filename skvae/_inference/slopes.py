@@ -17,11 +17,10 @@ def slopes_in_prior(model: VAE, noise: Tensor, generator: Generator) -> list[Ten
     They are for a change of each component by one standard deviation of that prior. Standard normal
     noise (N, K) -> (K, d, M) of each group.
     """
-    center, spread = model.prior_moments(generator)
-    components = model.components
-    own = components.own(center) + spread.index_select(-1, components.place) * noise
-    slopes = mean_slopes(model, own)
-    return [slope * spread.view(-1, 1, 1) for slope in slopes]
+    center, spread = model.prior_moments(generator, own=True)
+    slopes = mean_slopes(model, center + spread * noise)
+    shown = spread.index_select(-1, model.components.order)
+    return [slope * shown.view(-1, 1, 1) for slope in slopes]
 
 
 @torch.no_grad()

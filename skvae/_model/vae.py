@@ -29,7 +29,7 @@ from skvae.priors._modules import PriorModule, StandardNormal
 # decoder close to the mean of the data, or both close to PCA.
 ENCODER_GAIN, DECODER_GAIN = 0.1, 0.0
 # Bounds on log std of the posterior, so that rows far outside the training data stay finite, and
-# rows far from the others don't disturb training.
+# rows far from the others disturb training less.
 LOG_STD_RANGE = (-10.0, 2.0)
 # Features beyond this are clipped where networks compute in float32, so that sums stay finite.
 LARGEST_FLOAT32 = torch.finfo(torch.float32).max ** 0.75
@@ -105,7 +105,7 @@ class VAE(nn.Module):
         self.float32_networks = False  # whatever the type of the rows
         # the prior in training, if one is learned, and the prior for sampling and scores
         self.learned_prior = learned_prior
-        self.prior = self.prior_of_training
+        self.prior = self.prior_of_training()
         self.eval()  # training differs by the generator that is passed, not by a mode
 
     def _build_encoder(
@@ -188,17 +188,17 @@ class VAE(nn.Module):
 
         With ``own``, the codes are those of the networks' own components.
         """
-        if self.learned_prior is None:
+        prior = self.learned_prior
+        if prior is None:
             return None
-        prior = self.learned_prior if own else self.prior_of_training
-        if context is None:
-            return LogPrior(prior.log_prob, prior.vjp)
-        log_prob = _given(prior.log_prob, context)
+        of_own = _given(prior.log_prob, context)
+        if own and context is None:
+            return LogPrior(of_own, prior.vjp)
+        log_prob = of_own if own else lambda z: of_own(self.components.own(z))
         return LogPrior(log_prob, partial(by_autograd, log_prob))
 
-    @property
     def prior_of_training(self) -> PriorModule:
-        """The prior in training: what is learned, or N(0, I)."""
+        """The prior in training: N(0, I), or what is learned; a copy if components are sorted."""
         if self.learned_prior is None:
             return StandardNormal(self.n_components)
         if self.components.is_own:
@@ -211,11 +211,18 @@ class VAE(nn.Module):
         return self.learned_prior is None or self.learned_prior.is_sortable
 
     @torch.no_grad()
-    def prior_moments(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the components in the prior of training. -> 2 x (K,)."""
+    def prior_moments(self, generator: Generator, *, own: bool = False) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each component in the prior of training. -> 2 x (K,).
+
+        With ``own``, they are those of the networks' own components.
+        """
         like = next(self.parameters())
-        center, spread = self.prior_of_training.moments(generator)
-        return center.to(like), spread.to(like)
+        learned = self.learned_prior
+        prior = StandardNormal(self.n_components) if learned is None else learned
+        center, spread = (moment.to(like) for moment in prior.moments(generator))
+        if own:
+            return center, spread
+        return self.components.shown(center), spread.index_select(-1, self.components.order)
 
     def log_prior(self, z: Tensor, context: Tensor | None) -> Tensor:
         """log p(z) of the prior for sampling and scores. (S, N, K), (N, C) -> (S, N)."""

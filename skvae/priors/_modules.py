@@ -28,13 +28,10 @@ class PriorModule(nn.Module):
     undoable : bool
         Whether training may repeat a step, since ``vjp`` changes nothing but gradients, and its
         result does not depend on the number of threads. It is so if ``replayable``.
-    is_sortable : bool
-        Whether there is a method ``reordered``, so that components can be sorted after training.
     """
 
     replayable: ClassVar[bool] = False
     undoable: ClassVar[bool] = False
-    is_sortable: ClassVar[bool] = False
 
     @property
     def n_numbers(self) -> int:
@@ -58,8 +55,16 @@ class PriorModule(nn.Module):
         """Draw n codes with the generator. -> (n, K)."""
         raise NotImplementedError(f"{type(self).__name__} has no method sample(n, generator).")
 
+    @property
+    def is_sortable(self) -> bool:
+        """Whether components may be sorted after training: whether there is ``reordered``."""
+        return type(self).reordered is not PriorModule.reordered
+
     def reordered(self, order: Tensor, sign: Tensor) -> PriorModule:
-        """The prior of codes ``z[..., order] * sign``, if this is the prior of z."""
+        """The prior of codes ``z[..., order] * sign``, if this is the prior of z. 2 x (K,).
+
+        Without this method, components keep the order and signs of training.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no method reordered(order, sign).")
 
     def search_starts(self) -> Tensor | None:
@@ -222,7 +227,6 @@ class LearnedMixture(_Mixture):
     """
 
     undoable = True
-    is_sortable = True
     arguments = ("free_log_share", "mean", "log_diagonal", "below")
 
     def __init__(
@@ -281,15 +285,14 @@ class LearnedMixture(_Mixture):
 
     def reordered(self, order: Tensor, sign: Tensor) -> LearnedMixture:
         with interrupts_held(), torch.inference_mode(False), torch.no_grad():
-            mean = self.mean.index_select(-1, order) * sign
-            # root Q has the same covariance, and Q can make the reordered root triangular
-            root = self.root.double().index_select(-2, order) * sign.unsqueeze(-1)
-            upper = torch.linalg.qr(root.mT).R
+            # Q whiten has the same precision, and Q can make the reordered matrix triangular
+            flipped = (self.whiten.double().index_select(-1, order) * sign).flip(-1)
+            upper = torch.linalg.qr(flipped).R
             upper = upper * upper.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-1)
-            one = torch.eye(len(order), dtype=upper.dtype, device=upper.device)
-            whiten = torch.linalg.solve_triangular(upper.mT, one.expand_as(upper), upper=False)
-            log_diagonal = whiten.diagonal(dim1=-2, dim2=-1).log()
+            whiten = upper.flip(-2, -1)
             rows, columns = self._places_below(whiten)
+            log_diagonal = whiten.diagonal(dim1=-2, dim2=-1).log()
+            mean = self.mean.index_select(-1, order) * sign
             free = self.free_log_share.clone(), mean, log_diagonal, whiten[:, rows, columns]
             return LearnedMixture(*(part.to(self.mean.dtype) for part in free))
 

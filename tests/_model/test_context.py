@@ -38,7 +38,7 @@ def build(network, prior=None, places=range(D)):
     groups = [(Gaussian(), constants, D, None)]
     model = VAE(groups, [], network, network, K, generator, prior, places, n_context=C).double()
     for name, parameter in model.named_parameters():  # many start at zero
-        # log std stays within its range
+        # smaller for the encoder, so that log std stays within its bounds
         scale = 0.1 if name.startswith("encoder") else 0.3
         parameter.data += scale * torch.randn(parameter.shape, generator=generator)
     return model, model.cells(x, context)

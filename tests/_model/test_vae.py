@@ -85,7 +85,7 @@ def build(groups, gaps=(), self_masking=False):
     networks = MLP((7,)), MLP((5,), "elu")
     model = VAE(fitted, gaps, *networks, 3, generator, self_masking=self_masking).double()
     for name, parameter in model.named_parameters():  # many start at zero
-        # log std stays within its range
+        # smaller for the encoder, so that log std stays within its bounds
         scale = 0.1 if name.startswith("encoder") else 0.2
         parameter.data += scale * torch.randn(parameter.shape, generator=generator)
     return model, torch.from_numpy(np.column_stack(working))
@@ -231,6 +231,12 @@ def test_components_in_another_order_are_the_same_model(prior):
     torch.testing.assert_close(ordered[1], log_std[:, order])
     torch.testing.assert_close(model.decode(ordered[0][None]), decoded)
     torch.testing.assert_close(model.bound(ELBO(), cells, (noise * sign)[..., order]), bound)
+    # training takes codes of the networks' own components
+    for parameter in model.learned(WHOLE):
+        parameter.grad = torch.zeros_like(parameter)
+    with torch.no_grad():
+        find = model.find_gradient(ELBO(), cells, noise, torch.Generator())
+    torch.testing.assert_close(find()[0], bound)
     # and of components that were ordered before
     model.components.sort(torch.tensor([0.2, 0.1, 0.3]), -torch.eye(3))
     torch.testing.assert_close(model.encode(cells)[0], -ordered[0][:, order])
@@ -310,7 +316,7 @@ def test_log_std_beyond_its_range_has_a_gradient_only_back_into_it(log_std):
             parameter.grad = torch.zeros_like(parameter)
         with torch.no_grad():
             noise = 0.01 * torch.randn(1, 1, 3, generator=torch.Generator().manual_seed(0)).double()
-            # without the KL divergence, some rows would gain by steps further out
+            # without the KL divergence, some rows gain by steps further out
             model.find_gradient(ELBO(0.0), model.cells(row), noise, torch.Generator())
         found.append(bias.grad.clone())
     of_mean, of_log_std = torch.stack(found).chunk(2, dim=-1)

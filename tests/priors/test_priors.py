@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_diabetes, load_wine
 
 from skvae import VAETransformer
 from skvae.priors import PRIORS, Mixture, Prior, PriorModule
@@ -250,20 +250,45 @@ def test_a_learned_mixture_in_another_order_has_the_same_density():
 
 
 def test_components_are_sorted_if_training_learns_a_mixture():
-    X = load_wine().data
+    X = load_diabetes().data
     settings = {"max_iter": 40, "early_stopping": False, "random_state": 0}
-    vae = VAETransformer(3, prior="mixture", **settings).fit(X)
+    vae = VAETransformer(4, prior="mixture", **settings).fit(X)
     model = vae.module_
-    assert not model.components.is_own
+    assert model.components.order.tolist() != [0, 1, 2, 3]
     assert (np.diff(vae.kl_divergence_) <= 0).all()
     # the prior of training and the one that EM improves are both of sorted codes
-    codes = torch.as_tensor(vae.transform(X) / vae.scale_, dtype=torch.float32)
+    mean, std = (part / vae.scale_ for part in vae.latent_distribution(X))
+    codes = torch.as_tensor(mean + std * RNG.normal(size=std.shape), dtype=torch.float32)
     trained, fitted = (
-        prior.log_prob(codes).mean().item() for prior in (model.prior_of_training, model.prior)
+        prior.log_prob(codes).mean().item() for prior in (model.prior_of_training(), model.prior)
     )
     own = model.learned_prior.log_prob(model.components.own(codes)).mean().item()
     assert trained == pytest.approx(own, abs=1e-4)
     assert trained == pytest.approx(fitted, abs=0.3)
+
+
+def test_components_of_a_custom_prior_are_sorted_if_it_can_be_reordered():
+    class Sortable(Diagonal):
+        def reordered(self, order, sign):
+            made = Diagonal(len(order))
+            made.log_std.data.copy_(self.log_std[order])
+            return made
+
+    @dataclass
+    class LearnedSortable(Prior):
+        def build(self, n_components, n_rows, generator):
+            return Sortable(n_components)
+
+    X = load_diabetes().data
+    settings = {"max_iter": 40, "early_stopping": False, "random_state": 0}
+    kept, sorted_ = (
+        VAETransformer(4, prior=prior(), **settings).fit(X).module_
+        for prior in (LearnedDiagonal, LearnedSortable)
+    )
+    assert kept.components.is_own
+    assert not sorted_.components.is_own
+    learned, shown = sorted_.learned_prior.log_std, sorted_.prior.log_std
+    assert torch.equal(learned[sorted_.components.order], shown)
 
 
 @pytest.mark.parametrize("prior", [StandardNormal(3), mixture(), learned_mixture()])
