@@ -103,6 +103,9 @@ class LatentSpaceDisplay:
         self.ax_.set(xlabel=f"component {first}", ylabel=f"component {second}")
         self.ax_.set_aspect("equal", adjustable="datalim")
         self.ax_.spines[["top", "right"]].set_visible(False)
+        if ax is None and self.colorbar_ is not None:
+            # the equal scales may change the labels of ticks after the layout; the next draw knows
+            self.figure_.draw_without_rendering()
         return self
 
     def _add_ellipses(self, codes):

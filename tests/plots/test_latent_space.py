@@ -144,6 +144,15 @@ def test_quantity(y):
     display.figure_.canvas.draw()
 
 
+def test_labels_are_within_the_figure():
+    rng = np.random.default_rng(22)  # codes whose ticks change with the layout
+    codes = rng.normal(size=(300, 2)) * [6, rng.uniform(1, 6)]
+    y = pd.Series(9000 * rng.lognormal(size=300), name="price")
+    display = LatentSpaceDisplay(codes=codes, y=y, components=(0, 1)).plot()
+    display.figure_.canvas.draw()
+    assert display.ax_.yaxis.label.get_window_extent().x0 > 0
+
+
 def test_infinite_values_are_grey():
     display = LatentSpaceDisplay(codes=CODES, y=np.where(PLACES % 2, np.inf, 1.0)).plot()
     display.figure_.canvas.draw()
