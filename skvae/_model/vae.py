@@ -197,13 +197,17 @@ class VAE(nn.Module):
         log_prob = of_own if own else lambda z: of_own(self.components.own(z))
         return LogPrior(log_prob, partial(by_autograd, log_prob))
 
+    def _own_prior(self) -> PriorModule:
+        """The prior in training of the networks' own components: what is learned, or N(0, I)."""
+        learned = self.learned_prior
+        return StandardNormal(self.n_components) if learned is None else learned
+
     def prior_of_training(self) -> PriorModule:
-        """The prior in training: N(0, I), or what is learned; a copy if components are sorted."""
-        if self.learned_prior is None:
-            return StandardNormal(self.n_components)
-        if self.components.is_own:
-            return self.learned_prior
-        return self.learned_prior.reordered(self.components.order, self.components.sign)
+        """The prior in training; a copy if it is learned and components are sorted."""
+        prior = self._own_prior()
+        if self.learned_prior is None or self.components.is_own:
+            return prior
+        return prior.reordered(self.components.order, self.components.sign)
 
     @property
     def is_sortable(self) -> bool:
@@ -217,9 +221,7 @@ class VAE(nn.Module):
         With ``own``, they are those of the networks' own components.
         """
         like = next(self.parameters())
-        learned = self.learned_prior
-        prior = StandardNormal(self.n_components) if learned is None else learned
-        center, spread = (moment.to(like) for moment in prior.moments(generator))
+        center, spread = (moment.to(like) for moment in self._own_prior().moments(generator))
         if own:
             return center, spread
         return self.components.shown(center), spread.index_select(-1, self.components.order)
