@@ -66,7 +66,7 @@ class Effort(NamedTuple):
 
     @property
     def n_spare(self) -> int:
-        """The number of draws at the modes of a thorough search."""
+        """The number of draws at further modes, of rows whose weights are uneven."""
         return 0 if self.is_small else max(self.most, FEWEST_AT_MODES)
 
     @property
@@ -75,7 +75,7 @@ class Effort(NamedTuple):
         return self.most + self.n_spare
 
     def split(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The noise for the modes of a thorough search, and that for other draws."""
+        """The noise for draws at further modes, and that for other draws."""
         # a power of two of draws at the start keeps the balance of a quasi-random sequence
         return noise[: self.n_spare], noise[self.n_spare :]
 

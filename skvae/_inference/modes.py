@@ -96,10 +96,9 @@ def at_modes(
     Climbs from its starts, each in a separate region. After some steps only the highest continue.
     If fewer modes than requested are high enough, the highest mode takes the place of the others.
     """
-    covariance = posterior.root @ posterior.root.mT
-    metric = covariance + NARROWEST**2 * _identity(covariance.shape[-1], covariance)
     if search.n_starts == 1:
-        return [laplace(log_joint, posterior.mean, metric, search.tolerance)]
+        return [at_mode(log_joint, posterior.mean, posterior, search.tolerance)]
+    metric = _first_metric(posterior)
     n, n_starts = len(posterior.mean), search.n_starts
     rows = torch.arange(n, device=posterior.mean.device)
 
@@ -123,6 +122,19 @@ def at_modes(
     found = laplace(of_continuing, reached[continuing], metric[continuing], search.tolerance)
     place = torch.where(worth_it, worth_it.flatten().cumsum(0).view_as(highest) - 1, rows)
     return [found[place[i]] for i in range(search.n_modes)]
+
+
+def at_mode(
+    log_joint: LogJoint, start: Tensor, posterior: Normals, tolerance: float = ROUGH
+) -> Normals:
+    """The normal at the mode of p(x, z) that a climb from the start (N, K) of each row finds."""
+    return laplace(log_joint, start, _first_metric(posterior), tolerance)
+
+
+def _first_metric(posterior: Normals) -> Tensor:
+    """The metric of a climb's first step, (N, K, K): the posterior's covariance, and a little."""
+    covariance = posterior.root @ posterior.root.mT
+    return covariance + NARROWEST**2 * _identity(covariance.shape[-1], covariance)
 
 
 def _starts(

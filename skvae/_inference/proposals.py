@@ -32,6 +32,7 @@ from skvae._inference.modes import (
     WIDE,
     LogJoint,
     Search,
+    at_mode,
     at_modes,
 )
 from skvae._inference.normals import Normals
@@ -96,10 +97,8 @@ class Pool:
         log_p = [torch.cat(pair) for pair in zip(self.log_p, new.log_p, strict=True)]
         return Pool(self.normals, draws, log_p)
 
-    def with_modes(self, noise: Tensor, log_joint: LogJoint, starts: Tensor | None) -> Pool:
-        """This pool with draws at modes of p(x, z) that a thorough search finds. (S, 1, K)."""
-        search = Search.thorough(noise.shape[-1])
-        modes = at_modes(log_joint, self.normals[0], starts, search)
+    def drawn_at(self, modes: Sequence[Normals], noise: Tensor, log_joint: LogJoint) -> Pool:
+        """This pool with draws from normals at modes that it missed. (S, 1, K)."""
         normals = [mode.widened(width) for width in WIDTHS for mode in modes]
         found = Pool.of(normals, noise.tensor_split(len(normals)), log_joint)
         return Pool(
@@ -122,6 +121,11 @@ class Pool:
     def n_draws(self) -> int:
         """The number of draws of each row."""
         return sum(map(len, self.draws))
+
+    def of_highest_weight(self) -> Tensor:
+        """The draw of each row with the highest weight. (N, K)."""
+        best = self.weights()[0].argmax(0)
+        return self.z[best, torch.arange(len(best), device=best.device)]
 
     def weights(self) -> tuple[Tensor, Tensor]:
         """Log importance weights (S, N), and the standard error of the log of their mean (N,).
@@ -191,8 +195,9 @@ def weighted_draws(
 ) -> Iterator[Weighted]:
     """Draws with importance weights for p(z|x), of rows as they have enough draws.
 
-    Rows whose weights are still uneven after all draws get further ones, at the modes of a thorough
-    search.
+    Rows whose weights are still uneven after all draws get further ones: at the mode above the draw
+    of the highest weight, where the normals miss most of p(x, z), and then, where that is not
+    enough, at the modes of a thorough search.
 
     Parameters
     ----------
@@ -215,21 +220,31 @@ def weighted_draws(
     def of(rows: Tensor) -> LogJoint:
         return lambda z, some: log_joint(z, rows[some])
 
-    normals = normals_of(posterior, of(rows), starts, has_gaps=has_gaps)
-    spare, own = effort.split(noise)
-    pool = Pool.empty(normals)
-    for first, second, third, fourth in effort.stages(own):
-        modes = [second, third] if len(normals) == 4 else [torch.cat([second, third])]
-        pool = pool.drawn([first, *modes, fourth], of(rows))
+    def weights(pool: Pool, *, is_last: bool) -> tuple[Tensor, Tensor]:
         log_weight, error = pool.weights()
         enough = error <= effort.error
-        if pool.n_draws == effort.most:
-            enough |= is_good(log_weight)
-        if bool(enough.any()):
-            yield rows[enough], pool.z[:, enough], log_weight[:, enough]
-            rows, pool = rows[~enough], pool[~enough]
+        return log_weight, enough | is_good(log_weight) if is_last else enough
+
+    normals = normals_of(posterior, of(rows), starts, has_gaps=has_gaps)
+    spare, noise = effort.split(noise)
+    above, thorough = spare.tensor_split(2)
+    pool = Pool.empty(normals)
+    for first, second, third, fourth in effort.stages(noise):
+        middle = [second, third] if len(normals) == 4 else [torch.cat([second, third])]
+        pool = pool.drawn([first, *middle, fourth], of(rows))
+        log_weight, enough = weights(pool, is_last=pool.n_draws == effort.most)
+        yield rows[enough], pool.z[:, enough], log_weight[:, enough]
+        rows, pool = rows[~enough], pool[~enough]
         if len(rows) == 0:
             return
+    mode = at_mode(of(rows), pool.of_highest_weight(), pool.normals[0])
+    pool = pool.drawn_at([mode], above, of(rows))
+    log_weight, enough = weights(pool, is_last=True)
+    yield rows[enough], pool.z[:, enough], log_weight[:, enough]
+    rows, pool = rows[~enough], pool[~enough]
+    search = Search.thorough(noise.shape[-1])
     for some in chunks(len(rows), together):
-        found = pool[some].with_modes(spare, of(rows[some]), starts)
+        of_some = of(rows[some])
+        modes = at_modes(of_some, pool.normals[0][some], starts, search)
+        found = pool[some].drawn_at(modes, thorough, of_some)
         yield rows[some], found.z, found.weights()[0]

@@ -188,6 +188,20 @@ def test_each_row_has_its_turn_once_and_hard_rows_take_more_draws():
         assert z.shape[:2] == log_weight.shape
 
 
+def test_a_mode_near_the_draw_of_the_highest_weight_is_found_without_a_thorough_search():
+    near, far = narrow(torch.zeros(1, 5), -2.0), narrow(torch.full((1, 5), 0.4), -2.0)
+
+    def log_joint(z, rows):
+        parts = [math.log(0.2) + near.log_prob(z), math.log(0.8) + far.log_prob(z)]
+        return torch.logsumexp(torch.stack(parts), 0) - 7.0
+
+    effort = Effort(512, 512, 0.1)
+    posterior = narrow(torch.zeros(1, 5), -1.0)
+    ((_, z, log_weight),) = [one for one in weighted(log_joint, posterior, effort) if len(one[0])]
+    assert len(z) == effort.most + effort.n_spare // 2
+    assert importance_weighted_bound(log_weight).item() == pytest.approx(-7.0, abs=0.05)
+
+
 def test_the_standard_error_is_that_of_repeated_draws():
     truth, other = narrow([[0.0, 0.0]], 0.0), narrow([[0.5, 0.0]], 0.1)
     wide = other.widened(2.0)
