@@ -71,10 +71,15 @@ class Search(NamedTuple):
 
     def points(self, posterior: Normals, starts: Tensor | None) -> list[Tensor]:
         """Codes that all rows share (P, 1, K), with those of the prior (C, K), and others."""
-        noise = posterior.mean.new_tensor(_noise(posterior.mean.shape[-1]))
+        noise = shared_noise(posterior.mean.shape[-1], posterior.mean)
         around, normal = noise[: self.n_around], noise[len(noise) - self.n_normal :]
         shared = normal if starts is None else torch.cat([normal, starts.to(noise)[:, None]])
         return [posterior.widened(WIDE).sample(around), shared] if self.n_around else [shared]
+
+
+def shared_noise(n_components: int, like: Tensor) -> Tensor:
+    """Standard normal noise for the points of a search, the same for all rows. (512, 1, K)."""
+    return like.new_tensor(_noise(n_components))
 
 
 @lru_cache(maxsize=16)
@@ -187,7 +192,7 @@ def climb(
         if len(active) == 0:
             break
         before, own = mode[active], metric[active]
-        tried = _rounded(before + lengths * torch.einsum("nkj,nj->nk", own, gradient))
+        tried = rounded(before + lengths * torch.einsum("nkj,nj->nk", own, gradient))
         highest, length = log_joint(tried, active).max(0)
         rises = highest > log_p[active]
         step = tried[length, torch.arange(len(active), device=start.device)] - before
@@ -237,12 +242,12 @@ def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor, tolerance: float
     std = curvature.clamp(min=1.0).rsqrt().unsqueeze(-2)
     # the symmetric root, which does not depend on the choice of axes of equal curvature
     root, whiten = (axes * std) @ axes.mT, (axes / std) @ axes.mT
-    last = _rounded(mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient))
+    last = rounded(mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient))
     mode = torch.where((log_joint(last[None], rows)[0] > log_p)[:, None], last, mode)
     return Normals(mode, root, whiten)
 
 
-def _rounded(z: Tensor) -> Tensor:
+def rounded(z: Tensor) -> Tensor:
     """Codes that float32 can represent.
 
     A difference in the last digit of float64, as between different numbers of rows, would otherwise

@@ -27,6 +27,14 @@ class Normals:
     def __getitem__(self, rows: Tensor | slice) -> Normals:
         return Normals(self.mean[rows], self.root[rows], self.whiten[rows])
 
+    def replaced(self, rows: Tensor, others: Normals) -> Normals:
+        """The same normals but for some rows, which get the others in their order."""
+        return Normals(
+            self.mean.index_copy(0, rows, others.mean),
+            self.root.index_copy(0, rows, others.root),
+            self.whiten.index_copy(0, rows, others.whiten),
+        )
+
     def widened(self, factor: float) -> Normals:
         """The same normals with ``factor`` times the standard deviations."""
         return Normals(self.mean, self.root * factor, self.whiten / factor)

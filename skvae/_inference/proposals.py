@@ -36,6 +36,7 @@ from skvae._inference.modes import (
     at_modes,
 )
 from skvae._inference.normals import Normals
+from skvae._inference.second_mode import second_mode
 
 # Of the regression on control variates, relative to their variance: normals may be the same.
 RIDGE, TINY, LEAST_FACTOR = 1e-6, 1e-30, 0.1
@@ -178,6 +179,8 @@ def normals_of(
     # dimensions there often is another mode, and points come close to it.
     search = HIGHEST_TWO if has_gaps or few else NEAREST
     modes = at_modes(log_joint, posterior, starts, search)
+    if has_gaps and few:
+        modes[1] = second_mode(log_joint, *modes)
     center = modes[0] if has_gaps or not few else posterior
     return [posterior, *modes, center.widened(WIDE if few else 1 + WIDER / k)]
 
