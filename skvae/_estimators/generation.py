@@ -174,7 +174,7 @@ class GenerationMethods(FittedMethods):
         ----------
         n_samples : int, default=1
             Number of rows. If ``given`` is a table, the number of rows for each of its rows.
-        given : dict, array or data frame, default=None
+        given : dict, Series, array or data frame, default=None
             Values by column name, or by position if the columns have no names. Or a table with
             missing values, whose rows are completed in their order.
         missing : bool, default=False

@@ -43,6 +43,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
     random_state : int, RandomState instance or None, default=None
         Seed of the model and of the draws, which are the same at each call if it is an int. Unless
         None, it replaces the ``random_state`` of ``estimator``.
+    verbose : int, default=0
+        Whether to print a line for each epoch. Unless 0, it replaces the ``verbose`` of
+        ``estimator``.
 
     Attributes
     ----------
@@ -83,10 +86,11 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, Shell):
         "sample_posterior": [Ruled(TRUTH)],
     }
 
-    def __init__(self, estimator=None, *, sample_posterior=False, random_state=None):
+    def __init__(self, estimator=None, *, sample_posterior=False, random_state=None, verbose=0):
         self.estimator = estimator
         self.sample_posterior = sample_posterior
         self.random_state = random_state
+        self.verbose = verbose
 
     def _default(self, X):
         shape = np.shape(X)

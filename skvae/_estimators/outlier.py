@@ -42,6 +42,9 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         little better.
     random_state : int, RandomState instance or None, default=None
         Seed of the model. Unless None, it replaces the ``random_state`` of ``estimator``.
+    verbose : int, default=0
+        Whether to print a line for each epoch. Unless 0, it replaces the ``verbose`` of
+        ``estimator``.
 
     Attributes
     ----------
@@ -75,10 +78,11 @@ class VAEOutlierDetector(OutlierMixin, Shell):
         "contamination": [RuledInterval(0, 0.5)],
     }
 
-    def __init__(self, estimator=None, *, contamination=0.1, random_state=None):
+    def __init__(self, estimator=None, *, contamination=0.1, random_state=None, verbose=0):
         self.estimator = estimator
         self.contamination = contamination
         self.random_state = random_state
+        self.verbose = verbose
 
     def _default(self, X):
         return VAETransformer(6)

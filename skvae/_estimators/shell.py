@@ -20,6 +20,7 @@ class Shell(SavedEstimator, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "estimator": [VAETransformer, None],
         "random_state": [Ruled(RANDOM_STATE)],
+        "verbose": ["verbose"],
     }
 
     def _default(self, X):
@@ -31,6 +32,8 @@ class Shell(SavedEstimator, BaseEstimator):
         model = self._default(X) if self.estimator is None else clone(self.estimator)
         if self.random_state is not None:
             model.set_params(random_state=seed_from(self.random_state) % 2**32)
+        if self.verbose:
+            model.set_params(verbose=self.verbose)
         return model.fit(X, sample_weight=sample_weight)
 
     def _keep(self, model):

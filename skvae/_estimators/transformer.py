@@ -11,7 +11,6 @@ import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import StrOptions
 
 from skvae._build import architecture, check_parts, continued, untrained
 from skvae._data import WeightedTable
@@ -25,7 +24,7 @@ from skvae._files.tree import Unknown
 from skvae._fit import train, train_once
 from skvae._interrupts import interrupts_held
 from skvae._judgement import no_gain, retreats
-from skvae._rules import number, whole
+from skvae._rules import Rule, number, one_of, whole
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
 from skvae._table.validation import replace_rows_of_no_weight, validate_table, validate_weight
@@ -42,6 +41,12 @@ from skvae.priors import PRIORS, Prior
 # Upper bounds of epochs, of the weights of terms of the loss, and of learning rates. Larger values,
 # mostly mistakes, would exceed the memory or the range of float32.
 MOST_EPOCHS, LARGEST_WEIGHT, LARGEST_STEP = 2**31 - 1, 1e6, 1e30
+
+AUTO, DIMENSIONS = one_of("auto"), whole(1, MOST_COMPONENTS)
+COMPONENTS = Rule(f"{DIMENSIONS.text}, not a share of the variance as in PCA", DIMENSIONS.holds)
+LIKELIHOOD = Rule("a Likelihood, such as Gaussian()", lambda value: isinstance(value, Likelihood))
+PRIOR = Rule("a Prior, such as Mixture()", lambda value: isinstance(value, Prior))
+OBJECTIVE = Rule("an Objective, such as ELBO()", lambda value: isinstance(value, Objective))
 
 
 class VAETransformer(
@@ -395,28 +400,28 @@ class VAETransformer(
         "https://skvae.readthedocs.io/en/stable/generated/skvae.{estimator_name}.html"
     )
     _parameter_constraints: ClassVar[dict] = {
-        "n_components": [Ruled(whole(1, MOST_COMPONENTS))],
+        "n_components": [Ruled(COMPONENTS)],
         "hidden_layer_sizes": ["array-like", Ruled(whole(1, WIDEST))],
-        "activation": [StrOptions(set(ACTIVATIONS))],
+        "activation": [Ruled(one_of(*ACTIVATIONS))],
         "encoder": [Ruled(NETWORK), None],
         "decoder": [Ruled(NETWORK), None],
-        "likelihood": [StrOptions({"auto", *LIKELIHOODS}), Likelihood, dict],
-        "resolution": [StrOptions({"auto"}), dict, None],
-        "bounds": [StrOptions({"auto"}), dict],
+        "likelihood": [Ruled(one_of("auto", *LIKELIHOODS)), Ruled(LIKELIHOOD), dict],
+        "resolution": [Ruled(AUTO), dict, None],
+        "bounds": [Ruled(AUTO), dict],
         "whiten": ["boolean"],
-        "prior": [StrOptions(set(PRIORS)), Prior],
+        "prior": [Ruled(one_of(*PRIORS)), Ruled(PRIOR)],
         "self_masking": ["boolean"],
-        "objective": [StrOptions(set(OBJECTIVES)), Objective],
+        "objective": [Ruled(one_of(*OBJECTIVES)), Ruled(OBJECTIVE)],
         "beta": [Ruled(number(0, LARGEST_WEIGHT))],
-        "kl_warmup": [Ruled(number(0, 1)), StrOptions({"auto"})],
+        "kl_warmup": [Ruled(number(0, 1)), Ruled(AUTO)],
         "free_bits": [Ruled(number(0, LARGEST_WEIGHT))],
         "n_draws": [Ruled(whole(1, MOST_DRAWS))],
         "dropout": [Ruled(number(0, 1, closed="left"))],
-        "alpha": [Ruled(number(0, LARGEST_WEIGHT)), StrOptions({"auto"})],
+        "alpha": [Ruled(number(0, LARGEST_WEIGHT)), Ruled(AUTO)],
         "weight_decay": [Ruled(number(0, LARGEST_WEIGHT))],
-        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
+        "learning_rate": [Ruled(one_of(*SCHEDULES)), callable],
         "learning_rate_init": [Ruled(number(0, LARGEST_STEP, closed="right"))],
-        "batch_size": [Ruled(whole(1)), StrOptions({"auto"})],
+        "batch_size": [Ruled(whole(1)), Ruled(AUTO)],
         "max_iter": [Ruled(whole(1, MOST_EPOCHS))],
         "average": [Ruled(number(0, MOST_EPOCHS))],
         "gradient_clip": [Ruled(number(0, LARGEST_STEP, closed="right")), None],
@@ -426,7 +431,7 @@ class VAETransformer(
         "tol": [Ruled(number(0, LARGEST_STEP))],
         "warm_start": ["boolean"],
         "checkpoint": [str, os.PathLike, None],
-        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "precision": [Ruled(one_of("auto", "float32", "bfloat16"))],
         "device": [str, torch.device],
         "random_state": [Ruled(RANDOM_STATE)],
         "verbose": ["verbose"],

@@ -36,11 +36,15 @@ FIRST_SECOND, LAST_SECOND = -62135596800, 253402300799
 DATES, ZONED, DURATIONS_OF_TIME = "dates", "dates with a time zone", "durations"
 # For each kind: the types of its cells, how pandas reads one, and how it converts a column
 READERS: dict[str, tuple[tuple[type, ...], Callable[[Any], Any], str]] = {
-    DATES: ((date, np.datetime64), pd.Timestamp, "pandas.to_datetime(column), without a time zone"),
-    ZONED: ((date, np.datetime64), pd.Timestamp, "pandas.to_datetime(column, utc=True)"),
-    DURATIONS_OF_TIME: ((timedelta, np.timedelta64), pd.Timedelta, "pandas.to_timedelta(column)"),
+    DATES: ((date, np.datetime64), pd.Timestamp, "pandas.to_datetime, without a time zone"),
+    ZONED: ((date, np.datetime64), pd.Timestamp, "pandas.to_datetime with utc=True"),
+    DURATIONS_OF_TIME: ((timedelta, np.timedelta64), pd.Timedelta, "pandas.to_timedelta"),
 }
-READER_OF_PERIODS = (pd.Period,), lambda cell: cell, "column.dt.to_period(frequency)"
+READER_OF_PERIODS = (
+    (pd.Period,),
+    lambda cell: cell,
+    "pandas.Period, or a column by column.dt.to_period(frequency)",
+)
 
 
 @dataclass
@@ -154,7 +158,7 @@ class Times(Counted):
         if time is None or _kind_of_cell(time) != self.kind:
             raise ValueError(
                 f"Column {name!r} holds {cell!r}, but it held {self.kind} in training. Convert it "
-                f"as in {remedy}."
+                f"by {remedy}."
             )
         if isinstance(time, pd.Period):
             return time.ordinal, 0

@@ -8,6 +8,7 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn import config_context
@@ -94,11 +95,13 @@ def _checked_numbers(
 def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[np.float64]:
     """The given values of rows as numbers, with NaN for values that are not given.
 
-    ``given`` holds them by column name or as a table. Raises ValueError for names that are not
-    columns, for several values of one column in a mapping, for infinities, and for categories that
-    ``fit`` did not see.
+    ``given`` holds them by column name, also as a Series, or as a table. Raises ValueError for
+    names that are not columns, for several values of one column in a mapping, for infinities, and
+    for categories that ``fit`` did not see.
     """
     names = container.column_names(n_columns)
+    if isinstance(given, pd.Series):  # a row of a data frame
+        given = given.to_dict()
     if isinstance(given, Mapping) and not issparse(given):
         several = [name for name, value in given.items() if np.ndim(value) > 0]
         if several:

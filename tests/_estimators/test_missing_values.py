@@ -210,6 +210,8 @@ def test_draws_given_by_name_keep_to_what_is_given(wine):
     assert set(strong["kind"]) == {"strong"}
     assert strong["a"].mean() > light["a"].mean() + 0.5
     assert (strong.dtypes == frame.dtypes).all()
+    row = pd.Series({"a": np.nan, "kind": "strong"})
+    pd.testing.assert_frame_equal(vae.sample(300, given=row, random_state=0), strong)
     with pytest.raises(ValueError, match="'given' names 'age', but the columns are"):
         vae.sample(given={"age": 3})
     with pytest.raises(ValueError, match="Column 'kind' holds 'sweet', which training has not"):

@@ -338,7 +338,7 @@ CASES = {
         FRAME["a"],
         fit=(ValueError, "2-dimensional container"),
         use=(ValueError, "2-dimensional container"),
-        given=(ValueError, GIVEN),
+        given=(ValueError, "'given' names 0, but the columns are"),
         codes=FLAT[1],
     ),
     "polars": frame(pl.DataFrame(FRAME.to_dict("list"))),

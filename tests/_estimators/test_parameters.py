@@ -179,3 +179,17 @@ def test_numbers_of_numpy_are_those_of_python():
     assert one.loss_curve_ == other.loss_curve_
     scores = [one.score(TABLE, n_importance=n) for n in (200, np.uint8(200))]
     assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"n_components": 0.9}, "whole number from 1 to .*, not a share of the variance as in PCA"),
+        ({"prior": "gmm"}, r"one of 'normal', 'mixture' or a Prior, such as Mixture\(\)"),
+        ({"activation": "swish"}, "one of 'elu', 'relu', 'silu', 'gelu', 'tanh', 'identity'"),
+        ({"objective": VAETransformer}, r"one of 'elbo', 'iwae' or an Objective, such as ELBO\(\)"),
+    ],
+)
+def test_an_error_names_what_is_allowed(setting, message):
+    with pytest.raises(ValueError, match=message):
+        VAETransformer(**QUICK | setting).fit(np.eye(4))

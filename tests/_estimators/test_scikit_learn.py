@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skvae import VAETransformer
+from skvae import VAEImputer, VAETransformer
 from skvae.likelihoods import Bernoulli, Gaussian
 from skvae.networks import MLP
 from skvae.objectives import IWAE
@@ -149,8 +149,12 @@ def test_the_repr_links_to_the_documentation():
     assert "generated/skvae.VAETransformer.html" in VAETransformer()._repr_html_()
 
 
-def test_verbose_prints_a_line_for_each_epoch(wine, capsys):
-    VAETransformer(2, **QUICK, verbose=1).fit(wine)
+@pytest.mark.parametrize(
+    "estimator",
+    [VAETransformer(2, **QUICK, verbose=1), VAEImputer(VAETransformer(2, **QUICK), verbose=1)],
+)
+def test_verbose_prints_a_line_for_each_epoch(estimator, wine, capsys):
+    clone(estimator).fit(wine)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in lines] == ["Epoch 1", "Epoch 2", "Epoch 3"]
     assert all("validation score" in line for line in lines)
