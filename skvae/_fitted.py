@@ -344,6 +344,7 @@ class Fitted:
         With ``missing``, some of the values that the rows lack are NaN.
         """
         effort = Effort.of_draws(n)
+        is_beyond: NDArray[np.bool_] = np.any(self.columns.beyond_training(table), axis=1)
         noise = quasi_normal(effort.n_noise, self.n_components, derive(seed, "pool"))[:, None, :]
         generator = generator_from(derive(seed, "conditional"), self.device)
         rng = np.random.default_rng(derive(seed, "missing"))
@@ -364,11 +365,12 @@ class Fitted:
                 parts.append(model.sample(codes[:, some].transpose(0, 1), generator, cells))
                 if missing:
                     is_missing[some, rows] = self._missing(model, parts[-1], x, rng)
-            return torch.cat(parts).transpose(0, 1)
-
-        def finish(draws: Array) -> Array:
-            flat = draws.reshape(-1, draws.shape[-1])
-            return self.columns.from_working(flat).reshape(draws.shape)
+            drawn, beyond = torch.cat(parts).transpose(0, 1), is_beyond[rows]
+            flat = drawn.flatten(0, 1).cpu().numpy()
+            found = self.columns.from_working(flat).reshape(drawn.shape)
+            if beyond.any():
+                found[beyond] = self._extrapolated(model, drawn[beyond], codes[beyond])
+            return torch.from_numpy(found)
 
         size = self._size(effort, max(n, DRAWS_AT_ONCE))
         source = self._rows(table, dtype)
@@ -377,7 +379,6 @@ class Fitted:
             draw,
             source,
             size=size,
-            finish=finish,
             in_order=True,
             float32_networks=True,
         )
@@ -389,6 +390,23 @@ class Fitted:
                 "training rows, or the model may have too many components."
             )
         return drawn
+
+    def _extrapolated(self, model: VAE, drawn: Tensor, codes: Tensor) -> Array:
+        """Draws (N, n, D) of codes (N, n, K) in the caller's units, where the model extrapolates.
+
+        Where the mean of a draw lies beyond a limit of training, the draw has no limit but the
+        bounds that the user named, at which it is clipped.
+        """
+        columns, flat = self.columns, drawn.flatten(0, 1).cpu().numpy()
+        named = np.where(np.isnan(columns.bounds), [-np.inf, np.inf], columns.bounds)
+        free = columns.bounded(np.full_like(named, [-np.inf, np.inf]))
+        mean = free.from_mean(decoded_mean(model, codes.flatten(0, 1)).cpu().numpy())
+        found = np.where(
+            columns.beyond(mean, columns.limits),
+            free.from_working(flat).clip(*named.T),
+            columns.from_working(flat),
+        )
+        return found.reshape(drawn.shape)
 
     def sample(self, n: int, seed: int, *, missing: bool = False) -> Array:
         """New rows: a code z from the prior for each, and a draw from p(x|z). -> (n, d).

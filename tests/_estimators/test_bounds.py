@@ -312,3 +312,18 @@ def test_rows_of_weight_zero_and_missing_values_have_no_range():
     vae = VAETransformer(1, **QUICK).fit(X, sample_weight=np.r_[0.0, np.ones(N - 1)])
     with pytest.warns(UserWarning, match="column 1"):
         vae.sample(given={1: 500})
+
+
+@pytest.mark.filterwarnings("ignore:'given' holds")
+@pytest.mark.parametrize("bounds", ["auto", {"end": (0, 800)}])
+def test_draws_given_a_value_beyond_training_follow_it(bounds):
+    start = np.random.default_rng(0).uniform(0, 700, 1000)
+    end = start + np.random.default_rng(1).normal(5, 3, 1000)
+    table = pd.DataFrame({"start": start, "end": end})
+    vae = VAETransformer(1, bounds=bounds, hidden_layer_sizes=(), random_state=0).fit(table)
+    for value in (650, 720, 760, 1000):
+        drawn = vae.sample(200, given={"start": value}, random_state=0)["end"]
+        expected = value + 5 if bounds == "auto" else min(value + 5, 800)
+        assert drawn.median() == pytest.approx(expected, abs=15)
+    if bounds != "auto":
+        assert drawn.max() <= 800
