@@ -76,6 +76,11 @@ def one_of(*names: str) -> Rule:
     )
 
 
+def instance_of(kind: type, text: str) -> Rule:
+    """Instances of a class, with their description."""
+    return Rule(text, lambda value: isinstance(value, kind))
+
+
 TRUTH = Rule("a bool", lambda value: isinstance(value, bool | np.bool_))
 NOTHING = Rule("None", lambda value: value is None)
 POSITIVE = Rule("a positive finite number", lambda value: is_number(value) and value > 0)

@@ -24,7 +24,7 @@ from skvae._files.tree import Unknown
 from skvae._fit import train, train_once
 from skvae._interrupts import interrupts_held
 from skvae._judgement import no_gain, retreats
-from skvae._rules import Rule, number, one_of, whole
+from skvae._rules import Rule, instance_of, number, one_of, whole
 from skvae._table.container import Container
 from skvae._table.distinct import distinct_rows
 from skvae._table.validation import replace_rows_of_no_weight, validate_table, validate_weight
@@ -42,11 +42,9 @@ from skvae.priors import PRIORS, Prior
 # mostly mistakes, would exceed the memory or the range of float32.
 MOST_EPOCHS, LARGEST_WEIGHT, LARGEST_STEP = 2**31 - 1, 1e6, 1e30
 
-AUTO, DIMENSIONS = one_of("auto"), whole(1, MOST_COMPONENTS)
+AUTO = one_of("auto")
+DIMENSIONS = whole(1, MOST_COMPONENTS)
 COMPONENTS = Rule(f"{DIMENSIONS.text}, not a share of the variance as in PCA", DIMENSIONS.holds)
-LIKELIHOOD = Rule("a Likelihood, such as Gaussian()", lambda value: isinstance(value, Likelihood))
-PRIOR = Rule("a Prior, such as Mixture()", lambda value: isinstance(value, Prior))
-OBJECTIVE = Rule("an Objective, such as ELBO()", lambda value: isinstance(value, Objective))
 
 
 class VAETransformer(
@@ -405,13 +403,20 @@ class VAETransformer(
         "activation": [Ruled(one_of(*ACTIVATIONS))],
         "encoder": [Ruled(NETWORK), None],
         "decoder": [Ruled(NETWORK), None],
-        "likelihood": [Ruled(one_of("auto", *LIKELIHOODS)), Ruled(LIKELIHOOD), dict],
+        "likelihood": [
+            Ruled(one_of("auto", *LIKELIHOODS)),
+            Ruled(instance_of(Likelihood, "a Likelihood such as Gaussian()")),
+            dict,
+        ],
         "resolution": [Ruled(AUTO), dict, None],
         "bounds": [Ruled(AUTO), dict],
         "whiten": ["boolean"],
-        "prior": [Ruled(one_of(*PRIORS)), Ruled(PRIOR)],
+        "prior": [Ruled(one_of(*PRIORS)), Ruled(instance_of(Prior, "a Prior such as Mixture()"))],
         "self_masking": ["boolean"],
-        "objective": [Ruled(one_of(*OBJECTIVES)), Ruled(OBJECTIVE)],
+        "objective": [
+            Ruled(one_of(*OBJECTIVES)),
+            Ruled(instance_of(Objective, "an Objective such as ELBO()")),
+        ],
         "beta": [Ruled(number(0, LARGEST_WEIGHT))],
         "kl_warmup": [Ruled(number(0, 1)), Ruled(AUTO)],
         "free_bits": [Ruled(number(0, LARGEST_WEIGHT))],

@@ -101,6 +101,9 @@ def validate_given(given: Any, container: Container, n_columns: int) -> NDArray[
     """
     names = container.column_names(n_columns)
     if isinstance(given, pd.Series):  # a row of a data frame
+        if not given.index.is_unique:
+            twice = given.index[given.index.duplicated()][0]
+            raise ValueError(f"'given' holds several values for column {twice!r}. Give one.")
         given = given.to_dict()
     if isinstance(given, Mapping) and not issparse(given):
         several = [name for name, value in given.items() if np.ndim(value) > 0]

@@ -212,6 +212,8 @@ def test_draws_given_by_name_keep_to_what_is_given(wine):
     assert (strong.dtypes == frame.dtypes).all()
     row = pd.Series({"a": np.nan, "kind": "strong"})
     pd.testing.assert_frame_equal(vae.sample(300, given=row, random_state=0), strong)
+    with pytest.raises(ValueError, match="'given' holds several values for column 'a'"):
+        vae.sample(given=pd.Series([13.0, 14.0], index=["a", "a"]))
     with pytest.raises(ValueError, match="'given' names 'age', but the columns are"):
         vae.sample(given={"age": 3})
     with pytest.raises(ValueError, match="Column 'kind' holds 'sweet', which training has not"):

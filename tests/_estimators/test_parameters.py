@@ -185,9 +185,9 @@ def test_numbers_of_numpy_are_those_of_python():
     ("setting", "message"),
     [
         ({"n_components": 0.9}, "whole number from 1 to .*, not a share of the variance as in PCA"),
-        ({"prior": "gmm"}, r"one of 'normal', 'mixture' or a Prior, such as Mixture\(\)"),
+        ({"prior": "gmm"}, r"one of 'normal', 'mixture' or a Prior such as Mixture\(\)"),
         ({"activation": "swish"}, "one of 'elu', 'relu', 'silu', 'gelu', 'tanh', 'identity'"),
-        ({"objective": VAETransformer}, r"one of 'elbo', 'iwae' or an Objective, such as ELBO\(\)"),
+        ({"objective": VAETransformer}, r"one of 'elbo', 'iwae' or an Objective such as ELBO\(\)"),
     ],
 )
 def test_an_error_names_what_is_allowed(setting, message):

@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skvae import VAEImputer, VAETransformer
+from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.likelihoods import Bernoulli, Gaussian
 from skvae.networks import MLP
 from skvae.objectives import IWAE
@@ -151,7 +151,11 @@ def test_the_repr_links_to_the_documentation():
 
 @pytest.mark.parametrize(
     "estimator",
-    [VAETransformer(2, **QUICK, verbose=1), VAEImputer(VAETransformer(2, **QUICK), verbose=1)],
+    [
+        VAETransformer(2, **QUICK, verbose=1),
+        VAEImputer(VAETransformer(2, **QUICK), verbose=1),
+        VAEOutlierDetector(VAETransformer(2, **QUICK), verbose=1),
+    ],
 )
 def test_verbose_prints_a_line_for_each_epoch(estimator, wine, capsys):
     clone(estimator).fit(wine)
