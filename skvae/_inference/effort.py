@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from torch import Tensor
 
-# With fewer draws than this, all are from the posterior. A thorough search for modes takes longer
+# With fewer draws than this, all are from the posterior. A search for further modes takes longer
 # than FEWEST_AT_MODES draws there.
 FEWEST_FOR_MODES, FEWEST_AT_MODES = 16, 256
 STANDARD_ERROR = 0.1  # of a score, in nats
@@ -16,7 +16,7 @@ STANDARD_ERROR = 0.1  # of a score, in nats
 # draws would underestimate their own error.
 FEW_COMPONENTS, FIRST_DRAWS = 8, (64, 128)
 # The most draws of a score, which reach the standard error if the effective sample size is at least
-# this share of them. With less, a row gets a thorough search for modes.
+# this share of them. With less, further modes of a row are sought.
 MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
 # The first and the most draws for a conditional mean. With 256 at first, the errors of
 # probabilities in 16 dimensions were the same.
@@ -31,12 +31,14 @@ class Effort(NamedTuple):
     """How many draws a row takes: ``first``, and twice as many until it has enough, or ``most``.
 
     A row has enough if the standard error of its log-likelihood, as estimated for independent
-    draws, is at most ``error`` nats.
+    draws, is at most ``error`` nats. With ``looks_around``, a second mode is sought around the
+    first: without it, a conditional mean may be far off where a score is off by less than a nat.
     """
 
     first: int
     most: int
     error: float
+    looks_around: bool = False
 
     @classmethod
     def of_score(cls, n_components: int, n_draws: int | None, error: float) -> Self:
@@ -50,14 +52,15 @@ class Effort(NamedTuple):
     @classmethod
     def of_mean(cls) -> Self:
         """For a conditional mean."""
-        return cls(MEAN_DRAWS, MOST_MEAN_DRAWS, STANDARD_ERROR)
+        return cls(MEAN_DRAWS, MOST_MEAN_DRAWS, STANDARD_ERROR, looks_around=True)
 
     @classmethod
     def of_draws(cls, n: int) -> Self:
         """For n conditional draws of a row."""
         first = min(max(MEAN_DRAWS, _power_of_two(CODES_PER_DRAW * n)), MOST_IN_POOL)
         # an error of e takes an effective sample size of about 1 / e^2
-        return cls(first, max(first, MOST_MEAN_DRAWS), min(STANDARD_ERROR, n**-0.5))
+        error = min(STANDARD_ERROR, n**-0.5)
+        return cls(first, max(first, MOST_MEAN_DRAWS), error, looks_around=True)
 
     @property
     def is_small(self) -> bool:

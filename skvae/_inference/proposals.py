@@ -123,9 +123,9 @@ class Pool:
         """The number of draws of each row."""
         return sum(map(len, self.draws))
 
-    def of_highest_weight(self) -> Tensor:
-        """The draw of each row with the highest weight. (N, K)."""
-        best = self.weights()[0].argmax(0)
+    def of_highest(self, log_weight: Tensor) -> Tensor:
+        """The draw of each row with the highest weight. (S, N) -> (N, K)."""
+        best = log_weight.argmax(0)
         return self.z[best, torch.arange(len(best), device=best.device)]
 
     def weights(self) -> tuple[Tensor, Tensor]:
@@ -170,7 +170,12 @@ class Pool:
 
 
 def normals_of(
-    posterior: Normals, log_joint: LogJoint, starts: Tensor | None, *, has_gaps: bool
+    posterior: Normals,
+    log_joint: LogJoint,
+    starts: Tensor | None,
+    *,
+    has_gaps: bool,
+    looks_around: bool = False,
 ) -> list[Normals]:
     """The proposals of a row: its posterior, one mode or two, and a wider normal."""
     k = posterior.mean.shape[-1]
@@ -179,7 +184,7 @@ def normals_of(
     # dimensions there often is another mode, and points come close to it.
     search = HIGHEST_TWO if has_gaps or few else NEAREST
     modes = at_modes(log_joint, posterior, starts, search)
-    if has_gaps and few:
+    if looks_around and has_gaps and few:
         modes[1] = second_mode(log_joint, *modes)
     center = modes[0] if has_gaps or not few else posterior
     return [posterior, *modes, center.widened(WIDE if few else 1 + WIDER / k)]
@@ -198,9 +203,9 @@ def weighted_draws(
 ) -> Iterator[Weighted]:
     """Draws with importance weights for p(z|x), of rows as they have enough draws.
 
-    Rows whose weights are still uneven after all draws get further ones: at the mode above the draw
-    of the highest weight, where the normals miss most of p(x, z), and then, where that is not
-    enough, at the modes of a thorough search.
+    Rows whose weights are still uneven after all draws get further ones: at the mode to which a
+    climb from the draw of the highest weight leads, and where that is not enough, at the modes of a
+    thorough search.
 
     Parameters
     ----------
@@ -223,31 +228,37 @@ def weighted_draws(
     def of(rows: Tensor) -> LogJoint:
         return lambda z, some: log_joint(z, rows[some])
 
-    def weights(pool: Pool, *, is_last: bool) -> tuple[Tensor, Tensor]:
+    def judged(pool: Pool, *, is_last: bool) -> tuple[Tensor, Tensor]:
         log_weight, error = pool.weights()
         enough = error <= effort.error
-        return log_weight, enough | is_good(log_weight) if is_last else enough
+        if is_last:
+            enough |= is_good(log_weight)
+        return log_weight, enough
 
-    normals = normals_of(posterior, of(rows), starts, has_gaps=has_gaps)
-    spare, noise = effort.split(noise)
-    above, thorough = spare.tensor_split(2)
+    normals = normals_of(
+        posterior, of(rows), starts, has_gaps=has_gaps, looks_around=effort.looks_around
+    )
+    spare, own = effort.split(noise)
+    at_highest, at_others = spare.tensor_split(2)
     pool = Pool.empty(normals)
-    for first, second, third, fourth in effort.stages(noise):
+    for first, second, third, fourth in effort.stages(own):
         middle = [second, third] if len(normals) == 4 else [torch.cat([second, third])]
         pool = pool.drawn([first, *middle, fourth], of(rows))
-        log_weight, enough = weights(pool, is_last=pool.n_draws == effort.most)
-        yield rows[enough], pool.z[:, enough], log_weight[:, enough]
-        rows, pool = rows[~enough], pool[~enough]
+        log_weight, enough = judged(pool, is_last=pool.n_draws == effort.most)
+        if bool(enough.any()):
+            yield rows[enough], pool.z[:, enough], log_weight[:, enough]
+            rows, pool, log_weight = rows[~enough], pool[~enough], log_weight[:, ~enough]
         if len(rows) == 0:
             return
-    mode = at_mode(of(rows), pool.of_highest_weight(), pool.normals[0])
-    pool = pool.drawn_at([mode], above, of(rows))
-    log_weight, enough = weights(pool, is_last=True)
-    yield rows[enough], pool.z[:, enough], log_weight[:, enough]
-    rows, pool = rows[~enough], pool[~enough]
+    mode = at_mode(of(rows), pool.of_highest(log_weight), pool.normals[0])
+    pool = pool.drawn_at([mode], at_highest, of(rows))
+    log_weight, enough = judged(pool, is_last=True)
+    if bool(enough.any()):
+        yield rows[enough], pool.z[:, enough], log_weight[:, enough]
+        rows, pool = rows[~enough], pool[~enough]
     search = Search.thorough(noise.shape[-1])
     for some in chunks(len(rows), together):
         of_some = of(rows[some])
         modes = at_modes(of_some, pool.normals[0][some], starts, search)
-        found = pool[some].drawn_at(modes, thorough, of_some)
+        found = pool[some].drawn_at(modes, at_others, of_some)
         yield rows[some], found.z, found.weights()[0]

@@ -44,7 +44,7 @@ def test_the_most_draws_follow_from_the_standard_error():
 
 
 def test_many_conditional_draws_take_many_codes():
-    assert Effort.of_draws(1) == Effort.of_mean() == Effort(128, 512, 0.1)
+    assert Effort.of_draws(1) == Effort.of_mean() == Effort(128, 512, 0.1, looks_around=True)
     assert Effort.of_draws(100).error == 0.1
-    assert Effort.of_draws(400) == Effort(2048, 2048, 0.05)
+    assert Effort.of_draws(400) == Effort(2048, 2048, 0.05, looks_around=True)
     assert Effort.of_draws(10**5)[:2] == (2**12, 2**12)

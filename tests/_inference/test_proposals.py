@@ -169,6 +169,19 @@ def test_a_far_narrow_mode_is_found_with_few_draws_and_a_narrow_posterior(log_st
     assert found.item() == pytest.approx(truth, abs=0.3)
 
 
+def test_a_mode_beside_the_first_is_found_where_points_of_the_prior_are_rare():
+    near, far = narrow([[-0.5, -6.3]], -2.5), narrow([[-1.5, -7.0]], -2.5)
+    posterior = narrow([[-0.4, -6.2]], -2.5)
+
+    def log_joint(z, rows):
+        return torch.logaddexp(near.log_prob(z), far.log_prob(z)) - 7.0
+
+    for looks_around, other in ((False, near), (True, far)):
+        found = normals_of(posterior, log_joint, None, has_gaps=True, looks_around=looks_around)
+        torch.testing.assert_close(found[1].mean, near.mean, atol=0.02, rtol=0)
+        torch.testing.assert_close(found[2].mean, other.mean, atol=0.02, rtol=0)
+
+
 def test_each_row_has_its_turn_once_and_hard_rows_take_more_draws():
     truth = correlated(6, 5)
     posterior = truth[torch.arange(6)]
@@ -181,6 +194,7 @@ def test_each_row_has_its_turn_once_and_hard_rows_take_more_draws():
 
     effort = Effort(64, 1024, 0.05)
     found = weighted(log_joint, posterior, effort)
+    assert all(len(rows) for rows, _, _ in found)
     assert sorted(torch.cat([rows for rows, _, _ in found]).tolist()) == list(range(6))
     n_draws = {int(row): len(z) for rows, z, _ in found for row in rows}
     assert 64 == n_draws[0] <= n_draws[2] < n_draws[4], n_draws
@@ -197,7 +211,7 @@ def test_a_mode_near_the_draw_of_the_highest_weight_is_found_without_a_thorough_
 
     effort = Effort(512, 512, 0.1)
     posterior = narrow(torch.zeros(1, 5), -1.0)
-    ((_, z, log_weight),) = [one for one in weighted(log_joint, posterior, effort) if len(one[0])]
+    ((_, z, log_weight),) = weighted(log_joint, posterior, effort)
     assert len(z) == effort.most + effort.n_spare // 2
     assert importance_weighted_bound(log_weight).item() == pytest.approx(-7.0, abs=0.05)
 
