@@ -37,9 +37,9 @@ class VAEOutlierDetector(OutlierMixin, Shell):
     estimator : VAETransformer, default=None
         The model. None uses ``VAETransformer(n_components=6)``.
     contamination : float, default=0.1
-        Share of the training rows, by weight, that are outliers, in (0, 0.5]. A slightly larger
-        share of new inliers falls below the threshold, since the model fits its training rows a
-        little better.
+        Share of the training rows, by weight, that are outliers, in (0, 0.5]. A larger share of new
+        inliers falls below the threshold, up to about twice as large, since the model fits its
+        training rows better. :doc:`/tables` shows how to set the threshold by other rows.
     random_state : int, RandomState instance or None, default=None
         Seed of the model. Unless None, it replaces the ``random_state`` of ``estimator``.
     verbose : int, default=0

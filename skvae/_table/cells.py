@@ -46,17 +46,24 @@ def is_missing(cell: Any) -> bool:
     return cell is None or cell is pd.NA or cell is np.ma.masked
 
 
-def check_number(name: Any, cell: Any) -> None:
-    """Raise ValueError for a string, and TypeError for anything else that is not a number."""
+def check_number(name: Any, cell: Any, *, beside: str | None = None) -> None:
+    """Raise ValueError for a string, and TypeError for anything else that is not a number.
+
+    ``beside`` is a string that the column holds too.
+    """
     if isinstance(cell, str):
         raise ValueError(
             f"Column {name!r} holds the string {cell!r}, but it held numbers in training."
         )
     if not isinstance(cell, (Real, Decimal, np.bool_)):
         remedies = (text for types, text in REMEDIES_OF_CELLS.items() if isinstance(cell, types))
+        others, first = "", ""
+        if beside is not None:
+            others = f", and the string {beside!r}"
+            first = "If strings mark missing values, replace them by None first. "
         raise TypeError(
-            f"Column {name!r} holds {cell!r}, a {type(cell).__name__}; each argument must be a "
-            f"string or a number. {next(remedies, 'Encode the column, or drop it.')}"
+            f"Column {name!r} holds {cell!r}, a {type(cell).__name__}{others}; each argument must "
+            f"be a string or a number. {first}{next(remedies, 'Encode the column, or drop it.')}"
         )
 
 

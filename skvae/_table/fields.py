@@ -157,7 +157,7 @@ def _held(column: Column) -> tuple[str, list[Any] | None, Decimals | None]:
         return LEVEL, _ordered(cells, None), None
     for cell in seen:
         if not isinstance(cell, str):
-            check_number(column.name, cell)
+            check_number(column.name, cell, beside=next(iter(strings), None))
     if strings:
         raise ValueError(
             f"Column {column.name!r} mixes strings, as {strings[0]!r}, and numbers. Make them one "

@@ -30,6 +30,10 @@ REFUSED = {
     "strings and numbers": (pandas(["a", 1], object), "'x' mixes strings, as 'a', and numbers"),
     "numbers late": (pandas(["a"] * 100 + [1], object), "'x' mixes strings, as 'a', and numbers"),
     "strings and dicts": (pandas(["a", {}], object), r"'x' holds \{\}, a dict"),
+    "stamps and strings": (
+        pandas([pd.Timestamp(0), "unknown"], object),
+        "'x' holds Timestamp.* and the string 'unknown'; .*replace them by None.*to_datetime",
+    ),
     "polars times": (polars([0], pl.Time), "'x' has dtype Time.*since midnight"),
     "polars lists": (polars([[1], [2]]), "'x' has dtype List.*Give each item"),
     "polars structs": (polars([{"a": 1}]), "'x' has dtype Struct.*Give each field"),
