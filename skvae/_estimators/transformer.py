@@ -268,7 +268,7 @@ class VAETransformer(
         each fit differs. numpy's global generator is neither read nor advanced.
 
     verbose : int, default=0
-        Whether to print a line for each epoch.
+        Whether to print a line for each epoch, and one where a second phase begins.
 
     Attributes
     ----------
@@ -724,6 +724,8 @@ class VAETransformer(
     def _report(self, fitted):
         if self.verbose:
             so_far = fitted.training
+            if so_far.n_codes_epochs and so_far.n_epochs == so_far.n_codes_epochs + 1:
+                print("The second phase begins. Its losses cannot be compared with those before.")
             line = f"Epoch {so_far.n_epochs}, loss {so_far.loss_curve[-1]:.4f} nats"
             if so_far.validation_scores:
                 line += f", validation score {so_far.validation_scores[-1]:.4f} nats"

@@ -164,6 +164,15 @@ def test_verbose_prints_a_line_for_each_epoch(estimator, wine, capsys):
     assert all("validation score" in line for line in lines)
 
 
+def test_verbose_says_where_the_second_phase_begins(capsys):
+    vae = VAETransformer(2, hidden_layer_sizes=4, max_iter=6, verbose=1, random_state=0)
+    vae.fit(load_digits().data[:200])
+    lines = capsys.readouterr().out.splitlines()
+    assert 0 < vae.n_iter_codes_ < vae.n_iter_
+    assert lines[vae.n_iter_codes_].startswith("The second phase begins.")
+    assert sum(line.startswith("Epoch") for line in lines) == vae.n_iter_ == len(lines) - 1
+
+
 def test_scores_agree_with_quadrature(wine):
     train, test = train_test_split(wine, test_size=30, random_state=0)
     vae = VAETransformer(1, random_state=0, max_iter=30).fit(train)
