@@ -362,15 +362,15 @@ class Fitted:
             codes = self._by_weighted_codes(model, cells, noise, numbers[rows], effort, pick)
             # with many levels, all n draws at once would not fit in memory
             for some in chunks(n, DRAWS_AT_ONCE):
-                parts.append(model.sample(codes[:, some].transpose(0, 1), generator, cells))
+                z = codes[:, some].transpose(0, 1)
+                drawn, beyond = model.sample(z, generator, cells), is_beyond[rows]
+                shown = self._shown(drawn)
+                if beyond.any():
+                    shown[:, beyond] = self._extrapolated(model, z[:, beyond], drawn[:, beyond])
                 if missing:
-                    is_missing[some, rows] = self._missing(model, parts[-1], x, rng)
-            drawn, beyond = torch.cat(parts).transpose(0, 1), is_beyond[rows]
-            flat = drawn.flatten(0, 1).cpu().numpy()
-            found = self.columns.from_working(flat).reshape(drawn.shape)
-            if beyond.any():
-                found[beyond] = self._extrapolated(model, drawn[beyond], codes[beyond])
-            return torch.from_numpy(found)
+                    is_missing[some, rows] = self._missing(model, shown, x, rng)
+                parts.append(shown)
+            return torch.from_numpy(np.concatenate(parts)).transpose(0, 1)
 
         size = self._size(effort, max(n, DRAWS_AT_ONCE))
         source = self._rows(table, dtype)
@@ -391,8 +391,12 @@ class Fitted:
             )
         return drawn
 
-    def _extrapolated(self, model: VAE, drawn: Tensor, codes: Tensor) -> Array:
-        """Draws (N, n, D) of codes (N, n, K) in the caller's units, where the model extrapolates.
+    def _shown(self, drawn: Tensor) -> Array:
+        """Draws in the caller's units: on the grid and within limits. (S, N, D) -> (S, N, d)."""
+        return self.columns.from_working(drawn.flatten(0, 1).cpu().numpy()).reshape(drawn.shape)
+
+    def _extrapolated(self, model: VAE, z: Tensor, drawn: Tensor) -> Array:
+        """Draws of codes (S, N, K) as by ``_shown``, where the model extrapolates.
 
         Where the mean of a draw lies beyond a limit of training, the draw has no limit but the
         bounds that the user named, at which it is clipped.
@@ -400,7 +404,7 @@ class Fitted:
         columns, flat = self.columns, drawn.flatten(0, 1).cpu().numpy()
         named = np.where(np.isnan(columns.bounds), [-np.inf, np.inf], columns.bounds)
         free = columns.bounded(np.full_like(named, [-np.inf, np.inf]))
-        mean = free.from_mean(decoded_mean(model, codes.flatten(0, 1)).cpu().numpy())
+        mean = free.from_mean(decoded_mean(model, z.flatten(0, 1)).cpu().numpy())
         found = np.where(
             columns.beyond(mean, columns.limits),
             free.from_working(flat).clip(*named.T),
@@ -419,30 +423,29 @@ class Fitted:
 
         def draw(model: VAE, z: Tensor, rows: slice) -> Tensor:
             x = model.sample(z[None], noise)
+            shown = self._shown(x)
             if missing:
                 nothing = torch.full_like(x[0], torch.nan)
-                is_missing[rows] = self._missing(model, x, nothing, rng)[0]
-            return x[0]
+                is_missing[rows] = self._missing(model, shown, nothing, rng)[0]
+            return torch.from_numpy(shown[0])
 
         source = _codes(self.prior_codes(n, seed))
-        finish = self.columns.from_working
-        drawn = map_rows(self.module, draw, source, finish=finish, in_order=True)
+        drawn = map_rows(self.module, draw, source, in_order=True)
         drawn[is_missing] = np.nan
         return drawn
 
     def _missing(
-        self, model: VAE, drawn: Tensor, given: Tensor, rng: np.random.Generator
+        self, model: VAE, shown: Array, given: Tensor, rng: np.random.Generator
     ) -> NDArray[np.bool_]:
         """Which of the drawn values are missing. Given values are not.
 
-        Drawn values (S, N, D) and given ones (N, D), NaN if not given, in working units.
-        -> (S, N, d).
+        Drawn values (S, N, d) as the user will see them, and given ones (N, D) in working units,
+        NaN if not given. -> (S, N, d).
         """
         known = ~given.isnan()
-        # as the user will see them: on the grid and within limits
-        shown = self.columns.from_working(drawn.flatten(0, 1).cpu().numpy())
-        working = self.columns.to_working(shown, None, np.float64)
-        rows = torch.where(known, given, drawn.new_tensor(working).view_as(drawn)).flatten(0, 1)
+        working = self.columns.to_working(shown.reshape(-1, shown.shape[-1]), None, np.float64)
+        drawn = given.new_tensor(working).view(len(shown), *given.shape)
+        rows = torch.where(known, given, drawn).flatten(0, 1)
         observed = known.expand_as(drawn).flatten(0, 1).cpu().numpy()
         found = self.missingness.draw(inputs_of(model, model.cells(rows)), observed, rng)
         return found[:, np.argsort(self.columns.order)].reshape(drawn.shape)

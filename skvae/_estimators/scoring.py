@@ -23,10 +23,10 @@ class ScoreMethods(FittedMethods):
         with missing values, and in up to four dimensions, from a second mode too. Their weights are
         calibrated by control variates [2]_. There are 64 draws at first (128 beyond 8 components),
         and twice as many until the standard error is small enough. Rows that never get there have
-        further draws, from a normal at the mode above their most likely draw, or at all modes that
-        a thorough search finds. The result is deterministic: the quasi-random noise of the draws is
-        fixed by ``fit`` and the same for all rows and calls, so that scores of models and rows are
-        comparable. Densities are per unit of the data.
+        further draws, from a normal at the mode to which their draw of the highest weight leads, or
+        at the modes that a thorough search finds. The result is deterministic: the quasi-random
+        noise of the draws is fixed by ``fit`` and the same for all rows and calls, so that scores
+        of models and rows are comparable. Densities are per unit of the data.
 
         The score is of the observed values only, so the scores of rows with different missing
         values are not comparable. It is 0 for a row without observed values. It is -inf for a row

@@ -43,6 +43,11 @@ NARROWEST = (
 SMALLEST_COSINE = 1e-6
 
 
+def of_rows(log_joint: LogJoint, rows: Tensor) -> LogJoint:
+    """log p(x, z) of some rows, which are then numbered from 0."""
+    return lambda z, some: log_joint(z, rows[some])
+
+
 class Search(NamedTuple):
     """Where a search for modes starts, and how many modes it keeps.
 
@@ -120,10 +125,7 @@ def at_modes(
     worth_it = (highest != highest[0]) & (log_p[highest, rows] > log_p.amax(0) - NEGLIGIBLE)
     worth_it[0] = True
     continuing = chosen[worth_it.flatten()]
-
-    def of_continuing(z: Tensor, which: Tensor) -> Tensor:
-        return of_start(z, continuing[which])
-
+    of_continuing = of_rows(of_start, continuing)
     found = laplace(of_continuing, reached[continuing], metric[continuing], search.tolerance)
     place = torch.where(worth_it, worth_it.flatten().cumsum(0).view_as(highest) - 1, rows)
     return [found[place[i]] for i in range(search.n_modes)]

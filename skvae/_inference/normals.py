@@ -43,8 +43,12 @@ class Normals:
         """Draws from standard normal noise. (S, 1, K) -> (S, N, K)."""
         return self.mean + torch.einsum("nkj,sj->snk", self.root, noise.squeeze(1))
 
+    def standardised(self, z: Tensor) -> Tensor:
+        """The standard normal noise that ``sample`` would turn into z. (S, N, K) -> (S, N, K)."""
+        return torch.einsum("njk,snk->snj", self.whiten, z - self.mean)
+
     def log_prob(self, z: Tensor) -> Tensor:
         """The log density. (S, N, K) -> (S, N)."""
-        standard = torch.einsum("njk,snk->snj", self.whiten, z - self.mean)
+        standard = self.standardised(z)
         log_scale: Tensor = torch.linalg.slogdet(self.whiten).logabsdet
         return log_scale - 0.5 * (standard.square() + LOG_2PI).sum(-1)

@@ -34,6 +34,7 @@ from skvae._inference.modes import (
     Search,
     at_mode,
     at_modes,
+    of_rows,
 )
 from skvae._inference.normals import Normals
 from skvae._inference.second_mode import second_mode
@@ -225,9 +226,6 @@ def weighted_draws(
         The number of rows of a thorough search at a time.
     """
 
-    def of(rows: Tensor) -> LogJoint:
-        return lambda z, some: log_joint(z, rows[some])
-
     def judged(pool: Pool, *, is_last: bool) -> tuple[Tensor, Tensor]:
         log_weight, error = pool.weights()
         enough = error <= effort.error
@@ -236,29 +234,33 @@ def weighted_draws(
         return log_weight, enough
 
     normals = normals_of(
-        posterior, of(rows), starts, has_gaps=has_gaps, looks_around=effort.looks_around
+        posterior,
+        of_rows(log_joint, rows),
+        starts,
+        has_gaps=has_gaps,
+        looks_around=effort.looks_around,
     )
     spare, own = effort.split(noise)
     at_highest, at_others = spare.tensor_split(2)
     pool = Pool.empty(normals)
     for first, second, third, fourth in effort.stages(own):
         middle = [second, third] if len(normals) == 4 else [torch.cat([second, third])]
-        pool = pool.drawn([first, *middle, fourth], of(rows))
+        pool = pool.drawn([first, *middle, fourth], of_rows(log_joint, rows))
         log_weight, enough = judged(pool, is_last=pool.n_draws == effort.most)
         if bool(enough.any()):
             yield rows[enough], pool.z[:, enough], log_weight[:, enough]
             rows, pool, log_weight = rows[~enough], pool[~enough], log_weight[:, ~enough]
         if len(rows) == 0:
             return
-    mode = at_mode(of(rows), pool.of_highest(log_weight), pool.normals[0])
-    pool = pool.drawn_at([mode], at_highest, of(rows))
+    mode = at_mode(of_rows(log_joint, rows), pool.of_highest(log_weight), pool.normals[0])
+    pool = pool.drawn_at([mode], at_highest, of_rows(log_joint, rows))
     log_weight, enough = judged(pool, is_last=True)
     if bool(enough.any()):
         yield rows[enough], pool.z[:, enough], log_weight[:, enough]
         rows, pool = rows[~enough], pool[~enough]
     search = Search.thorough(noise.shape[-1])
     for some in chunks(len(rows), together):
-        of_some = of(rows[some])
+        of_some = of_rows(log_joint, rows[some])
         modes = at_modes(of_some, pool.normals[0][some], starts, search)
         found = pool[some].drawn_at(modes, at_others, of_some)
         yield rows[some], found.z, found.weights()[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skvae._inference.modes import LogJoint, at_mode, rounded, shared_noise
+from skvae._inference.modes import LogJoint, at_mode, of_rows, rounded, shared_noise
 from skvae._inference.normals import Normals
 
 # The points are drawn from a normal with the same spread in all directions. Its standard deviation
@@ -35,7 +35,7 @@ def second_mode(log_joint: LogJoint, first: Normals, second: Normals) -> Normals
     climbing = torch.nonzero(height > at_first - LOWER)[:, 0]
     if len(climbing) == 0:
         return second
-    first, of_climbing = first[climbing], _of(log_joint, climbing)
+    first, of_climbing = first[climbing], of_rows(log_joint, climbing)
     mode = at_mode(of_climbing, start[climbing], first)
     height = of_climbing(mode.mean[None], torch.arange(len(climbing), device=rows.device))[0]
     is_only = _is_within(first, second.mean[climbing][None])[0]
@@ -59,11 +59,6 @@ def _highest_beyond(log_joint: LogJoint, first: Normals, second: Normals) -> tup
     return points[highest, rows], height
 
 
-def _of(log_joint: LogJoint, rows: Tensor) -> LogJoint:
-    return lambda z, some: log_joint(z, rows[some])
-
-
 def _is_within(mode: Normals, z: Tensor) -> Tensor:
     """Whether codes belong to a mode. (S, N, K) -> (S, N) bool."""
-    standard = torch.einsum("njk,snk->snj", mode.whiten, z - mode.mean)
-    return standard.square().sum(-1) < BASIN**2
+    return mode.standardised(z).square().sum(-1) < BASIN**2

@@ -9,17 +9,13 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 from torch import Tensor
 
-from skvae._rules import NOTHING, Rule, whole
+from skvae._rules import NOTHING, instance_of, whole
 from skvae._torch.fused import kernels
 
 # The largest number of dimensions of a Sobol sequence.
 MOST_COMPONENTS = qmc.Sobol.MAXDIM
 # The values that scikit-learn accepts.
-RANDOM_STATE = (
-    whole(0, 2**32 - 1)
-    | Rule("a RandomState", lambda value: isinstance(value, np.random.RandomState))
-    | NOTHING
-)
+RANDOM_STATE = whole(0, 2**32 - 1) | instance_of(np.random.RandomState, "a RandomState") | NOTHING
 
 
 def seed_from(random_state: int | np.random.RandomState | None) -> int:
