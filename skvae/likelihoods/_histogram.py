@@ -306,7 +306,7 @@ class Histogram(_Softmax):
         return torch.cat([by_score * sharpness, by_logits.flatten(-2)], dim=-1)
 
     def mean(self, outputs: Tensor, parameters: Parameters) -> Tensor:
-        return (self.log_mass(outputs, parameters).exp() * parameters["value"]).sum(-1)
+        return (self.mass(outputs, parameters) * parameters["value"]).sum(-1)
 
     def sample(self, outputs: Tensor, parameters: Parameters, generator: Generator) -> Tensor:
         # in float32, the positions in level 1,000 would be 1 / 16,000 apart

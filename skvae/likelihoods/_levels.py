@@ -47,6 +47,10 @@ class _Levels(Likelihood):
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         """log p of each level. (S, N, P) -> (S, N, d, L)."""
 
+    def mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        """p of each level. (S, N, P) -> (S, N, d, L)."""
+        return self.log_mass(outputs, parameters).exp()
+
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         log_mass = self.log_mass(distinct(outputs), parameters).expand(-1, len(x), -1, -1)
         return log_mass.gather(-1, level_of(x, log_mass)).squeeze(-1)
@@ -69,6 +73,9 @@ class _Softmax(_Levels):
 
     def log_mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
         return torch.log_softmax(self.logits(outputs, parameters), dim=-1)
+
+    def mass(self, outputs: Tensor, parameters: Parameters) -> Tensor:
+        return torch.softmax(self.logits(outputs, parameters), dim=-1)
 
     def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
         log_mass = self.log_mass(outputs, parameters)
@@ -169,7 +176,7 @@ class _Values(_Levels):
         return self.n_levels(constants)
 
     def statistics(self, outputs: Tensor, parameters: Parameters) -> Tensor:
-        return self.log_mass(outputs, parameters).exp()
+        return self.mass(outputs, parameters)
 
     def summary(self, statistics: Tensor) -> Tensor:
         return statistics.argmax(-1).to(statistics.dtype)
