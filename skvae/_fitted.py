@@ -211,19 +211,22 @@ class Fitted:
         n, d = table.shape
         beyond = self.columns.beyond_training(table)
         evidence = np.where(beyond, np.nan, table)
-        of_evidence = self.log_likelihood(evidence, dtype, n_draws, error)
-        out = np.full((n, d), np.nan, dtype=of_evidence.dtype)
         observed = np.flatnonzero(~np.isnan(table))
-        for part in chunks(len(observed), LEFT_OUT_AT_ONCE // d):
-            cells = observed[part]
+        parts = []
+        # the rows, and then for each observed value its row with or without it
+        for part in chunks(n + len(observed), LEFT_OUT_AT_ONCE // d):
+            cells = observed[max(part.start - n, 0) : max(part.stop - n, 0)]
             row, place = np.divmod(cells, d)
-            is_beyond, value = beyond.flat[cells], table.flat[cells]
             changed = evidence[row]
-            changed[np.arange(len(row)), place] = np.where(is_beyond, value, np.nan)
-            of_changed = self.log_likelihood(changed, dtype, n_draws, error)
-            with float_errors_ignored("invalid"):  # -inf - (-inf), if both likelihoods are 0
-                gain = of_evidence[row] - of_changed
-            out.flat[cells] = np.where(is_beyond, -gain, gain)
+            value = np.where(beyond.flat[cells], table.flat[cells], np.nan)
+            changed[np.arange(len(row)), place] = value
+            rows = np.concatenate([evidence[part], changed])
+            parts.append(self.log_likelihood(rows, dtype, n_draws, error))
+        scores = np.concatenate(parts)
+        with float_errors_ignored("invalid"):  # -inf - (-inf), if both likelihoods are 0
+            gain = scores[observed // d] - scores[n:]
+        out = np.full((n, d), np.nan, dtype=scores.dtype)
+        out.flat[observed] = np.where(beyond.flat[observed], -gain, gain)
         out += self.columns.log_unit(table)
         return out
 
