@@ -12,9 +12,10 @@ from torch import Tensor
 # than FEWEST_AT_MODES draws there.
 FEWEST_FOR_MODES, FEWEST_AT_MODES = 16, 256
 STANDARD_ERROR = 0.1  # of a score, in nats
-# The first draws of a score for up to FEW_COMPONENTS latent dimensions, and for more, in which few
-# draws would underestimate their own error.
-FEW_COMPONENTS, FIRST_DRAWS = 8, (64, 128)
+# The first draws of a score: for up to FEW_COMPONENTS latent dimensions, of complete rows and of
+# rows with missing values, and for more dimensions, in which few draws would underestimate their
+# own error.
+FEW_COMPONENTS, FIRST_OF_COMPLETE, FIRST_WITH_GAPS, FIRST_OF_MANY = 8, 32, 64, 128
 # The most draws of a score, which reach the standard error if the effective sample size is at least
 # this share of them. With less, further modes of a row are sought.
 MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
@@ -30,6 +31,8 @@ FEWEST_CODES = 2
 class Effort(NamedTuple):
     """How many draws a row takes: ``first``, and twice as many until it has enough, or ``most``.
 
+    A complete row starts with ``first_of_complete``, if that is not None.
+
     A row has enough if the standard error of its log-likelihood, as estimated for independent
     draws, is at most ``error`` nats. With ``looks_around``, a second mode is sought around the
     first: without it, a conditional mean may be far off where a score is off by less than a nat.
@@ -39,15 +42,18 @@ class Effort(NamedTuple):
     most: int
     error: float
     looks_around: bool = False
+    first_of_complete: int | None = None
 
     @classmethod
     def of_score(cls, n_components: int, n_draws: int | None, error: float) -> Self:
         """``n_draws`` draws, or as many as a row needs for this standard error, in nats."""
         if n_draws is not None:
             return cls(n_draws, n_draws, error=0.0)
-        first = FIRST_DRAWS[n_components > FEW_COMPONENTS]
-        wanted = _power_of_two((1 / WORST_SHARE - 1) / error**2)
-        return cls(first, min(max(wanted, first), MOST_DRAWS), error)
+        wanted = min(_power_of_two((1 / WORST_SHARE - 1) / error**2), MOST_DRAWS)
+        if n_components > FEW_COMPONENTS:
+            return cls(FIRST_OF_MANY, max(wanted, FIRST_OF_MANY), error)
+        most = max(wanted, FIRST_WITH_GAPS)
+        return cls(FIRST_WITH_GAPS, most, error, first_of_complete=FIRST_OF_COMPLETE)
 
     @classmethod
     def of_mean(cls) -> Self:
@@ -82,13 +88,13 @@ class Effort(NamedTuple):
         # a power of two of draws at the start keeps the balance of a quasi-random sequence
         return noise[: self.n_spare], noise[self.n_spare :]
 
-    def stages(self, noise: Tensor) -> Iterator[list[Tensor]]:
+    def stages(self, noise: Tensor, *, has_gaps: bool) -> Iterator[list[Tensor]]:
         """The noise of each stage, in four parts. (S, 1, K) -> 4 tensors.
 
-        The parts of a stage follow one another, since together they are then as even as
-        quasi-random draws are.
+        ``has_gaps`` says whether values are missing in the rows. The parts of a stage follow one
+        another, since together they are then as even as quasi-random draws are.
         """
-        start, stop = 0, self.first
+        start, stop = 0, self.first if has_gaps else self.first_of_complete or self.first
         while start < self.most:
             yield list(noise[start:stop].tensor_split(4))
             start, stop = stop, min(2 * stop, self.most)

@@ -1,4 +1,4 @@
-"""Laplace's approximation: normals at the modes of p(x, z), with its curvature there.
+"""Normals at the modes of p(x, z), with its curvature there (Laplace's approximation).
 
 Pure functions of tensors; the axes are S draws, N rows, K latent dimensions.
 
@@ -11,23 +11,24 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
 from typing import NamedTuple, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from skvae._inference.normals import Normals
-from skvae._torch.random import quasi_normal
-
-# log p(x, z) of codes for the rows with the numbers (n,), or of the same codes for each row.
-# (S, n, K) or (S, 1, K), (n,) -> (S, n).
-LogJoint = Callable[[Tensor, Tensor], Tensor]
+from skvae._inference.centred import centred
+from skvae._inference.derivatives import (
+    LogJoint,
+    curvature_of,
+    gradient_of,
+    identity,
+    of_rows,
+    rounded,
+)
+from skvae._inference.normals import Normals, shared_noise
 
 WIDE = 4.0  # factor on the posterior's standard deviations, to search around the posterior
-FEW_DIMENSIONS = 8  # up to which more modes are sought
+FEW_DIMENSIONS = 8  # up to which more modes are sought, and beyond which normals are centred
 FIRST_STEPS, MAX_STEPS = 10, 30  # steps of all starts, and further steps of the highest
 NEAR = 0.1  # distance below which codes are taken to climb to the same mode
 NEGLIGIBLE = 100.0  # nats below the highest at which a mode is ignored
@@ -41,11 +42,6 @@ NARROWEST = (
     0.1  # smallest standard deviation of first steps, since that of an encoder can be far too small
 )
 SMALLEST_COSINE = 1e-6
-
-
-def of_rows(log_joint: LogJoint, rows: Tensor) -> LogJoint:
-    """log p(x, z) of some rows, which are then numbered from 0."""
-    return lambda z, some: log_joint(z, rows[some])
 
 
 class Search(NamedTuple):
@@ -82,20 +78,26 @@ class Search(NamedTuple):
         return [posterior.widened(WIDE).sample(around), shared] if self.n_around else [shared]
 
 
-def shared_noise(n_components: int, like: Tensor) -> Tensor:
-    """Standard normal noise for the points of a search, the same for all rows. (512, 1, K)."""
-    return like.new_tensor(_noise(n_components))
-
-
-@lru_cache(maxsize=16)
-def _noise(n_components: int) -> NDArray[np.float64]:
-    return quasi_normal(512, n_components, seed=0)[:, None, :]
-
-
 # For rows like those of training, whose encoder is near a mode, and for rows with missing values,
 # where it may not be.
 NEAREST = Search(1, 1, tolerance=ROUGH)
 HIGHEST_TWO = Search(3, 2, n_normal=128, tolerance=ROUGH)
+
+
+class Climb(NamedTuple):
+    """Where N climbs to modes of p(x, z) are.
+
+    The codes (N, K), their metrics (N, K, K), log p(x, z) (N,), and whether the climb goes on (N,).
+    """
+
+    z: Tensor
+    metric: Tensor
+    log_p: Tensor
+    goes_on: Tensor
+
+    def taken(self, which: Tensor) -> Climb:
+        """Some of the climbs, by their numbers."""
+        return Climb(*(part.index_select(0, which) for part in self))
 
 
 def at_modes(
@@ -116,17 +118,16 @@ def at_modes(
         return log_joint(z, which % n)
 
     starts = _starts(log_joint, posterior, search.points(posterior, starts_of_prior), n_starts)
-    reached, metric, log_p = climb(
+    reached = climb(
         of_start, starts.flatten(0, 1), metric.repeat(n_starts, 1, 1), FIRST_STEPS, search.tolerance
     )
-    log_p = log_p.view(n_starts, n)
-    highest = _highest(reached.view_as(starts), log_p, search.n_modes, lambda far: far < NEAR)
+    log_p = reached.log_p.view(n_starts, n)
+    highest = _highest(reached.z.view_as(starts), log_p, search.n_modes, lambda far: far < NEAR)
     chosen = (highest * n + rows).flatten()
     worth_it = (highest != highest[0]) & (log_p[highest, rows] > log_p.amax(0) - NEGLIGIBLE)
     worth_it[0] = True
     continuing = chosen[worth_it.flatten()]
-    of_continuing = of_rows(of_start, continuing)
-    found = laplace(of_continuing, reached[continuing], metric[continuing], search.tolerance)
+    found = _at_top(of_rows(of_start, continuing), reached.taken(continuing), search.tolerance)
     place = torch.where(worth_it, worth_it.flatten().cumsum(0).view_as(highest) - 1, rows)
     return [found[place[i]] for i in range(search.n_modes)]
 
@@ -135,13 +136,31 @@ def at_mode(
     log_joint: LogJoint, start: Tensor, posterior: Normals, tolerance: float = ROUGH
 ) -> Normals:
     """The normal at the mode of p(x, z) that a climb from the start (N, K) of each row finds."""
-    return laplace(log_joint, start, _first_metric(posterior), tolerance)
+    reached = climb(log_joint, start, _first_metric(posterior), MAX_STEPS, tolerance)
+    return _at_end(log_joint, reached)
+
+
+def _at_top(log_joint: LogJoint, reached: Climb, tolerance: float) -> Normals:
+    """The normals at the modes to which climbs lead that may go on."""
+    goes_on = torch.nonzero(reached.goes_on)[:, 0]
+    if len(goes_on):
+        some = reached.taken(goes_on)
+        further = climb(of_rows(log_joint, goes_on), some.z, some.metric, MAX_STEPS, tolerance)
+        parts = zip(reached, further, strict=True)
+        reached = Climb(*(part.index_copy(0, goes_on, new) for part, new in parts))
+    return _at_end(log_joint, reached)
+
+
+def _at_end(log_joint: LogJoint, reached: Climb) -> Normals:
+    """The normals where climbs have ended. In many dimensions they are centred."""
+    found = laplace(log_joint, reached.z, reached.log_p)
+    return found if found.mean.shape[-1] <= FEW_DIMENSIONS else centred(log_joint, found)
 
 
 def _first_metric(posterior: Normals) -> Tensor:
     """The metric of a climb's first step, (N, K, K): the posterior's covariance, and a little."""
     covariance = posterior.root @ posterior.root.mT
-    return covariance + NARROWEST**2 * _identity(covariance.shape[-1], covariance)
+    return covariance + NARROWEST**2 * identity(covariance.shape[-1], covariance)
 
 
 def _starts(
@@ -178,18 +197,23 @@ def _highest(z: Tensor, log_p: Tensor, n: int, is_near: Callable[[Tensor], Tenso
 
 def climb(
     log_joint: LogJoint, start: Tensor, metric: Tensor, max_steps: int, tolerance: float = FINE
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Climb from each of N starts to a mode of p(x, z). (N, K), (N, K, K) -> the same, (N,).
+) -> Climb:
+    """Climb from each of N starts to a mode of p(x, z), with these metrics. (N, K), (N, K, K).
 
     The method of Broyden, Fletcher, Goldfarb and Shanno ([2]_, section 6.1). A step is ``metric``
     times the gradient. The change of the gradient then brings the metric closer to the inverse of
-    the negative Hessian. Returns the modes, their metrics and log p(x, z).
+    the negative Hessian.
     """
     mode, metric = start.clone(), metric.clone()
     active = torch.arange(len(start), device=start.device)
     failures = torch.zeros_like(active)
     lengths = start.new_tensor(STEP_LENGTHS)[:, None, None]
-    log_p, gradient = _gradient(log_joint, mode, active)
+
+    def at(z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        log_p, gradient = gradient_of(log_joint, z[None], rows)
+        return log_p[0], gradient[0]
+
+    log_p, gradient = at(mode, active)
     for _ in range(max_steps):
         if len(active) == 0:
             break
@@ -200,7 +224,7 @@ def climb(
         step = tried[length, torch.arange(len(active), device=start.device)] - before
         step = torch.where(rises[:, None], step, 0.0)
         mode[active] = before + step
-        there, gradient_there = _gradient(log_joint, mode[active], active)
+        there, gradient_there = at(mode[active], active)
         scale = torch.ones_like(there).masked_fill(length == 0, LONGER)
         scale = scale.masked_fill(~rises, SHORTER)[:, None, None]
         metric[active] = _bfgs(own, step, gradient - gradient_there) * scale
@@ -212,7 +236,8 @@ def climb(
         )
         log_p[active] = there
         active, gradient = active[continues], gradient_there[continues]
-    return mode, metric, log_p
+    goes_on = torch.zeros_like(failures, dtype=torch.bool).index_fill(0, active, True)
+    return Climb(mode, metric, log_p, goes_on)
 
 
 def _bfgs(metric: Tensor, step: Tensor, change: Tensor) -> Tensor:
@@ -224,80 +249,21 @@ def _bfgs(metric: Tensor, step: Tensor, change: Tensor) -> Tensor:
     least = SMALLEST_COSINE * step.norm(dim=-1) * change.norm(dim=-1)
     curved = along > least.clamp(min=torch.finfo(along.dtype).tiny)
     share = torch.where(curved, 1 / along, 0.0)[:, None, None]
-    rest = _identity(step.shape[-1], step) - share * step[:, :, None] * change[:, None, :]
+    rest = identity(step.shape[-1], step) - share * step[:, :, None] * change[:, None, :]
     return rest @ metric @ rest.mT + share * step[:, :, None] * step[:, None, :]
 
 
-def _identity(k: int, like: Tensor) -> Tensor:
-    return torch.eye(k, dtype=like.dtype, device=like.device)
+def laplace(log_joint: LogJoint, mode: Tensor, log_p: Tensor) -> Normals:
+    """The normals at modes (N, K) of p(x, z), whose log is ``log_p`` (N,) there.
 
-
-def laplace(log_joint: LogJoint, start: Tensor, metric: Tensor, tolerance: float = FINE) -> Normals:
-    """The normal at the mode of p(x, z) that ``climb`` reaches from each of N starts.
-
-    Its covariance is the inverse of the negative Hessian where the climb ended ([1]_), but in no
-    direction wider than N(0, I). A last Newton step is taken from there if log p(x, z) increases.
+    Their covariance is the inverse of the negative Hessian ([1]_), but in no direction wider than
+    N(0, I). A last Newton step is taken if log p(x, z) increases.
     """
-    mode, _, log_p = climb(log_joint, start, metric, MAX_STEPS, tolerance)
-    rows = torch.arange(len(start), device=start.device)
-    gradient, curvature, axes = _derivatives(log_joint, mode, rows)
+    rows = torch.arange(len(mode), device=mode.device)
+    gradient, curvature, axes = curvature_of(log_joint, mode, rows)
     std = curvature.clamp(min=1.0).rsqrt().unsqueeze(-2)
     # the symmetric root, which does not depend on the choice of axes of equal curvature
     root, whiten = (axes * std) @ axes.mT, (axes / std) @ axes.mT
     last = rounded(mode + torch.einsum("nkj,nij,ni->nk", root, root, gradient))
     mode = torch.where((log_joint(last[None], rows)[0] > log_p)[:, None], last, mode)
     return Normals(mode, root, whiten)
-
-
-def rounded(z: Tensor) -> Tensor:
-    """Codes that float32 can represent.
-
-    A difference in the last digit of float64, as between different numbers of rows, would otherwise
-    be a difference in float32, in which networks may compute, at some of many steps.
-    """
-    return z.float().to(z.dtype)
-
-
-def _gradient(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """log p(x, z) and its gradient, 0 if that is not finite. (N, K) -> (N,), (N, K)."""
-    with torch.enable_grad():
-        z = z.detach().clone().requires_grad_()
-        value = log_joint(z[None], rows)[0]
-        (gradient,) = torch.autograd.grad(value.sum(), z)
-    finite = gradient.isfinite().all(-1, keepdim=True)
-    return value.detach(), torch.where(finite, gradient, 0.0)
-
-
-def _derivatives(log_joint: LogJoint, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradient of log p(x, z), and the curvatures of -log p(x, z) with their axes.
-
-    (N, K) -> (N, K), (N, K), (N, K, K). If these are not finite, the gradient is 0 and the
-    curvatures are those of the prior.
-    """
-    identity = _identity(z.shape[-1], z)
-    with torch.enable_grad():
-        z = z.detach().clone().requires_grad_()
-        value = log_joint(z[None], rows)
-        (gradient,) = torch.autograd.grad(value.sum(), z, create_graph=True)
-        hessian = _jacobian(gradient, z)
-    finite = gradient.isfinite().all(-1) & hessian.isfinite().all(-1).all(-1)
-    curvature, axes = torch.linalg.eigh(torch.where(finite[:, None, None], -hessian, identity))
-    return torch.where(finite[:, None], gradient.detach(), 0.0), curvature, axes
-
-
-def _jacobian(result: Tensor, z: Tensor) -> Tensor:
-    """The derivatives of each row of the result, by the same row of z. (N, K) -> (N, K, K)."""
-    n, k = z.shape
-    directions = _identity(k, z)[:, None, :].expand(-1, n, -1)
-    if not result.requires_grad:
-        return z.new_zeros(n, k, k)
-    derivative = partial(torch.autograd.grad, result, z, retain_graph=True, allow_unused=True)
-    try:
-        (found,) = derivative(directions, is_grads_batched=True)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:  # an operation of a custom network or likelihood cannot be batched
-        parts = [derivative(direction)[0] for direction in directions]
-        found = None if parts[0] is None else torch.stack(parts)
-    # None if the result does not depend on z
-    return z.new_zeros(n, k, k) if found is None else found.transpose(0, 1)

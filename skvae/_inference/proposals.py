@@ -25,17 +25,9 @@ import torch
 from torch import Tensor
 
 from skvae._blocks import chunks
+from skvae._inference.derivatives import LogJoint, of_rows
 from skvae._inference.effort import WORST_SHARE, Effort
-from skvae._inference.modes import (
-    HIGHEST_TWO,
-    NEAREST,
-    WIDE,
-    LogJoint,
-    Search,
-    at_mode,
-    at_modes,
-    of_rows,
-)
+from skvae._inference.modes import HIGHEST_TWO, NEAREST, WIDE, Search, at_mode, at_modes
 from skvae._inference.normals import Normals
 from skvae._inference.second_mode import second_mode
 
@@ -243,7 +235,7 @@ def weighted_draws(
     spare, own = effort.split(noise)
     at_highest, at_others = spare.tensor_split(2)
     pool = Pool.empty(normals)
-    for first, second, third, fourth in effort.stages(own):
+    for first, second, third, fourth in effort.stages(own, has_gaps=has_gaps):
         middle = [second, third] if len(normals) == 4 else [torch.cat([second, third])]
         pool = pool.drawn([first, *middle, fourth], of_rows(log_joint, rows))
         log_weight, enough = judged(pool, is_last=pool.n_draws == effort.most)

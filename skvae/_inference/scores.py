@@ -9,8 +9,9 @@ from torch import Tensor
 
 from skvae._blocks import CHUNK_BYTES, codes_at_once
 from skvae._inference.abandon import check_needed
+from skvae._inference.derivatives import LogJoint
 from skvae._inference.effort import Effort
-from skvae._inference.modes import LogJoint, Search
+from skvae._inference.modes import Search
 from skvae._inference.normals import Normals
 from skvae._inference.proposals import Pool, Weighted, weighted_draws
 from skvae._model.cells import Cells
