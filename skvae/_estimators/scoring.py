@@ -20,13 +20,15 @@ class ScoreMethods(FittedMethods):
 
         An estimate by importance sampling [1]_. The draws of a row are from the encoder's
         posterior, from a normal at a mode of p(x, z) near it, and from a wider normal; for a row
-        with missing values, and in up to four dimensions, from a second mode too. Their weights are
-        calibrated by control variates [2]_. There are 64 draws at first (128 beyond 8 components),
-        and twice as many until the standard error is small enough. Rows that never get there have
-        further draws, from a normal at the mode to which their draw of the highest weight leads, or
-        at the modes that a thorough search finds. The result is deterministic: the quasi-random
-        noise of the draws is fixed by ``fit`` and the same for all rows and calls, so that scores
-        of models and rows are comparable. Densities are per unit of the data.
+        with missing values, and in up to four dimensions, from a second mode too. Beyond 8
+        components the normals are moved from the mode towards where most of the mass is [3]_. The
+        weights are calibrated by control variates [2]_. There are 32 draws at first (64 for a row
+        with missing values, 128 beyond 8 components), and twice as many until the standard error is
+        small enough. Rows that never get there have further draws, from a normal at the mode to
+        which their draw of the highest weight leads, or at the modes that a thorough search finds.
+        The result is deterministic: the quasi-random noise of the draws is fixed by ``fit`` and the
+        same for all rows and calls, so that scores of models and rows are comparable. Densities are
+        per unit of the data.
 
         The score is of the observed values only, so the scores of rows with different missing
         values are not comparable. It is 0 for a row without observed values. It is -inf for a row
@@ -60,6 +62,8 @@ class ScoreMethods(FittedMethods):
                ICLR 2016, equation 8.
         .. [2] A. Owen and Y. Zhou, "Safe and Effective Importance Sampling", Journal of the
                American Statistical Association 95 (449), 2000.
+        .. [3] M. Opper and C. Archambeau, "The Variational Gaussian Approximation Revisited",
+               Neural Computation 21 (3), 2009.
         """
         table, dtype = self._checked(X)
         accuracy = _checked_accuracy(n_importance, standard_error)
