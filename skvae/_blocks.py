@@ -28,7 +28,7 @@ STATISTICS_ELEMENTS = 2**23
 DECODED_ELEMENTS, FEWEST_AT_ONCE = 2**19, 4
 # Draws of a row that are computed together.
 DRAWS_AT_ONCE = 64
-# Cells of the rows that `score_cells` scores together, where each row lacks one of its cells.
+# Cells of the rows that `score_cells` scores together.
 LEFT_OUT_AT_ONCE = 2**20
 
 

@@ -192,7 +192,9 @@ class Fitted:
 
         With ``n_draws`` draws, or as many as a row needs for this standard error, in nats.
         """
-        effort = Effort.of_score(self.n_components, n_draws, error)
+        return self._scores(table, dtype, Effort.of_score(self.n_components, n_draws, error))
+
+    def _scores(self, table: Array, dtype: Any, effort: Effort) -> Array:
         bound = partial(log_likelihood, effort=effort)
         return self._bound(bound, table, dtype, effort.n_noise, self._size(effort))
 
@@ -211,9 +213,11 @@ class Fitted:
         n, d = table.shape
         beyond = self.columns.beyond_training(table)
         evidence = np.where(beyond, np.nan, table)
+        # errors of a difference cancel in part if both rows start with the same draws
+        effort = Effort.of_score(self.n_components, n_draws, error)._replace(first_of_complete=None)
         observed = np.flatnonzero(~np.isnan(table))
         parts = []
-        # the rows, and then for each observed value its row with or without it
+        # the rows, and then for each observed value its row without it, or with it if it is beyond
         for part in chunks(n + len(observed), LEFT_OUT_AT_ONCE // d):
             cells = observed[max(part.start - n, 0) : max(part.stop - n, 0)]
             row, place = np.divmod(cells, d)
@@ -221,7 +225,7 @@ class Fitted:
             value = np.where(beyond.flat[cells], table.flat[cells], np.nan)
             changed[np.arange(len(row)), place] = value
             rows = np.concatenate([evidence[part], changed])
-            parts.append(self.log_likelihood(rows, dtype, n_draws, error))
+            parts.append(self._scores(rows, dtype, effort))
         scores = np.concatenate(parts)
         with float_errors_ignored("invalid"):  # -inf - (-inf), if both likelihoods are 0
             gain = scores[observed // d] - scores[n:]

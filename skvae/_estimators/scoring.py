@@ -104,7 +104,7 @@ class ScoreMethods(FittedMethods):
         """The mean of :meth:`score_samples`, in nats per row; larger is better.
 
         All rows share their draws, so that their errors do not average out entirely. Errors of the
-        mean were up to 0.05 nats, mostly too low.
+        mean were up to 0.06 nats, mostly too low.
 
         Parameters
         ----------

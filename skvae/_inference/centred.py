@@ -1,4 +1,4 @@
-"""Normals that are moved from a mode of p(x, z) to where its mass is.
+"""Normals that are moved from a mode of p(x, z) to where most of the mass is.
 
 In many dimensions the mode of a skewed density is far from most of its mass, in units of its
 standard deviations.
@@ -38,6 +38,7 @@ def centred(log_joint: LogJoint, normals: Normals) -> Normals:
     for _ in range(N_STEPS):
         _, gradient = gradient_of(log_joint, rounded(normals.sample(noise)), rows)
         step = torch.einsum("nkj,nk->nj", normals.root, gradient.mean(0))  # in standard deviations
+        step = torch.where(step.isfinite().all(-1, keepdim=True), step, 0.0)
         step *= (LONGEST / step.norm(dim=-1, keepdim=True)).clamp(max=1.0)
         mean = normals.mean + torch.einsum("nkj,nj->nk", normals.root, step)
         normals = replace(normals, mean=rounded(mean))

@@ -12,10 +12,10 @@ from torch import Tensor
 # than FEWEST_AT_MODES draws there.
 FEWEST_FOR_MODES, FEWEST_AT_MODES = 16, 256
 STANDARD_ERROR = 0.1  # of a score, in nats
-# The first draws of a score: for up to FEW_COMPONENTS latent dimensions, of complete rows and of
-# rows with missing values, and for more dimensions, in which few draws would underestimate their
-# own error.
-FEW_COMPONENTS, FIRST_OF_COMPLETE, FIRST_WITH_GAPS, FIRST_OF_MANY = 8, 32, 64, 128
+FEW_COMPONENTS = 8  # latent dimensions in which the methods for few are used
+# The first draws of a score: in few dimensions, of complete rows and of rows with missing values,
+# and in more, in which few draws would underestimate their own error.
+FIRST_OF_COMPLETE, FIRST_WITH_GAPS, FIRST_OF_MANY = 32, 64, 128
 # The most draws of a score, which reach the standard error if the effective sample size is at least
 # this share of them. With less, further modes of a row are sought.
 MOST_DRAWS, WORST_SHARE = 2**14, 1 / 6
@@ -94,7 +94,9 @@ class Effort(NamedTuple):
         ``has_gaps`` says whether values are missing in the rows. The parts of a stage follow one
         another, since together they are then as even as quasi-random draws are.
         """
-        start, stop = 0, self.first if has_gaps else self.first_of_complete or self.first
+        start, stop = 0, self.first
+        if self.first_of_complete is not None and not has_gaps:
+            stop = self.first_of_complete
         while start < self.most:
             yield list(noise[start:stop].tensor_split(4))
             start, stop = stop, min(2 * stop, self.most)

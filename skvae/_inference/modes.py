@@ -25,10 +25,10 @@ from skvae._inference.derivatives import (
     of_rows,
     rounded,
 )
+from skvae._inference.effort import FEW_COMPONENTS
 from skvae._inference.normals import Normals, shared_noise
 
 WIDE = 4.0  # factor on the posterior's standard deviations, to search around the posterior
-FEW_DIMENSIONS = 8  # up to which more modes are sought, and beyond which normals are centred
 FIRST_STEPS, MAX_STEPS = 10, 30  # steps of all starts, and further steps of the highest
 NEAR = 0.1  # distance below which codes are taken to climb to the same mode
 NEGLIGIBLE = 100.0  # nats below the highest at which a mode is ignored
@@ -62,7 +62,7 @@ class Search(NamedTuple):
     @classmethod
     def thorough(cls, n_components: int) -> Self:
         """For rows whose modes are hard to find."""
-        n_starts, n_modes = (12, 4) if n_components <= FEW_DIMENSIONS else (4, 2)
+        n_starts, n_modes = (12, 4) if n_components <= FEW_COMPONENTS else (4, 2)
         return cls(n_starts, n_modes, n_around=128, n_normal=384)
 
     def n_together(self, n_components: int) -> int:
@@ -87,13 +87,13 @@ HIGHEST_TWO = Search(3, 2, n_normal=128, tolerance=ROUGH)
 class Climb(NamedTuple):
     """Where N climbs to modes of p(x, z) are.
 
-    The codes (N, K), their metrics (N, K, K), log p(x, z) (N,), and whether the climb goes on (N,).
+    The codes (N, K), their metrics (N, K, K), log p(x, z) (N,), and whether a climb continues (N,).
     """
 
     z: Tensor
     metric: Tensor
     log_p: Tensor
-    goes_on: Tensor
+    continues: Tensor
 
     def taken(self, which: Tensor) -> Climb:
         """Some of the climbs, by their numbers."""
@@ -141,20 +141,20 @@ def at_mode(
 
 
 def _at_top(log_joint: LogJoint, reached: Climb, tolerance: float) -> Normals:
-    """The normals at the modes to which climbs lead that may go on."""
-    goes_on = torch.nonzero(reached.goes_on)[:, 0]
-    if len(goes_on):
-        some = reached.taken(goes_on)
-        further = climb(of_rows(log_joint, goes_on), some.z, some.metric, MAX_STEPS, tolerance)
+    """The normals where climbs end, after those that have not ended continue."""
+    rows = torch.nonzero(reached.continues)[:, 0]
+    if len(rows):
+        some = reached.taken(rows)
+        further = climb(of_rows(log_joint, rows), some.z, some.metric, MAX_STEPS, tolerance)
         parts = zip(reached, further, strict=True)
-        reached = Climb(*(part.index_copy(0, goes_on, new) for part, new in parts))
+        reached = Climb(*(part.index_copy(0, rows, new) for part, new in parts))
     return _at_end(log_joint, reached)
 
 
 def _at_end(log_joint: LogJoint, reached: Climb) -> Normals:
-    """The normals where climbs have ended. In many dimensions they are centred."""
+    """The normals where climbs have ended, in many dimensions moved towards most of the mass."""
     found = laplace(log_joint, reached.z, reached.log_p)
-    return found if found.mean.shape[-1] <= FEW_DIMENSIONS else centred(log_joint, found)
+    return found if found.mean.shape[-1] <= FEW_COMPONENTS else centred(log_joint, found)
 
 
 def _first_metric(posterior: Normals) -> Tensor:
@@ -229,15 +229,15 @@ def climb(
         scale = scale.masked_fill(~rises, SHORTER)[:, None, None]
         metric[active] = _bfgs(own, step, gradient - gradient_there) * scale
         failures[active] += ~rises
-        continues = torch.where(
+        still_active = torch.where(
             rises,
             (there - log_p[active] > tolerance) | (length == 0),
             failures[active] < MAX_FAILURES,
         )
         log_p[active] = there
-        active, gradient = active[continues], gradient_there[continues]
-    goes_on = torch.zeros_like(failures, dtype=torch.bool).index_fill(0, active, True)
-    return Climb(mode, metric, log_p, goes_on)
+        active, gradient = active[still_active], gradient_there[still_active]
+    continues = torch.zeros_like(failures, dtype=torch.bool).index_fill(0, active, True)
+    return Climb(mode, metric, log_p, continues)
 
 
 def _bfgs(metric: Tensor, step: Tensor, change: Tensor) -> Tensor:

@@ -45,10 +45,10 @@ def test_few_draws_are_from_the_posterior_alone():
 def test_the_most_draws_follow_from_the_standard_error():
     assert Effort.of_score(2, None, 0.1) == Effort(64, 512, 0.1, first_of_complete=32)
     assert Effort.of_score(16, None, 0.1) == Effort(128, 512, 0.1)
-    assert Effort.of_score(2, None, 0.3)[:3] == (64, 64, 0.3)
+    assert Effort.of_score(2, None, 0.3) == Effort(64, 64, 0.3, first_of_complete=32)
     assert Effort.of_score(16, None, 0.3) == Effort(128, 128, 0.3)
-    assert Effort.of_score(2, None, 10.0)[:3] == (64, 64, 10.0)
-    assert Effort.of_score(2, None, 0.001)[:3] == (64, 2**14, 0.001)
+    assert Effort.of_score(2, None, 10.0) == Effort(64, 64, 10.0, first_of_complete=32)
+    assert Effort.of_score(2, None, 0.001) == Effort(64, 2**14, 0.001, first_of_complete=32)
     assert Effort.of_score(2, 100, 0.1) == Effort(100, 100, 0.0)
 
 
