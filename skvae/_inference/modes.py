@@ -1,5 +1,7 @@
 """Normals at the modes of p(x, z), with its curvature there (Laplace's approximation).
 
+Beyond ``FEW_COMPONENTS`` dimensions they are moved from the modes towards most of the mass.
+
 Pure functions of tensors; the axes are S draws, N rows, K latent dimensions.
 
 References
