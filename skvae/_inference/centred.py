@@ -18,7 +18,8 @@ from dataclasses import replace
 import torch
 
 from skvae._inference.derivatives import LogJoint, gradient_of, rounded
-from skvae._inference.normals import Normals, shared_noise
+from skvae._inference.normals import Normals
+from skvae._torch.random import shared_noise
 
 # Codes of a mean gradient, in pairs of opposite ones; steps, and the longest, in standard
 # deviations.

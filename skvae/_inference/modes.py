@@ -28,7 +28,8 @@ from skvae._inference.derivatives import (
     rounded,
 )
 from skvae._inference.effort import FEW_COMPONENTS
-from skvae._inference.normals import Normals, shared_noise
+from skvae._inference.normals import Normals
+from skvae._torch.random import shared_noise
 
 WIDE = 4.0  # factor on the posterior's standard deviations, to search around the posterior
 FIRST_STEPS, MAX_STEPS = 10, 30  # steps of all starts, and further steps of the highest
@@ -129,7 +130,9 @@ def at_modes(
     worth_it = (highest != highest[0]) & (log_p[highest, rows] > log_p.amax(0) - NEGLIGIBLE)
     worth_it[0] = True
     continuing = chosen[worth_it.flatten()]
-    found = _at_top(of_rows(of_start, continuing), reached.taken(continuing), search.tolerance)
+    of_continuing = of_rows(of_start, continuing)
+    ended = _ended(of_continuing, reached.taken(continuing), search.tolerance)
+    found = _normals_at(of_continuing, ended)
     place = torch.where(worth_it, worth_it.flatten().cumsum(0).view_as(highest) - 1, rows)
     return [found[place[i]] for i in range(search.n_modes)]
 
@@ -139,23 +142,23 @@ def at_mode(
 ) -> Normals:
     """The normal at the mode of p(x, z) that a climb from the start (N, K) of each row finds."""
     reached = climb(log_joint, start, _first_metric(posterior), MAX_STEPS, tolerance)
-    return _at_end(log_joint, reached)
+    return _normals_at(log_joint, reached)
 
 
-def _at_top(log_joint: LogJoint, reached: Climb, tolerance: float) -> Normals:
-    """The normals where climbs end, after those that have not ended continue."""
+def _ended(log_joint: LogJoint, reached: Climb, tolerance: float) -> Climb:
+    """The climbs after those that have not ended continue."""
     rows = torch.nonzero(reached.continues)[:, 0]
-    if len(rows):
-        some = reached.taken(rows)
-        further = climb(of_rows(log_joint, rows), some.z, some.metric, MAX_STEPS, tolerance)
-        parts = zip(reached, further, strict=True)
-        reached = Climb(*(part.index_copy(0, rows, new) for part, new in parts))
-    return _at_end(log_joint, reached)
+    if len(rows) == 0:
+        return reached
+    some = reached.taken(rows)
+    further = climb(of_rows(log_joint, rows), some.z, some.metric, MAX_STEPS, tolerance)
+    parts = zip(reached, further, strict=True)
+    return Climb(*(part.index_copy(0, rows, new) for part, new in parts))
 
 
-def _at_end(log_joint: LogJoint, reached: Climb) -> Normals:
+def _normals_at(log_joint: LogJoint, ended: Climb) -> Normals:
     """The normals where climbs have ended, in many dimensions moved towards most of the mass."""
-    found = laplace(log_joint, reached.z, reached.log_p)
+    found = laplace(log_joint, ended.z, ended.log_p)
     return found if found.mean.shape[-1] <= FEW_COMPONENTS else centred(log_joint, found)
 
 

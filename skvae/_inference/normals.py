@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from skvae._torch.random import quasi_normal
 from skvae.objectives import LOG_2PI
 
 
@@ -56,13 +52,3 @@ class Normals:
         standard = self.standardised(z)
         log_scale: Tensor = torch.linalg.slogdet(self.whiten).logabsdet
         return log_scale - 0.5 * (standard.square() + LOG_2PI).sum(-1)
-
-
-def shared_noise(n_components: int, like: Tensor) -> Tensor:
-    """Standard normal noise for the points of a search, the same for all rows. (512, 1, K)."""
-    return like.new_tensor(_noise(n_components))
-
-
-@lru_cache(maxsize=16)
-def _noise(n_components: int) -> NDArray[np.float64]:
-    return quasi_normal(512, n_components, seed=0)[:, None, :]

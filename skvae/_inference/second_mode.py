@@ -13,7 +13,8 @@ from torch import Tensor
 
 from skvae._inference.derivatives import LogJoint, of_rows, rounded
 from skvae._inference.modes import at_mode
-from skvae._inference.normals import Normals, shared_noise
+from skvae._inference.normals import Normals
+from skvae._torch.random import shared_noise
 
 # The points are drawn from a normal with the same spread in all directions. Its standard deviation
 # is REACH times that of the first mode along its longest axis, and at most that of N(0, I).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -71,3 +73,13 @@ def quasi_normal(n_draws: int, n_components: int, seed: int) -> NDArray[np.float
     uniform = sobol.random_base2(int(np.ceil(np.log2(max(n_draws, 1)))))[:n_draws]
     draws: NDArray[np.float64] = ndtri(np.clip(uniform, 1e-12, 1 - 1e-12))
     return draws
+
+
+def shared_noise(n_components: int, like: Tensor) -> Tensor:
+    """Quasi-random standard normal noise that is the same for all rows and calls. (512, 1, K)."""
+    return like.new_tensor(_noise(n_components))
+
+
+@lru_cache(maxsize=16)
+def _noise(n_components: int) -> NDArray[np.float64]:
+    return quasi_normal(512, n_components, seed=0)[:, None, :]

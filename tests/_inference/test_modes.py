@@ -8,9 +8,10 @@ from skvae._inference.modes import (
     FINE,
     HIGHEST_TWO,
     Search,
-    _at_top,
     _bfgs,
+    _ended,
     _highest,
+    _normals_at,
     at_mode,
     at_modes,
     climb,
@@ -109,7 +110,7 @@ def test_climbs_that_have_not_ended_continue():
     assert first.continues.any()
     ended = torch.nonzero(~first.continues)[:, 0]
     torch.testing.assert_close(first.taken(ended).z, at_once.taken(ended).z)
-    found = _at_top(log_joint, first, FINE)
+    found = _normals_at(log_joint, _ended(log_joint, first, FINE))
     torch.testing.assert_close(found.mean, truth.mean)
 
 
