@@ -22,7 +22,9 @@ from skvae._torch.runtime import torch_runtime
 
 FEWEST = 16  # rows, inputs and outputs of a product
 UNIT = 32  # elements; the number that vector instructions take together divides it
-LARGEST_ERROR = 1e-4  # of the numbers that `is_exact` computes, whose size is about 10
+# The largest error that `is_exact` allows, of numbers whose size is about 24. Rounding in float32
+# makes errors of about 1e-5, and bfloat16 of about 0.03.
+LARGEST_ERROR = 1e-3
 
 _TRIED_INPUTS, _TRIED_OUTPUTS = (2, 6, 23, 128, 500), (16, 23, 128, 500)
 _TRIED_ROWS = 500
@@ -74,7 +76,7 @@ def is_exact() -> bool:
 
     torch's settings may allow them in bfloat16.
     """
-    images, kernel = _normal(2, 64, 3, 3), _normal(2, 64, 3, 3)
+    images, kernel = _normal(2, 2, 64, 3, 3)
     pairs = [
         (F.linear(one.flatten(1), kernel.flatten(1).to(one)), F.conv2d(one, kernel.to(one)))
         for one in (images, images.double())
