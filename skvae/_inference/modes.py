@@ -214,33 +214,39 @@ def climb(
     failures = torch.zeros_like(active)
     lengths = start.new_tensor(STEP_LENGTHS)[:, None, None]
 
-    def at(z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        log_p, gradient = gradient_of(log_joint, z[None], rows)
-        return log_p[0], gradient[0]
+    def at(rows: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = gradient_of(log_joint, mode[rows][None], rows)
+        return value[0], gradient[0]
 
-    log_p, gradient = at(mode, active)
+    log_p, gradient = at(active)
     for _ in range(max_steps):
         if len(active) == 0:
             break
-        before, own = mode[active], metric[active]
-        tried = rounded(before + lengths * torch.einsum("nkj,nj->nk", own, gradient))
+        before = mode[active]
+        tried = rounded(before + lengths * torch.einsum("nkj,nj->nk", metric[active], gradient))
         highest, length = log_joint(tried, active).max(0)
-        rises = highest > log_p[active]
+        gain = highest - log_p[active]
+        rises = gain > 0
         step = tried[length, torch.arange(len(active), device=start.device)] - before
         step = torch.where(rises[:, None], step, 0.0)
         mode[active] = before + step
-        there, gradient_there = at(mode[active], active)
-        scale = torch.ones_like(there).masked_fill(length == 0, LONGER)
-        scale = scale.masked_fill(~rises, SHORTER)[:, None, None]
-        metric[active] = _bfgs(own, step, gradient - gradient_there) * scale
+        log_p[active] = torch.where(rises, highest, log_p[active])
         failures[active] += ~rises
         still_active = torch.where(
-            rises,
-            (there - log_p[active] > tolerance) | (length == 0),
-            failures[active] < MAX_FAILURES,
+            rises, (gain > tolerance) | (length == 0), failures[active] < MAX_FAILURES
         )
-        log_p[active] = there
-        active, gradient = active[still_active], gradient_there[still_active]
+        active, gradient, rises, length, step = (
+            part[still_active] for part in (active, gradient, rises, length, step)
+        )
+        # gradients are not needed where a climb has ended or has made no step
+        metric[active[~rises]] *= SHORTER
+        moved = active[rises]
+        if len(moved):
+            _, there = at(moved)
+            updated = _bfgs(metric[moved], step[rises], gradient[rises] - there)
+            is_longest = (length[rises] == 0)[:, None, None]
+            metric[moved] = torch.where(is_longest, LONGER * updated, updated)
+            gradient[rises] = there
     continues = torch.zeros_like(failures, dtype=torch.bool).index_fill(0, active, True)
     return Climb(mode, metric, log_p, continues)
 

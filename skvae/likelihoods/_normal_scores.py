@@ -216,8 +216,18 @@ class NormalScores(_Normal):
 
     def log_prob(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> Tensor:
         density = super().log_prob(x, outputs, parameters)
-        atoms = _atoms(x, outputs, self.sigma(parameters), parameters)
-        return density if atoms is None else torch.where(atoms.here, atoms.log_mass, density)
+        intervals = _intervals(x, parameters)
+        if intervals is None:
+            return density
+        # only of atoms, since a mass takes several times as long as a density
+        cells = intervals.here.flatten().nonzero()[:, 0]
+        sigma = self.sigma(parameters).expand_as(x)
+        low, high, sigma, location = (
+            part.flatten(-2).index_select(-1, cells)
+            for part in (intervals.low, intervals.high, sigma, outputs)
+        )
+        log_mass, *_ = normal_mass((low - location) / sigma, (high - location) / sigma)
+        return density.flatten(-2).index_copy(-1, cells, log_mass).view_as(density)
 
     def vjp(self, x: Tensor, outputs: Tensor, parameters: Parameters) -> tuple[Later, Backward]:
         density, backward_of_density = super().vjp(x, outputs, parameters)
@@ -277,6 +287,24 @@ def _smoothed(values: Tensor, sigma: Tensor) -> Tensor:
     return found
 
 
+class _Intervals(NamedTuple):
+    """Which values (N, d) are atoms, and the ends of the intervals of these."""
+
+    here: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def _intervals(x: Tensor, parameters: Parameters) -> _Intervals | None:
+    """The intervals of atoms among values u (N, d), None if the columns have none."""
+    low, high = parameters["low"], parameters["high"]
+    if not low.shape[-1]:
+        return None
+    k = torch.searchsorted(high, x.T.contiguous(), right=True).clamp_(max=high.shape[-1] - 1)
+    low, high = low.gather(-1, k).T, high.gather(-1, k).T
+    return _Intervals((low <= x) & (x < high), low, high)
+
+
 class _Atoms(NamedTuple):
     """Which values are atoms, the standardised ends of their intervals, and the mass there.
 
@@ -293,12 +321,10 @@ class _Atoms(NamedTuple):
 
 def _atoms(x: Tensor, outputs: Tensor, sigma: Tensor, parameters: Parameters) -> _Atoms | None:
     """The atoms among values u (N, d) in N(outputs, sigma^2), None if the columns have none."""
-    low, high = parameters["low"], parameters["high"]
-    if not low.shape[-1]:
+    intervals = _intervals(x, parameters)
+    if intervals is None:
         return None
-    k = torch.searchsorted(high, x.T.contiguous(), right=True).clamp_(max=high.shape[-1] - 1)
-    low, high = low.gather(-1, k).T, high.gather(-1, k).T
-    here = (low <= x) & (x < high)
+    here, low, high = intervals
     # other values have an arbitrary interval
     low, high = torch.where(here, low, x - 1), torch.where(here, high, x + 1)
     low, high = (low - outputs) / sigma, (high - outputs) / sigma
