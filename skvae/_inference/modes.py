@@ -91,6 +91,7 @@ class Climb(NamedTuple):
     """Where N climbs to modes of p(x, z) are.
 
     The codes (N, K), their metrics (N, K, K), log p(x, z) (N,), and whether a climb continues (N,).
+    A climb that has ended has the metric of its last step but one.
     """
 
     z: Tensor
@@ -225,28 +226,28 @@ def climb(
         before = mode[active]
         tried = rounded(before + lengths * torch.einsum("nkj,nj->nk", metric[active], gradient))
         highest, length = log_joint(tried, active).max(0)
-        gain = highest - log_p[active]
+        gain, is_longest = highest - log_p[active], length == 0
         rises = gain > 0
-        step = tried[length, torch.arange(len(active), device=start.device)] - before
-        step = torch.where(rises[:, None], step, 0.0)
-        mode[active] = before + step
+        numbers = torch.arange(len(active), device=start.device)
+        after = torch.where(rises[:, None], tried[length, numbers], before)
+        mode[active] = after
         log_p[active] = torch.where(rises, highest, log_p[active])
         failures[active] += ~rises
         still_active = torch.where(
-            rises, (gain > tolerance) | (length == 0), failures[active] < MAX_FAILURES
+            rises, (gain > tolerance) | is_longest, failures[active] < MAX_FAILURES
+        ).nonzero()[:, 0]
+        active, gradient, rises, is_longest, step = (
+            part.index_select(0, still_active)
+            for part in (active, gradient, rises, is_longest, after - before)
         )
-        active, gradient, rises, length, step = (
-            part[still_active] for part in (active, gradient, rises, length, step)
-        )
-        # gradients are not needed where a climb has ended or has made no step
         metric[active[~rises]] *= SHORTER
-        moved = active[rises]
-        if len(moved):
-            _, there = at(moved)
-            updated = _bfgs(metric[moved], step[rises], gradient[rises] - there)
-            is_longest = (length[rises] == 0)[:, None, None]
-            metric[moved] = torch.where(is_longest, LONGER * updated, updated)
-            gradient[rises] = there
+        risen = rises.nonzero()[:, 0]  # where a climb made no step, its gradient is known
+        if len(risen):
+            moved = active[risen]
+            _, gradient_there = at(moved)
+            metric[moved] = _bfgs(metric[moved], step[risen], gradient[risen] - gradient_there)
+            metric[moved[is_longest[risen]]] *= LONGER
+            gradient[risen] = gradient_there
     continues = torch.zeros_like(failures, dtype=torch.bool).index_fill(0, active, True)
     return Climb(mode, metric, log_p, continues)
 

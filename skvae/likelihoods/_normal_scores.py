@@ -219,12 +219,12 @@ class NormalScores(_Normal):
         intervals = _intervals(x, parameters)
         if intervals is None:
             return density
-        # only of atoms, since a mass takes several times as long as a density
+        # only for atoms, since a mass takes several times as long as a density
         cells = intervals.here.flatten().nonzero()[:, 0]
         sigma = self.sigma(parameters).expand_as(x)
         low, high, sigma, location = (
             part.flatten(-2).index_select(-1, cells)
-            for part in (intervals.low, intervals.high, sigma, outputs)
+            for part in (intervals.low, intervals.high, sigma, outputs.expand_as(density))
         )
         log_mass, *_ = normal_mass((low - location) / sigma, (high - location) / sigma)
         return density.flatten(-2).index_copy(-1, cells, log_mass).view_as(density)
@@ -288,7 +288,10 @@ def _smoothed(values: Tensor, sigma: Tensor) -> Tensor:
 
 
 class _Intervals(NamedTuple):
-    """Which values (N, d) are atoms, and the ends of the intervals of these."""
+    """Which values (N, d) are atoms, and the ends of their intervals.
+
+    Those of other values have no meaning.
+    """
 
     here: Tensor
     low: Tensor
@@ -320,7 +323,10 @@ class _Atoms(NamedTuple):
 
 
 def _atoms(x: Tensor, outputs: Tensor, sigma: Tensor, parameters: Parameters) -> _Atoms | None:
-    """The atoms among values u (N, d) in N(outputs, sigma^2), None if the columns have none."""
+    """The atoms among values u (N, d) in N(outputs, sigma^2), None if the columns have none.
+
+    Masses are computed for all values, since a CUDA graph needs shapes that do not depend on them.
+    """
     intervals = _intervals(x, parameters)
     if intervals is None:
         return None

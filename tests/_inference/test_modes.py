@@ -7,6 +7,7 @@ from densities import correlated, draw, narrow
 from skvae._inference.modes import (
     FINE,
     HIGHEST_TWO,
+    ROUGH,
     Search,
     _bfgs,
     _ended,
@@ -95,6 +96,37 @@ def test_a_climb_ends_at_the_top_from_wide_and_narrow_metrics(std, n_components)
     assert (log_p - truth.log_prob(truth.mean[None])[0] > -0.5).all()
     torch.testing.assert_close(metric, metric.mT)
     assert (torch.linalg.eigvalsh(metric) > 0).all()
+
+
+@pytest.mark.parametrize("max_steps", [1, 2, 3, 30])
+def test_a_climb_never_descends(max_steps):
+    def log_joint(z, rows):
+        return -0.5 * (1e4 * z).square().sum(-1)  # all steps by this metric are too long
+
+    start = torch.tensor([[0.01], [0.0]]).double()
+    found = climb(log_joint, start, torch.ones(2, 1, 1).double(), max_steps)
+    rows = torch.arange(2)
+    assert torch.equal(found.log_p, log_joint(found.z[None], rows)[0])
+    assert (found.log_p >= log_joint(start[None], rows)[0]).all()
+
+
+@pytest.mark.parametrize(("tolerance", "continuing"), [(FINE, [1, 3, 4]), (ROUGH, [1, 4])])
+def test_gradients_are_computed_only_of_climbs_that_continue_from_a_new_code(tolerance, continuing):
+    gradients = []
+
+    def log_joint(z, rows):
+        if torch.is_grad_enabled():
+            gradients.append(rows.tolist())
+        return -0.5 * z.square().sum(-1)
+
+    # at the mode; far; two with a gain of 0.005 and 0.08 nats; one whose longest step is the best
+    start = torch.tensor([0.0, 3.0, 0.1, 0.4, 0.1])[:, None].double()
+    metric = torch.tensor([1.0, 1.0, 1.0, 1.0, 0.5])[:, None, None].double()
+    with torch.no_grad():
+        found = climb(log_joint, start, metric, 30, tolerance)
+    assert gradients == [[0, 1, 2, 3, 4], continuing]
+    torch.testing.assert_close(found.z, torch.zeros_like(start))
+    assert not found.continues.any()
 
 
 def test_climbs_that_have_not_ended_continue():

@@ -73,16 +73,32 @@ def test_products_of_mkl_depend_only_on_their_row():
     assert is_row_wise()
 
 
-def test_products_in_another_precision_are_found(monkeypatch):
+def in_tf32(x):
+    """The numbers (n, p) or (n, c, h, w) with 10 binary digits."""
+    return (x.view(torch.int32) & ~0x1FFF).view(torch.float32) if x.dtype == torch.float32 else x
+
+
+@pytest.mark.parametrize("name", ["linear", "conv2d"])
+@pytest.mark.parametrize("rounded", [in_tf32, lambda x: x.bfloat16().to(x.dtype)])
+def test_products_in_another_precision_are_found(monkeypatch, name, rounded):
     assert is_exact()
-    true = F.linear
+    true = getattr(F, name)
 
     def short(x, weight):
-        rounded = x.bfloat16().float() if x.dtype == torch.float32 else x
-        return true(rounded, weight)
+        # torch computes smaller products in float32 in any case
+        is_large = x.dtype == torch.float32 and x[0].numel() * len(x) * len(weight) > 16**3
+        return true(rounded(x) if is_large else x, weight)
 
-    monkeypatch.setattr(skvae._torch.row_wise.F, "linear", short)
+    monkeypatch.setattr(skvae._torch.row_wise.F, name, short)
     assert not is_exact()
+
+
+def test_products_that_add_in_another_order_are_exact(monkeypatch):
+    true = F.linear
+    monkeypatch.setattr(
+        skvae._torch.row_wise.F, "linear", lambda x, weight: true(x.flip(-1), weight.flip(-1))
+    )
+    assert is_exact()
 
 
 def test_default_types_of_the_caller_do_not_matter():

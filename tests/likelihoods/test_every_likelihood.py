@@ -1,5 +1,7 @@
 """Every likelihood is a density of its own mean and draws, in the caller's units."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,28 @@ class TestEveryLikelihood:
     def test_density_integrates_to_one(self, case):
         _, mass = case.mass()
         np.testing.assert_allclose(mass.sum(axis=0), 1, rtol=case.mass_error)
+
+    def test_codes_do_not_depend_on_one_another(self, case):
+        x, outputs = case.working(case.table[:20]), case.outputs_of(20)
+        outputs = torch.cat([outputs, -outputs, 0.5 * outputs])
+        found = case.likelihood.log_prob(x, outputs, case.parameters)
+        for own, log_prob in zip(outputs.split(1), found.split(1), strict=True):
+            expected = case.likelihood.log_prob(x, own, case.parameters)
+            torch.testing.assert_close(log_prob, expected, rtol=1e-12, atol=1e-12)
+
+    def test_second_derivatives_can_be_batched(self, case):
+        outputs = case.outputs_of(5).clone().requires_grad_()
+        x = case.working(case.table[:5])
+        value = case.likelihood.log_prob(x, outputs, case.parameters).sum()
+        (gradient,) = torch.autograd.grad(value, outputs, create_graph=True)
+        if not gradient.requires_grad:  # of a linear function
+            return
+        directions = torch.randn(3, *outputs.shape, generator=torch.Generator().manual_seed(0))
+        directions = directions.to(gradient)
+        derivative = partial(torch.autograd.grad, gradient, outputs, retain_graph=True)
+        expected = torch.stack([derivative(direction)[0] for direction in directions])
+        (found,) = derivative(directions, is_grads_batched=True)
+        torch.testing.assert_close(found, expected)
 
     def test_mean_is_that_of_the_density(self, case):
         nodes, mass = case.mass()

@@ -98,6 +98,20 @@ def test_mass_of_an_interval(low, high):
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=4e-7)
 
 
+def test_values_that_are_no_atoms_have_the_density_of_the_noise():
+    case = with_noise(np.c_[ZEROS, ZEROS], 0.3, 0.2)
+    x, outputs = case.working(case.table[ZEROS > 0][:9]), case.outputs_of(9)
+    expected = super(NormalScores, case.likelihood).log_prob(x, outputs, case.parameters)
+    assert torch.equal(case.likelihood.log_prob(x, outputs, case.parameters), expected)
+
+
+def test_codes_that_all_rows_share():
+    case = with_noise(np.c_[SPIKED, ZEROS], 0.3, 0.2)
+    x = case.working(case.table[:9])
+    found = case.likelihood.log_prob(x, case.outputs_of(1), case.parameters)
+    assert torch.equal(found, case.likelihood.log_prob(x, case.outputs_of(9), case.parameters))
+
+
 @pytest.mark.parametrize("sigma", [0.05, 1.0])
 @pytest.mark.parametrize("output", [-4.0, 0.2, 3.0])
 def test_gradient_of_atoms_is_that_of_autograd(output, sigma):
