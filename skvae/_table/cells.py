@@ -18,8 +18,12 @@ Array = NDArray[Any]
 
 # The remedy for a column with cells of a type; the first type that fits
 REMEDIES_OF_CELLS: dict[type | tuple[type, ...], str] = {
-    (date, np.datetime64, type(pd.NaT)): "Convert the column with pandas.to_datetime.",
-    (timedelta, np.timedelta64): "Convert the column with pandas.to_timedelta.",
+    (date, np.datetime64, type(pd.NaT)): (
+        "Convert the column with pandas.to_datetime, and pass a data frame."
+    ),
+    (timedelta, np.timedelta64): (
+        "Convert the column with pandas.to_timedelta, and pass a data frame."
+    ),
     pd.Period: "Convert the column with pandas.PeriodIndex.",
     time: "Convert it to seconds, or to hours, since midnight.",
     (complex, np.complexfloating): "Split the column into real and imaginary parts.",
@@ -53,7 +57,8 @@ def check_number(name: Any, cell: Any, *, beside: str | None = None) -> None:
     """
     if isinstance(cell, str):
         raise ValueError(
-            f"Column {name!r} holds the string {cell!r}, but it held numbers in training."
+            f"Column {name!r} holds the string {cell!r}, but it held numbers in training. Convert "
+            "strings of numbers with pandas.to_numeric."
         )
     if not isinstance(cell, (Real, Decimal, np.bool_)):
         remedies = (text for types, text in REMEDIES_OF_CELLS.items() if isinstance(cell, types))
